@@ -1,0 +1,108 @@
+//! Verbs and options.
+
+use crate::settings::table::Help;
+use crate::sys::entry::Start;
+use crate::sys::io;
+use crate::text::Shown;
+use crate::{boot, logging};
+use log::error;
+use std::ffi::{CStr, c_int};
+
+const USAGE: &str = "\
+usage: init [--] COMMAND [ARG]...    start COMMAND as an unprivileged user and stay as PID 1
+       init --help | -h | --version
+
+Options end at the first word that is none: `init python app.py --version` starts Python with its own option.
+
+Exit codes: COMMAND's own; 125 init refused or failed before COMMAND ran; 126 COMMAND could not be executed; 127 COMMAND was not
+found; 128+N COMMAND died of signal N.
+
+Settings (environment):
+
+";
+
+/// Probe, report and nodes are promised by the interface and come with later versions.
+const NOT_YET: [&[u8]; 3] = [b"--check", b"--report", b"--nodes"];
+
+/// What the command line asks for.
+#[derive(PartialEq, Eq, Debug)]
+enum Verb<'a> {
+    Start(&'a [&'a CStr]),
+    Help,
+    Version,
+    NotYet(&'a CStr),
+    Unknown(&'a CStr),
+}
+
+fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {
+    let Some((&first, rest)) = arguments.split_first() else { return Verb::Start(&[]) };
+    match first.to_bytes() {
+        b"--" => Verb::Start(rest),
+        b"--help" | b"-h" => Verb::Help,
+        b"--version" => Verb::Version,
+        verb if NOT_YET.contains(&verb) => Verb::NotYet(first),
+        [b'-', _, ..] => Verb::Unknown(first),
+        _ => Verb::Start(arguments),
+    }
+}
+
+/// The whole program: argv and environment in, exit code out.
+pub fn run(start: Start) -> c_int {
+    let arguments = start.arguments.get(1..).unwrap_or_default();
+    let code = match parse(arguments) {
+        Verb::Start(command) => boot::start(command, &start.environment),
+        Verb::Help => print(&format!("{USAGE}{Help}")),
+        Verb::Version => print(concat!("takumi-init ", env!("CARGO_PKG_VERSION"), "\n")),
+        Verb::NotYet(verb) => refuse(
+            verb,
+            "is not built in this version (probe the app from outside; `init --help` says what is built)",
+            1,
+        ),
+        Verb::Unknown(option) => {
+            refuse(option, "is no option of init (see init --help; a COMMAND of that name is started after `--`)", 125)
+        }
+    };
+    c_int::from(code)
+}
+
+fn print(text: &str) -> u8 {
+    match io::write_stdout(text.as_bytes()) {
+        Ok(()) => 0,
+        Err(errno) => {
+            logging::begin();
+            error!("cannot write to stdout: {errno}");
+            1
+        }
+    }
+}
+
+fn refuse(word: &CStr, why: &str, code: u8) -> u8 {
+    logging::begin();
+    error!("{} {why}", Shown(word.to_bytes()));
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_end_at_the_first_word_that_is_none() {
+        for (arguments, verb) in [
+            (&[][..], Verb::Start(&[])),
+            (&[c"--"], Verb::Start(&[])),
+            (&[c"app", c"--version"], Verb::Start(&[c"app", c"--version"])),
+            (&[c"--", c"--version"], Verb::Start(&[c"--version"])),
+            (&[c"--", c"--", c"x"], Verb::Start(&[c"--", c"x"])),
+            (&[c"-", c"x"], Verb::Start(&[c"-", c"x"])),
+            (&[c""], Verb::Start(&[c""])),
+            (&[c"--version", c"app"], Verb::Version),
+            (&[c"-h"], Verb::Help),
+            (&[c"--check"], Verb::NotYet(c"--check")),
+            (&[c"--yolo", c"app"], Verb::Unknown(c"--yolo")),
+            (&[c"-g", c"app"], Verb::Unknown(c"-g")),
+        ] {
+            assert_eq!(parse(arguments), verb, "{arguments:?}");
+        }
+    }
+}

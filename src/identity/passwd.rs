@@ -1,0 +1,89 @@
+//! /etc/passwd and /etc/group (`man 5 passwd`, `man 5 group`). Not getpwnam: NSS needs shared libraries at run time.
+
+/// One line of /etc/passwd.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct User<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its id.
+    pub id: u32,
+    /// Its primary group.
+    pub group: u32,
+    /// Its home directory.
+    pub home: &'a [u8],
+}
+
+/// One line of /etc/group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Group<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its id.
+    pub id: u32,
+    members: &'a [u8],
+}
+
+impl Group<'_> {
+    /// Whether the user of that name is a member.
+    pub fn has(&self, user: &[u8]) -> bool {
+        !user.is_empty() && self.members.split(|&byte| byte == b',').any(|member| member.trim_ascii() == user)
+    }
+}
+
+/// The users of a passwd file. A line that is none (a comment, `+` of NIS, a bad id, too few fields) is passed over, as glibc does.
+pub fn users(text: &[u8]) -> impl Iterator<Item = User<'_>> {
+    lines(text).filter_map(|line| {
+        let [name, _, id, group, _, home] = fields(line)?;
+        Some(User { name, id: number(id)?, group: number(group)?, home })
+    })
+}
+
+/// The groups of a group file; what is no line of one is passed over.
+pub fn groups(text: &[u8]) -> impl Iterator<Item = Group<'_>> {
+    lines(text).filter_map(|line| {
+        let [name, _, id, members] = fields(line)?;
+        Some(Group { name, id: number(id)?, members })
+    })
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#' | b'+' | b'-' | b':')))
+}
+
+fn fields<const COUNT: usize>(line: &[u8]) -> Option<[&[u8]; COUNT]> {
+    let mut parts = line.split(|&byte| byte == b':');
+    let mut fields = [&b""[..]; COUNT];
+    for field in &mut fields {
+        *field = parts.next()?;
+    }
+    Some(fields)
+}
+
+fn number(field: &[u8]) -> Option<u32> {
+    crate::settings::parse::id(field).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/bash\n# a comment\n+nis::::::\nshort:x:5\nbad:x:-1:0::/:\nbig:x:4294967295:0::/:\n\
+        app:x:1000:1001:,,,:/home/app:/bin/sh\n\xff\xfe:x:7:7::/odd:\nlast:x:8:8::/last:/bin/sh";
+
+    #[test]
+    fn lines_that_are_none_are_passed_over() {
+        let names: Vec<&[u8]> = users(PASSWD).map(|user| user.name).collect();
+        assert_eq!(names, [&b"root"[..], b"app", b"\xff\xfe", b"last"]);
+        let app = users(PASSWD).nth(1).unwrap();
+        assert_eq!((app.id, app.group, app.home), (1000, 1001, &b"/home/app"[..]));
+    }
+
+    #[test]
+    fn members_are_whole_names() {
+        let text = b"video:x:44:app,other\nempty:x:45:\nbroken:x\nspaced:x:46: app , b\n";
+        let found: Vec<(u32, bool, bool)> =
+            groups(text).map(|group| (group.id, group.has(b"app"), group.has(b"ap"))).collect();
+        assert_eq!(found, [(44, true, false), (45, false, false), (46, true, false)]);
+        assert!(!groups(text).nth(1).unwrap().has(b""));
+    }
+}

@@ -1,0 +1,306 @@
+//! From settings to an identity. Pure: the files' contents and the user namespace come in, an [`Identity`] or a refusal goes out.
+
+use super::Identity;
+use super::passwd::{self, User};
+use crate::machine::user_namespace::{IdMap, UserNamespace};
+use crate::settings::{ByName, Settings};
+use crate::sys::{GroupId, UserId};
+use crate::text::Shown;
+use std::fmt;
+
+/// What the names and numbers are looked up in.
+pub struct Sources<'a> {
+    /// /etc/passwd, empty where there is none.
+    pub passwd: &'a [u8],
+    /// /etc/group, empty where there is none.
+    pub group: &'a [u8],
+    /// The user namespace; `None` where /proc does not show it.
+    pub namespace: Option<&'a UserNamespace>,
+}
+
+/// Why nobody can be named.
+#[derive(PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs)] // each variant's line says what it is
+pub enum Error {
+    #[error("cannot use TAKUMI_USER: no user \"{}\" in /etc/passwd (name a uid, or add the user to the image)", Shown(.0))]
+    UnknownUser(Vec<u8>),
+    #[error("cannot use {0}: no group \"{name}\" in /etc/group (name a gid, or add the group to the image)", name = Shown(.1))]
+    UnknownGroup(&'static str, Vec<u8>),
+    #[error(
+        "refusing to run COMMAND as {0} 0, root (set {1} to another id, or TAKUMI_ALLOW_ROOT=yes; no capability survives then either)"
+    )]
+    Root(&'static str, &'static str),
+    #[error(
+        "cannot run as {what} {id}: this user namespace maps only {map} (choose a mapped id, or widen the range in /etc/sub{what}; overflow ids are never one)"
+    )]
+    Unmapped { what: &'static str, id: u32, map: String },
+}
+
+/// The default of PUID.
+const DEFAULT_USER: u32 = 1000;
+
+/// Resolves the target of a start as root.
+pub fn resolve(settings: &Settings, sources: &Sources) -> Result<Identity, Error> {
+    let user = match settings.user.as_ref().map(|spec| &spec.user) {
+        Some(user) => find_user(user, sources)?,
+        None => find_user(&ByName::Id(settings.puid.unwrap_or(DEFAULT_USER)), sources)?,
+    };
+    let named_group = settings.user.as_ref().and_then(|spec| spec.group.as_ref());
+    let group = match (named_group, &settings.user, settings.pgid) {
+        (Some(group), ..) => find_group("TAKUMI_USER", group, sources)?,
+        (None, None, Some(group)) => group,
+        (None, ..) => user.group.unwrap_or(user.id),
+    };
+    refuse_root(settings, sources, user.id, group)?;
+    if let Some(namespace) = sources.namespace {
+        refuse_unmapped("uid", user.id, &namespace.users)?;
+        refuse_unmapped("gid", group, &namespace.groups)?;
+    }
+    let groups = supplementary(settings, sources, &user, group, named_group.is_some())?;
+    let started_home = passwd::users(sources.passwd).find(|user| user.id == 0).map(|user| user.home.to_vec());
+    Ok(Identity {
+        user: UserId(user.id),
+        group: GroupId(group),
+        groups,
+        name: user.name,
+        home: user.home,
+        started_home,
+    })
+}
+
+/// Whom the settings name, where that is not who runs already. For a start as an ordinary user: the defaults name nobody.
+pub fn somebody_else(
+    settings: &Settings,
+    sources: &Sources,
+    user: UserId,
+    group: GroupId,
+) -> Result<Option<String>, Error> {
+    let wanted_user = match &settings.user {
+        Some(spec) => Some(find_user(&spec.user, sources)?.id),
+        None => settings.puid,
+    };
+    let wanted_group = match &settings.user {
+        Some(spec) => spec.group.as_ref().map(|group| find_group("TAKUMI_USER", group, sources)).transpose()?,
+        None => settings.pgid,
+    };
+    Ok(match (wanted_user, wanted_group, wanted_groups(settings, sources)?) {
+        (Some(wanted), ..) if wanted != user.0 => Some(format!("uid {wanted}")),
+        (_, Some(wanted), _) if wanted != group.0 => Some(format!("gid {wanted}")),
+        (.., Some(_)) => Some("a member of TAKUMI_GROUPS".to_string()),
+        _ => None,
+    })
+}
+
+/// TAKUMI_GROUPS as numbers; `None` for auto.
+pub fn wanted_groups(settings: &Settings, sources: &Sources) -> Result<Option<Vec<GroupId>>, Error> {
+    let Some(wanted) = &settings.groups else { return Ok(None) };
+    wanted
+        .iter()
+        .map(|group| find_group("TAKUMI_GROUPS", group, sources).map(GroupId))
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+struct Found {
+    id: u32,
+    group: Option<u32>,
+    name: Vec<u8>,
+    home: Vec<u8>,
+}
+
+fn find_user(wanted: &ByName, sources: &Sources) -> Result<Found, Error> {
+    let is_wanted = |user: &User| match wanted {
+        ByName::Name(name) => user.name == &name[..],
+        ByName::Id(id) => user.id == *id,
+    };
+    match (passwd::users(sources.passwd).find(is_wanted), wanted) {
+        (Some(user), _) => {
+            let home = if user.home.is_empty() { b"/" } else { user.home };
+            Ok(Found { id: user.id, group: Some(user.group), name: user.name.to_vec(), home: home.to_vec() })
+        }
+        (None, ByName::Id(id)) => {
+            Ok(Found { id: *id, group: None, name: id.to_string().into_bytes(), home: b"/".to_vec() })
+        }
+        (None, ByName::Name(name)) => Err(Error::UnknownUser(name.clone())),
+    }
+}
+
+fn find_group(setting: &'static str, wanted: &ByName, sources: &Sources) -> Result<u32, Error> {
+    match wanted {
+        ByName::Id(id) => Ok(*id),
+        ByName::Name(name) => {
+            let group = passwd::groups(sources.group).find(|group| group.name == &name[..]);
+            group.map(|group| group.id).ok_or_else(|| Error::UnknownGroup(setting, name.clone()))
+        }
+    }
+}
+
+fn refuse_root(settings: &Settings, sources: &Sources, user: u32, group: u32) -> Result<(), Error> {
+    // Judged by the map, not by the number: under rootless engines 0 is an ordinary user of the host.
+    if settings.allow_root || sources.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user) {
+        return Ok(());
+    }
+    let by_user = settings.user.is_some();
+    match (user, group) {
+        (0, _) => Err(Error::Root("uid", if by_user { "TAKUMI_USER" } else { "PUID" })),
+        (_, 0) => Err(Error::Root("gid", if by_user { "TAKUMI_USER=user:group" } else { "PGID" })),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_unmapped(what: &'static str, id: u32, map: &IdMap) -> Result<(), Error> {
+    match map.outside(id) {
+        Some(_) => Ok(()),
+        None => Err(Error::Unmapped { what, id, map: map.to_string() }),
+    }
+}
+
+fn supplementary(
+    settings: &Settings,
+    sources: &Sources,
+    user: &Found,
+    group: u32,
+    group_named: bool,
+) -> Result<Vec<GroupId>, Error> {
+    let mut groups = match wanted_groups(settings, sources)? {
+        Some(groups) => groups,
+        None if group_named => Vec::new(),
+        None => {
+            passwd::groups(sources.group).filter(|group| group.has(&user.name)).map(|group| GroupId(group.id)).collect()
+        }
+    };
+    let explicit = settings.groups.is_some();
+    if let Some(namespace) = sources.namespace {
+        if explicit {
+            for group in &groups {
+                refuse_unmapped("gid", group.0, &namespace.groups)?;
+            }
+        }
+        groups.retain(|group| *group != namespace.overflow_group && namespace.groups.outside(group.0).is_some());
+    }
+    groups.retain(|&group| group != GroupId(0));
+    groups.push(GroupId(group));
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(groups)
+}
+
+impl fmt::Display for Identity {
+    /// `uid 1000 (app), gid 1000, groups 44, 1000`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "uid {} ({}), gid {}, groups {}",
+            self.user,
+            Shown(&self.name),
+            self.group,
+            crate::text::List(&self.groups)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+
+    const PASSWD: &[u8] =
+        b"root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nops:x:37:0::/:\nhomeless:x:50:50:::\n";
+    const GROUP: &[u8] = b"root:x:0:app\nvideo:x:44:app\nrender:x:105:app,other\nnogroup:x:65534:app\n";
+
+    fn settings(variables: &[&str]) -> Settings {
+        let variables: Vec<CString> = variables.iter().map(|text| CString::new(*text).unwrap()).collect();
+        Settings::read(&variables.iter().map(|text| text.as_c_str()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn namespace(map: &str) -> UserNamespace {
+        let map = IdMap::parse(map.as_bytes());
+        UserNamespace { users: map.clone(), groups: map, overflow_user: UserId(65534), overflow_group: GroupId(65534) }
+    }
+
+    fn resolved(variables: &[&str], map: &str) -> Result<(u32, u32, Vec<u32>, String), Error> {
+        let namespace = namespace(map);
+        let sources = Sources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace) };
+        let identity = resolve(&settings(variables), &sources)?;
+        let groups = identity.groups.iter().map(|group| group.0).collect();
+        Ok((identity.user.0, identity.group.0, groups, String::from_utf8(identity.home).unwrap()))
+    }
+
+    const WHOLE: &str = "0 0 4294967295";
+
+    #[test]
+    fn the_conventions_of_the_field_are_kept() {
+        let home = "/home/app".to_string();
+        let cases: [(&[&str], (u32, u32, Vec<u32>, String)); 9] = [
+            (&[], (1000, 1001, vec![44, 105, 1001], home.clone())),
+            (&["PUID=1234"], (1234, 1234, vec![1234], "/".into())),
+            (&["PUID=1000", "PGID=7"], (1000, 7, vec![7, 44, 105], home.clone())),
+            (&["TAKUMI_USER=app"], (1000, 1001, vec![44, 105, 1001], home.clone())),
+            (&["TAKUMI_USER=app:video"], (1000, 44, vec![44], home.clone())),
+            (&["TAKUMI_USER=1000:1234"], (1000, 1234, vec![1234], home.clone())),
+            (&["TAKUMI_USER=4242:4343", "PUID=1000", "PGID=1"], (4242, 4343, vec![4343], "/".into())),
+            (&["TAKUMI_GROUPS=105,44,44"], (1000, 1001, vec![44, 105, 1001], home)),
+            (&["TAKUMI_USER=homeless"], (50, 50, vec![50], "/".into())),
+        ];
+        for (variables, expected) in cases {
+            assert_eq!(resolved(variables, WHOLE), Ok(expected), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn root_is_refused_by_the_map_not_by_the_number() {
+        for variables in
+            [&["PUID=0"][..], &["TAKUMI_USER=root"], &["PGID=0"], &["TAKUMI_USER=ops"], &["TAKUMI_USER=5:root"]]
+        {
+            assert!(matches!(resolved(variables, WHOLE), Err(Error::Root(..))), "{variables:?}");
+            let allowed = [variables, &["TAKUMI_ALLOW_ROOT=yes"]].concat();
+            assert!(resolved(&allowed, WHOLE).is_ok(), "{allowed:?}");
+            assert!(resolved(variables, "0 1500 1\n1 100000 65536").is_ok(), "{variables:?} rootless");
+        }
+    }
+
+    #[test]
+    fn what_the_namespace_does_not_map_is_refused_with_the_map() {
+        let error = resolved(&["PUID=1000"], "0 1500 1").unwrap_err().to_string();
+        assert!(error.contains("uid 1000") && error.contains("0→1500"), "{error}");
+        assert!(
+            resolved(&["PUID=5", "PGID=70000"], "0 1500 1\n1 100000 65536")
+                .unwrap_err()
+                .to_string()
+                .contains("gid 70000")
+        );
+        assert!(resolved(&["TAKUMI_GROUPS=70000"], "0 1500 1\n1 100000 65536").is_err());
+    }
+
+    #[test]
+    fn unknown_names_are_refused_and_named() {
+        assert_eq!(resolved(&["TAKUMI_USER=nobodyhere"], WHOLE), Err(Error::UnknownUser(b"nobodyhere".to_vec())));
+        assert_eq!(
+            resolved(&["TAKUMI_USER=app:none"], WHOLE),
+            Err(Error::UnknownGroup("TAKUMI_USER", b"none".to_vec()))
+        );
+        assert_eq!(
+            resolved(&["TAKUMI_GROUPS=none"], WHOLE),
+            Err(Error::UnknownGroup("TAKUMI_GROUPS", b"none".to_vec()))
+        );
+    }
+
+    #[test]
+    fn an_ordinary_start_refuses_only_somebody_else() {
+        let sources = Sources { passwd: PASSWD, group: GROUP, namespace: None };
+        let named =
+            |variables: &[&str]| somebody_else(&settings(variables), &sources, UserId(1000), GroupId(1000)).unwrap();
+        for nobody_else in [&[][..], &["PUID=1000"], &["TAKUMI_USER=app"], &["TAKUMI_USER=app:1000"]] {
+            assert_eq!(named(nobody_else), None);
+        }
+        for (variables, who) in [
+            ("PUID=1001", "uid 1001"),
+            ("PGID=0", "gid 0"),
+            ("TAKUMI_USER=ops", "uid 37"),
+            ("TAKUMI_USER=app:video", "gid 44"),
+            ("TAKUMI_GROUPS=44", "a member of TAKUMI_GROUPS"),
+        ] {
+            assert_eq!(named(&[variables]).as_deref(), Some(who));
+        }
+    }
+}

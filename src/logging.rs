@@ -1,0 +1,185 @@
+//! What `init` says, one line a message on stderr, through the `log` crate. Not env_logger: PID 1 may not allocate once COMMAND
+//! runs (an allocation that fails would end it), and may not wait for whoever reads stderr.
+
+use crate::sys::{Errno, io};
+use log::{Level, LevelFilter, Metadata, Record};
+use serde::Serialize;
+use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// TAKUMI_LOG_FORMAT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Format {
+    /// `init: message`
+    #[default]
+    Text,
+    /// One object a line: `{"level":"info","message":"…"}`
+    Json,
+}
+
+struct Stderr;
+
+static JSON: AtomicBool = AtomicBool::new(false);
+static SERVING: AtomicBool = AtomicBool::new(false);
+
+/// Begins to log, at `warn` and as text until [`configure`] says otherwise.
+pub fn begin() {
+    // A second call (tests) is refused and changes nothing.
+    let _ = log::set_logger(&Stderr);
+    log::set_max_level(LevelFilter::Warn);
+}
+
+/// From now on at this level and in this format.
+pub fn configure(level: LevelFilter, format: Format) {
+    log::set_max_level(level);
+    JSON.store(format == Format::Json, Relaxed);
+}
+
+/// From now on a line that stderr does not take at once is lost: PID 1 has a COMMAND to serve.
+pub fn never_wait() {
+    SERVING.store(true, Relaxed);
+}
+
+impl log::Log for Stderr {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let mut line = Line::new();
+        let written = match JSON.load(Relaxed) {
+            true => write_json(&mut line, record),
+            false => write_text(&mut line, record),
+        };
+        // An error is a message too long for a line: what fits is said.
+        let _ = written;
+        // Before COMMAND runs a line is worth a second: it may be why there will be none.
+        let patience = if SERVING.load(Relaxed) { Duration::ZERO } else { Duration::from_secs(1) };
+        if io::write_stderr(line.finish(), patience) == Err(Errno(libc::EAGAIN)) {
+            // Who did not read for a second will not read the next line either.
+            never_wait();
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn write_text(line: &mut Line, record: &Record<'_>) -> fmt::Result {
+    line.write_str("init: ")?;
+    if record.level() != Level::Info {
+        write!(line, "{}: ", word(record.level()))?;
+    }
+    line.write_fmt(*record.args())
+}
+
+fn write_json(line: &mut Line, record: &Record<'_>) -> fmt::Result {
+    let mut message = Line::new();
+    // Cut before it is quoted, so that the object is whole; half of the room is left for escapes.
+    message.room = LINE_BYTES / 2 - 64;
+    let _ = message.write_fmt(*record.args());
+    let object = Object { level: word(record.level()), message: message.text() };
+    serde_json::to_writer(line, &object).map_err(|_| fmt::Error)
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    level: &'static str,
+    message: &'a str,
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
+
+/// Below PIPE_BUF: a line reaches a shared pipe in one piece.
+const LINE_BYTES: usize = 2048;
+
+struct Line {
+    bytes: [u8; LINE_BYTES],
+    filled: usize,
+    room: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Line { bytes: [0; LINE_BYTES], filled: 0, room: LINE_BYTES - 1 }
+    }
+
+    fn text(&self) -> &str {
+        self.bytes[..self.filled].utf8_chunks().next().map_or("", |chunk| chunk.valid())
+    }
+
+    fn finish(&mut self) -> &[u8] {
+        self.bytes[self.filled] = b'\n';
+        &self.bytes[..=self.filled]
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let count = text.floor_char_boundary(self.room - self.filled);
+        self.bytes[self.filled..self.filled + count].copy_from_slice(&text.as_bytes()[..count]);
+        self.filled += count;
+        if count == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+impl std::io::Write for &mut Line {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = bytes.len().min(self.room - self.filled);
+        self.bytes[self.filled..self.filled + count].copy_from_slice(&bytes[..count]);
+        self.filled += count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(write: fn(&mut Line, &Record<'_>) -> fmt::Result, level: Level, message: fmt::Arguments<'_>) -> String {
+        let mut line = Line::new();
+        let _ = write(&mut line, &Record::builder().level(level).args(message).build());
+        String::from_utf8(line.finish().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_line_begins_with_our_name_and_its_level() {
+        assert_eq!(said(write_text, Level::Warn, format_args!("a {}", 1)), "init: warn: a 1\n");
+        assert_eq!(said(write_text, Level::Info, format_args!("b")), "init: b\n");
+    }
+
+    #[test]
+    fn json_is_one_valid_object_whatever_the_message() {
+        let message = "\"\n".repeat(5000);
+        for message in ["plain", "quo\"te\\ and \n line", &message] {
+            let line = said(write_json, Level::Error, format_args!("{message}"));
+            assert_eq!(line.matches('\n').count(), 1);
+            let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(object["level"], "error");
+            assert!(message.starts_with(object["message"].as_str().unwrap()));
+            assert!(!object["message"].as_str().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_message_too_long_for_a_line_is_cut_between_characters() {
+        let long = "é".repeat(LINE_BYTES);
+        let line = said(write_text, Level::Error, format_args!("{long}"));
+        assert!(line.len() <= LINE_BYTES && line.ends_with('\n'));
+    }
+}

@@ -1,0 +1,80 @@
+//! Who else is there: /proc, read without allocation, since PID 1 asks when COMMAND has ended.
+
+use crate::sys::{Errno, ProcessId, io};
+use std::ffi::CStr;
+
+/// A process as /proc/PID/stat shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Process {
+    /// Its id.
+    pub id: ProcessId,
+    /// Its parent; 0 outside this pid namespace.
+    pub parent: ProcessId,
+    /// Dead, and not yet waited for.
+    pub zombie: bool,
+}
+
+/// Calls `each` with every process of this pid namespace. Errors: the kernel's; ENOENT where /proc is not mounted.
+pub fn for_each(mut each: impl FnMut(Process)) -> Result<(), Errno> {
+    io::for_each_name(c"/proc", |name| {
+        let id = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
+        if let Some(process) = id.and_then(|id| look(ProcessId(id))) {
+            each(process);
+        }
+    })
+    .map(drop)
+}
+
+/// One process; `None` where it is gone or not to be seen.
+pub fn look(id: ProcessId) -> Option<Process> {
+    let mut buffer = [0; 512];
+    let text = read_of(id, "stat", &mut buffer)?;
+    // `PID (NAME) STATE PARENT …`; NAME may hold anything, also `)`.
+    let after_name = &text[text.iter().rposition(|&byte| byte == b')')? + 1..];
+    let mut fields = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace();
+    let zombie = matches!(fields.next()?, "Z" | "X" | "x");
+    Some(Process { id, parent: ProcessId(fields.next()?.parse().ok()?), zombie })
+}
+
+/// The name that a process shows (`man 5 proc_pid_comm`), at most 15 bytes; empty where it is gone.
+pub fn name(id: ProcessId, buffer: &mut [u8; 16]) -> &[u8] {
+    read_of(id, "comm", buffer).map_or(b"", |text| text.trim_ascii_end())
+}
+
+/// Whether `process` has `ancestor` above it. Bounded: a chain that changes while it is read ends.
+pub fn descends_from(process: Process, ancestor: ProcessId) -> bool {
+    let mut parent = process.parent;
+    for _ in 0..256 {
+        if parent == ancestor {
+            return true;
+        }
+        match look(parent) {
+            Some(above) if parent.0 > 1 => parent = above.parent,
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn read_of<'buffer>(id: ProcessId, file: &str, buffer: &'buffer mut [u8]) -> Option<&'buffer [u8]> {
+    use std::io::Write;
+    let mut path = [0_u8; 40];
+    write!(&mut path[..], "/proc/{id}/{file}\0").ok()?;
+    io::read_into(CStr::from_bytes_until_nul(&path).ok()?, buffer).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process;
+
+    #[test]
+    fn this_process_is_seen_with_its_parent() {
+        let own = process::own_id();
+        let mut found = None;
+        for_each(|seen| found = found.or((seen.id == own).then_some(seen))).unwrap();
+        assert_eq!(found, Some(Process { id: own, parent: process::parent_id(), zombie: false }));
+        assert!(descends_from(found.unwrap(), process::parent_id()));
+        assert!(!descends_from(found.unwrap(), own));
+    }
+}

@@ -1,0 +1,112 @@
+//! Wrong owners are changed, and the first change is read back: a filesystem may say yes and do nothing.
+
+use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+use super::outcome::{Reason, Unsupported};
+use super::walk::{Repair, Repaired};
+use super::{Plan, Target, UserNamespaceView};
+use crate::sys::Errno;
+use crate::sys::fs::{self, Freshness, Stat};
+
+/// `man 7 capabilities`, linux/capability.h.
+const CAP_CHOWN: u32 = 0;
+const CAP_DAC_READ_SEARCH: u32 = 2;
+pub(super) const CAP_FOWNER: u32 = 3;
+
+pub(super) struct Chown<'a> {
+    target: Target,
+    container: &'a UserNamespaceView,
+    volume: BorrowedFd<'a>,
+    dry: bool,
+    /// A change has been seen to have happened in this volume.
+    proven: bool,
+}
+
+impl<'a> Chown<'a> {
+    pub(super) fn new(plan: &Plan<'a>, volume: BorrowedFd<'a>) -> Self {
+        Self { target: *plan.target, container: plan.container, volume, dry: plan.dry, proven: false }
+    }
+
+    fn change(&mut self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        fs::change_owner(file, self.target.uid, self.target.gid)
+    }
+
+    /// The man page's EPERM has many reasons; each has another remedy.
+    fn refused(&mut self, stat: &Stat) -> Result<Reason, Unsupported> {
+        let eperm = Errno(libc::EPERM);
+        if !self.container.may(CAP_CHOWN) {
+            return Err(Unsupported::MissingChown);
+        }
+        if self.container.may_be_unmapped(stat.uid, stat.gid) {
+            return Ok(Reason::Unmapped);
+        }
+        if stat.frozen {
+            return Ok(Reason::Frozen);
+        }
+        // The change clears the bit, which counts as a chmod (fs/attr.c, setattr_prepare).
+        if stat.is_setuid() && !self.container.may(CAP_FOWNER) {
+            return Ok(Reason::NeedsFowner);
+        }
+        // This file alone, or every one? The volume's own directory tells, before a million more are tried.
+        if !self.proven {
+            self.change(self.volume).map_err(Unsupported::Refuses)?;
+            self.proven = true;
+        }
+        Ok(Reason::Refused(eperm))
+    }
+}
+
+impl Repair for Chown<'_> {
+    fn is_right(&self, stat: &Stat) -> bool {
+        stat.uid == self.target.uid && stat.gid == self.target.gid
+    }
+
+    fn repair(&mut self, file: BorrowedFd<'_>, stat: &Stat) -> Result<Repaired, Unsupported> {
+        if self.is_right(stat) {
+            return Ok(Repaired::Right);
+        }
+        if self.dry {
+            let unmapped = self.container.may_be_unmapped(stat.uid, stat.gid);
+            return Ok(Repaired::Left(if unmapped { Reason::Unmapped } else { Reason::WrongOwner }));
+        }
+        match self.change(file) {
+            Ok(()) if self.proven => Ok(Repaired::Changed),
+            Ok(()) => match fs::stat(file, Freshness::Asked) {
+                Ok(now) if self.is_right(&now) => {
+                    self.proven = true;
+                    Ok(Repaired::Changed)
+                }
+                Ok(_) => Err(Unsupported::Lies),
+                Err(errno) => Ok(Repaired::Left(Reason::Unreadable(errno))),
+            },
+            Err(Errno(libc::EPERM)) => self.refused(stat).map(Repaired::Left),
+            Err(Errno(libc::EROFS)) => Err(Unsupported::ReadOnly),
+            Err(errno @ Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EACCES)) if !self.proven => {
+                Err(Unsupported::Refuses(errno))
+            }
+            Err(errno) => Ok(Repaired::Left(Reason::Refused(errno))),
+        }
+    }
+
+    fn repair_by_name(&mut self, directory: BorrowedFd<'_>, name: &CStr) -> bool {
+        let may = self.proven && !self.dry;
+        may && fs::change_owner_at(directory, name, self.target.uid, self.target.gid).is_ok()
+    }
+
+    fn closed(&self, stat: &Stat, errno: Errno) -> Reason {
+        closed(self.container, stat, errno)
+    }
+
+    fn strips(&self) -> bool {
+        true
+    }
+}
+
+pub(super) fn closed(container: &UserNamespaceView, stat: &Stat, errno: Errno) -> Reason {
+    match errno {
+        Errno(libc::EACCES) if !container.may(CAP_DAC_READ_SEARCH) => Reason::NeedsReadSearch,
+        Errno(libc::EACCES) if container.may_be_unmapped(stat.uid, stat.gid) => Reason::Unmapped,
+        errno => Reason::Unreadable(errno),
+    }
+}

@@ -1,0 +1,267 @@
+//! Volumes end up usable by the app: only what is wrong is touched, by descriptor, never outside the volume.
+//!
+//! [`prepare`] runs as container root before the drop, [`prove`] as the user after it. A volume's path may hold no symbolic
+//! link: whoever could swap one would lead a walk with CAP_CHOWN where they like, so every link is refused and named.
+
+mod acl;
+mod fix;
+mod mount;
+mod namespace;
+mod outcome;
+mod path;
+mod progress;
+mod prove;
+mod share;
+mod walk;
+mod window;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+pub use namespace::{IdRange, UserNamespaceView};
+pub use outcome::{Left, Outcome, Reason, Unsupported};
+pub use prove::prove;
+
+use crate::sys::fs::{self, Freshness};
+use crate::sys::{Errno, GroupId, UserId};
+use mount::Mount;
+use outcome::Tally;
+use path::Shown;
+use progress::Watch;
+use walk::{Repair, Stop};
+
+/// How wrong owners are dealt with (`TAKUMI_OWNERSHIP`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// [`Mode::Chown`], but [`Mode::Share`] for a rootless bind mount of the host user's own files.
+    Auto,
+    /// Wrong owners are changed.
+    Chown,
+    /// Owners stay; the app's user and container root are granted access by POSIX ACL.
+    Share,
+    /// Wrong owners are reported, nothing is changed and nothing is created.
+    Verify,
+    /// Owners are not looked at.
+    Off,
+}
+
+/// Whom the volumes are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The app's user.
+    pub uid: UserId,
+    /// The app's primary group.
+    pub gid: GroupId,
+}
+
+/// A declared directory on its way to be proved writable.
+#[derive(Debug)]
+pub struct Volume {
+    path: PathBuf,
+    /// `None`: it is missing and left to be created as the user.
+    directory: Option<OwnedFd>,
+    outcome: Option<Outcome>,
+    remedy: Option<String>,
+    may_change: bool,
+}
+
+impl Volume {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What became of its owners; `None` where nobody looked (mode `off`, an ordinary user's start, still missing).
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// The command that puts wrong owners right from the host, where there are any.
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}
+
+/// Why a start cannot go on; one line each: what was attempted, on what, the kernel's word, and what to type.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A component of the path is a link.
+    #[error("cannot use the volume {volume}: {at} is a symbolic link (name the directory that it leads to: {to})")]
+    Link {
+        /// The declared path.
+        volume: Shown,
+        /// The component.
+        at: Shown,
+        /// What the link says.
+        to: Shown,
+    },
+    /// A component of the path is something else than a directory.
+    #[error("cannot use the volume {volume}: {at} is not a directory (remove it or name another directory)")]
+    NotDirectory {
+        /// The declared path.
+        volume: Shown,
+        /// The component.
+        at: Shown,
+    },
+    /// The path can never be a volume.
+    #[error("cannot use the volume {0}: it has to be an absolute path below /, without .. (change TAKUMI_VOLUMES)")]
+    Path(Shown),
+    /// A directory could not be opened, created or looked at.
+    #[error("cannot {act} {at}: {errno} ({hint})")]
+    System {
+        /// `open`, `create`, `look at`.
+        act: &'static str,
+        /// The component.
+        at: Shown,
+        /// The kernel's word.
+        errno: Errno,
+        /// What to do.
+        hint: String,
+    },
+    /// The target means nothing here.
+    #[error("cannot give volumes to {uid}:{gid}: the user namespace maps only {map} (choose PUID and PGID from these)")]
+    NotMapped {
+        /// The target's uid.
+        uid: UserId,
+        /// The target's gid.
+        gid: GroupId,
+        /// The uids and gids there are.
+        map: String,
+    },
+    /// Told to stop during the walk.
+    #[error("told to stop while the volume {0} was looked at (start again: what is right stays right)")]
+    Interrupted(Shown),
+    /// The user cannot write there.
+    #[error("cannot write in {at} as {uid}:{gid}: {errno} ({hint})")]
+    Unusable {
+        /// The declared path.
+        at: Shown,
+        /// Who tried.
+        uid: UserId,
+        /// Whose group.
+        gid: GroupId,
+        /// The kernel's word.
+        errno: Errno,
+        /// What to do.
+        hint: String,
+    },
+    /// The path leads elsewhere than it did when its owners were looked at.
+    #[error("cannot use the volume {0}: it was exchanged while it was prepared (let no other container move it)")]
+    Exchanged(Shown),
+}
+
+/// As container root, before the drop: each declared directory is created if missing and its wrong owners are dealt with.
+///
+/// A directory that root may not create (inside somebody else's directory: DAC_OVERRIDE is never asked for) is left to
+/// [`prove`]. `interrupted` is asked a few times a second; `true` ends the walk.
+///
+/// # Errors
+/// [`Error`]; whether a volume that stayed partly wrong is good enough is for [`prove`] to find out.
+pub fn prepare(
+    paths: &[PathBuf],
+    mode: Mode,
+    target: &Target,
+    container: &UserNamespaceView,
+    interrupted: &mut dyn FnMut() -> bool,
+) -> Result<Vec<Volume>, Error> {
+    if !(container.maps_uid(target.uid) && container.maps_gid(target.gid)) {
+        return Err(Error::NotMapped { uid: target.uid, gid: target.gid, map: container.to_string() });
+    }
+    paths.iter().map(|path| prepare_one(path, mode, target, container, interrupted)).collect()
+}
+
+/// What [`prepare`] would find; changes nothing, creates nothing.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn inspect(
+    path: &Path,
+    mode: Mode,
+    target: &Target,
+    container: &UserNamespaceView,
+    interrupted: &mut dyn FnMut() -> bool,
+) -> Result<Volume, Error> {
+    let mut volume = Volume { path: path.into(), directory: None, outcome: None, remedy: None, may_change: false };
+    if let Some(directory) = path::open(path, None)? {
+        let plan = Plan { mode, target, container, dry: true };
+        look_through(&mut volume, &directory, &plan, &mut Watch::new(path, interrupted))?;
+        volume.directory = Some(directory);
+    }
+    Ok(volume)
+}
+
+/// The volumes of a start as an ordinary user, for [`prove`]: nobody's owner is changed.
+///
+/// # Errors
+/// [`Error::Path`] for what can never be a volume.
+pub fn volumes_of_a_plain_start(paths: &[PathBuf]) -> Result<Vec<Volume>, Error> {
+    let plain = |path: &PathBuf| {
+        path::components(path)?;
+        Ok(Volume { path: path.clone(), directory: None, outcome: None, remedy: None, may_change: true })
+    };
+    paths.iter().map(plain).collect()
+}
+
+fn prepare_one(
+    path: &Path,
+    mode: Mode,
+    target: &Target,
+    container: &UserNamespaceView,
+    interrupted: &mut dyn FnMut() -> bool,
+) -> Result<Volume, Error> {
+    let may_change = mode != Mode::Verify;
+    let mut volume = Volume { path: path.into(), directory: None, outcome: None, remedy: None, may_change };
+    let opened = match path::open(path, may_change.then_some(target)) {
+        Err(Error::System { act: "create", errno: Errno(libc::EACCES | libc::EPERM | libc::EROFS), .. }) => None,
+        opened => opened?,
+    };
+    let Some(directory) = opened else { return Ok(volume) };
+    if mode != Mode::Off {
+        let plan = Plan { mode, target, container, dry: !may_change };
+        let tally = look_through(&mut volume, &directory, &plan, &mut Watch::new(path, interrupted))?;
+        tally.tell(&volume);
+    }
+    volume.directory = Some(directory);
+    Ok(volume)
+}
+
+struct Plan<'a> {
+    mode: Mode,
+    target: &'a Target,
+    container: &'a UserNamespaceView,
+    dry: bool,
+}
+
+fn look_through(
+    volume: &mut Volume,
+    directory: &OwnedFd,
+    plan: &Plan<'_>,
+    watch: &mut Watch<'_>,
+) -> Result<Tally, Error> {
+    let at = || Shown::of(&volume.path);
+    let system =
+        |errno| Error::System { act: "look at", at: at(), errno, hint: "look at the host's filesystem".into() };
+    let root = fs::stat(directory.as_fd(), Freshness::Cached).map_err(system)?;
+    let mount = || root.mount.and_then(Mount::find);
+    let shares = match plan.mode {
+        Mode::Share => true,
+        Mode::Auto | Mode::Verify => plan.container.root_is_host_user && mount().as_ref().is_some_and(Mount::is_hosts),
+        Mode::Chown | Mode::Off => false,
+    };
+    let mut chown = fix::Chown::new(plan, directory.as_fd());
+    let mut share = share::Share::new(plan);
+    let repair: &mut dyn Repair = if shares { &mut share } else { &mut chown };
+    let mut tally = Tally::default();
+    let outcome = match walk::walk(directory.as_fd(), repair, &mut tally, watch) {
+        Ok(()) => tally.outcome(shares),
+        Err(Stop::Unsupported(why)) => Outcome::Unsupported(why),
+        Err(Stop::Interrupted) => return Err(Error::Interrupted(at())),
+    };
+    let owner = if shares { (UserId(0), GroupId(0)) } else { (plan.target.uid, plan.target.gid) };
+    volume.remedy = match outcome {
+        Outcome::Right | Outcome::Fixed(_) | Outcome::Shared(_) => None,
+        _ => Some(mount::host_command(mount().as_ref(), &volume.path, plan.container, owner)),
+    };
+    volume.outcome = Some(outcome);
+    Ok(tally)
+}

@@ -1,0 +1,123 @@
+//! The mount that a volume lies on, and what its directory is called on the host.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use super::UserNamespaceView;
+use super::path::Shown;
+use crate::sys::{GroupId, UserId};
+
+/// One line of `/proc/self/mountinfo` (`man 5 proc_pid_mountinfo`).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Which directory of its filesystem is mounted: the host's path, where that filesystem is the host's root.
+    root: PathBuf,
+    point: PathBuf,
+    filesystem: String,
+}
+
+impl Mount {
+    /// The mount with this id; `None` without /proc.
+    pub(super) fn find(id: u64) -> Option<Self> {
+        let table = std::fs::read("/proc/self/mountinfo").ok()?;
+        table.split(|&byte| byte == b'\n').find_map(|line| Self::parse(line, id))
+    }
+
+    fn parse(line: &[u8], id: u64) -> Option<Self> {
+        let mut fields = line.split(|&byte| byte == b' ');
+        if fields.next()? != id.to_string().as_bytes() {
+            return None;
+        }
+        let (root, point) = (unescape(fields.nth(2)?), unescape(fields.next()?));
+        let filesystem = fields.skip_while(|field| field != b"-").nth(1)?;
+        Some(Self { root, point, filesystem: String::from_utf8_lossy(filesystem).into_owned() })
+    }
+
+    /// A directory of the host rather than one of the engine's: not the container's own root, not memory, and not the
+    /// `volumes/NAME/_data` where Docker and Podman keep named volumes.
+    pub(super) fn is_hosts(&self) -> bool {
+        let names: Vec<&OsStr> = self.root.iter().collect();
+        let is_named_volume =
+            names.windows(3).any(|names| matches!(names, [a, _, c] if *a == "volumes" && *c == "_data"));
+        self.point != Path::new("/") && self.filesystem != "tmpfs" && !is_named_volume
+    }
+}
+
+/// `sudo chown -R 1500:1500 /srv/models`, as far as the container can know its host's names.
+pub(super) fn host_command(
+    mount: Option<&Mount>,
+    volume: &Path,
+    container: &UserNamespaceView,
+    (uid, gid): (UserId, GroupId),
+) -> String {
+    let uid = container.outside_uid(uid).unwrap_or(uid.0);
+    let gid = container.outside_gid(gid).unwrap_or(gid.0);
+    let hosts = mount.filter(|mount| mount.point != Path::new("/"));
+    let below = hosts.and_then(|mount| volume.strip_prefix(&mount.point).ok().map(|below| mount.root.join(below)));
+    match below {
+        Some(path) => format!("from the host: sudo chown -R {uid}:{gid} {}", quoted(&path)),
+        None => format!(
+            "from the host: sudo chown -R {uid}:{gid} on the directory that is mounted at {}",
+            Shown::of(volume)
+        ),
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    let text = Shown::of(path).to_string();
+    let text = text.strip_suffix('/').filter(|text| !text.is_empty()).unwrap_or(&text);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c);
+    if text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Space, tab, newline and backslash stand as three octal digits.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, tail @ ..] = rest {
+        rest = match (first, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                tail
+            }
+            _ => {
+                bytes.push(*first);
+                tail
+            }
+        };
+    }
+    OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(line: &str) -> Mount {
+        Mount::parse(line.as_bytes(), 36).unwrap()
+    }
+
+    #[test]
+    fn a_bind_mount_of_the_hosts_is_told_from_the_engines_own() {
+        assert!(mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw").is_hosts());
+        assert!(
+            !mount("36 35 98:0 /home/u/.local/share/docker/volumes/v/_data /data rw - ext4 /dev/vda rw").is_hosts()
+        );
+        assert!(!mount("36 35 0:50 / / rw - overlay overlay rw").is_hosts());
+        assert!(!mount("36 35 0:51 / /data rw - tmpfs tmpfs rw").is_hosts());
+        assert_eq!(Mount::parse(b"37 35 0:51 / /data rw - tmpfs tmpfs rw", 36), None);
+        assert_eq!(Mount::parse(b"36 35", 36), None);
+    }
+
+    #[test]
+    fn the_hosts_command_names_its_ids_and_its_path() {
+        let map = || UserNamespaceView::parse_map(b"0 1500 1\n1 100000 65536\n");
+        let rootless = UserNamespaceView::of_maps(map(), map(), 65534, 65534, 0);
+        let bind = mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw");
+        let command = host_command(Some(&bind), Path::new("/data/sub"), &rootless, (UserId(0), GroupId(0)));
+        assert_eq!(command, "from the host: sudo chown -R 1500:1500 '/home/u/my models/sub'");
+        let command = host_command(None, Path::new("/data"), &rootless, (UserId(1000), GroupId(1000)));
+        assert!(command.contains("100999:100999") && command.ends_with("mounted at /data"), "{command}");
+    }
+}

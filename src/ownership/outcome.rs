@@ -1,0 +1,310 @@
+//! What became of a volume: every end of a walk has a name.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Volume;
+use super::path::Shown;
+use crate::sys::Errno;
+
+/// How a volume stands after the walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every owner was right; nothing was touched.
+    Right,
+    /// So many owners were changed, and every one is right now.
+    Fixed(u64),
+    /// So many access control lists were changed, and app and host user may use every entry now.
+    Shared(u64),
+    /// The filesystem or the container cannot do it at all; the walk ended where that was seen.
+    Unsupported(Unsupported),
+    /// So many entries could not be put right.
+    Partial {
+        /// How many.
+        left: u64,
+        /// How many were changed.
+        changed: u64,
+        /// By reason, with the first few paths of each.
+        why: Vec<Left>,
+    },
+}
+
+/// Entries that were left for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The reason.
+    pub reason: Reason,
+    /// How many entries.
+    pub count: u64,
+    /// The first few of them.
+    pub first: Vec<PathBuf>,
+}
+
+/// Why one entry was left as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A file with several names: one of them may lie outside the volume.
+    HardLink,
+    /// A character or block device is never handed over.
+    Device,
+    /// `chattr +i` or `+a`.
+    Frozen,
+    /// A setuid file of somebody else's, or an ACL on one, without CAP_FOWNER.
+    NeedsFowner,
+    /// A directory closed to root, without CAP_DAC_READ_SEARCH.
+    NeedsReadSearch,
+    /// The owner has no id in this user namespace.
+    Unmapped,
+    /// Nothing may be changed (`verify`).
+    WrongOwner,
+    /// The kernel refused the change for this entry alone.
+    Refused(Errno),
+    /// The entry, or the rest of the directory, could not be read.
+    Unreadable(Errno),
+    /// Nested deeper than the walk goes.
+    TooDeep,
+    /// Moved or exchanged again and again while the walk was there.
+    Moved,
+}
+
+impl Reason {
+    fn words(self) -> (&'static str, Option<Errno>, &'static str) {
+        match self {
+            Reason::HardLink => (
+                "having further hard links",
+                None,
+                "another name may lie outside of the volume: replace each by a copy (cp -p FILE FILE.new && mv FILE.new FILE), or chown it from the host",
+            ),
+            Reason::Device => ("being devices", None, "devices are never handed over: remove them from the volume"),
+            Reason::Frozen => ("immutable or append-only", None, "run chattr -i -a on them from the host"),
+            Reason::NeedsFowner => ("needing CAP_FOWNER", None, "add --cap-add FOWNER"),
+            Reason::NeedsReadSearch => {
+                ("closed to root", None, "the container lacks CAP_DAC_READ_SEARCH; add --cap-add DAC_READ_SEARCH")
+            }
+            Reason::Unmapped => {
+                ("owned by a host user that this container does not map", None, "change their owner from the host")
+            }
+            Reason::WrongOwner => {
+                ("having a wrong owner", None, "nothing is changed in this mode; set TAKUMI_OWNERSHIP to auto or chown")
+            }
+            Reason::Refused(errno) => ("refused", Some(errno), "change them from the host"),
+            Reason::Unreadable(errno) => {
+                ("unreadable", Some(errno), "check the filesystem and the kernel's log (dmesg)")
+            }
+            Reason::TooDeep => ("nested too deep", None, "flatten the tree"),
+            Reason::Moved => ("moved during the walk", None, "start again while nothing else works in the volume"),
+        }
+    }
+}
+
+/// `3 entries left, having further hard links: /data/a, /data/b … (what to do)`
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, errno, hint) = self.reason.words();
+        let entries = if self.count == 1 { "entry" } else { "entries" };
+        write!(f, "{} {entries} left, {what}", self.count)?;
+        write_paths(f, &self.first, self.count)?;
+        match errno {
+            Some(errno) => write!(f, ": {errno} ({hint})"),
+            None => write!(f, " ({hint})"),
+        }
+    }
+}
+
+fn write_paths(f: &mut fmt::Formatter<'_>, first: &[PathBuf], count: u64) -> fmt::Result {
+    for (index, path) in first.iter().enumerate() {
+        write!(f, "{}{}", if index == 0 { ": " } else { ", " }, Shown::of(path))?;
+    }
+    if count > first.len() as u64 { f.write_str(" …") } else { Ok(()) }
+}
+
+/// Why a volume's owners cannot be changed at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsupported {
+    /// No CAP_CHOWN.
+    MissingChown,
+    /// The volume is mounted read-only.
+    ReadOnly,
+    /// A chown says yes and changes nothing (9p, drvfs).
+    Lies,
+    /// Every chown is refused (NFS root_squash, CIFS).
+    Refuses(Errno),
+    /// No POSIX access control lists.
+    NoAcl(Errno),
+    /// An access control list was accepted and is not there.
+    AclLies,
+    /// The kernel does not tell one mount from another.
+    NoMountIds,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unsupported::MissingChown => f.write_str("the container lacks CAP_CHOWN; add --cap-add CHOWN"),
+            Unsupported::ReadOnly => f.write_str("it is mounted read-only; mount it without ro"),
+            Unsupported::Lies => f.write_str(
+                "its filesystem accepts chown and changes nothing, as 9p and drvfs do; use a named volume or set the owner by mount options",
+            ),
+            Unsupported::Refuses(errno) => write!(
+                f,
+                "its filesystem refuses chown ({errno}), as NFS with root_squash and CIFS do; set the owner on the server or by mount options"
+            ),
+            Unsupported::NoAcl(errno) => write!(
+                f,
+                "its filesystem has no POSIX ACLs ({errno}); use a named volume, or set TAKUMI_OWNERSHIP=chown, which takes the files from the host's user"
+            ),
+            Unsupported::AclLies => f.write_str("its filesystem accepts an ACL and keeps none; use a named volume"),
+            Unsupported::NoMountIds => {
+                f.write_str("the kernel tells no mount ids (older than 5.8) and /proc is not mounted; mount /proc")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Right => f.write_str("right"),
+            Outcome::Fixed(count) => write!(f, "fixed({count})"),
+            Outcome::Shared(count) => write!(f, "shared({count})"),
+            Outcome::Unsupported(why) => write!(f, "unsupported({why})"),
+            Outcome::Partial { left, why, .. } => {
+                let first: Vec<PathBuf> = why.iter().flat_map(|left| left.first.iter().cloned()).take(FEW).collect();
+                write!(f, "partial({left}")?;
+                write_paths(f, &first, *left)?;
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+/// What is told of an entry that is not wrong in itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    Setuid,
+    SetuidCleared,
+    Capability,
+    CapabilityCleared,
+}
+
+impl Note {
+    fn words(self) -> &'static str {
+        match self {
+            Note::Setuid => "run as their owner or group (setuid, setgid)",
+            Note::SetuidCleared => "lost their setuid or setgid bit with the change of the owner",
+            Note::Capability => "carry file capabilities",
+            Note::CapabilityCleared => "lost their file capabilities with the change of the owner",
+        }
+    }
+}
+
+const FEW: usize = 5;
+
+/// The counts of one walk. Its size does not depend on the tree: a few paths are kept for each reason.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) seen: u64,
+    pub(super) changed: u64,
+    left: Vec<Left>,
+    notes: Vec<(Note, u64, Vec<PathBuf>)>,
+}
+
+impl Tally {
+    pub(super) fn leave(&mut self, reason: Reason, path: impl FnOnce() -> PathBuf) {
+        let index = self.left.iter().position(|left| left.reason == reason).unwrap_or_else(|| {
+            self.left.push(Left { reason, count: 0, first: Vec::new() });
+            self.left.len() - 1
+        });
+        if let Some(left) = self.left.get_mut(index) {
+            count(&mut left.count, &mut left.first, path);
+        }
+    }
+
+    pub(super) fn note(&mut self, note: Note, path: impl FnOnce() -> PathBuf) {
+        let index = self.notes.iter().position(|(known, ..)| *known == note).unwrap_or_else(|| {
+            self.notes.push((note, 0, Vec::new()));
+            self.notes.len() - 1
+        });
+        if let Some((_, known, first)) = self.notes.get_mut(index) {
+            count(known, first, path);
+        }
+    }
+
+    pub(super) fn outcome(&self, shares: bool) -> Outcome {
+        let left = self.left.iter().map(|left| left.count).sum();
+        match (left, self.changed) {
+            (0, 0) => Outcome::Right,
+            (0, changed) if shares => Outcome::Shared(changed),
+            (0, changed) => Outcome::Fixed(changed),
+            (left, changed) => Outcome::Partial { left, changed, why: self.left.clone() },
+        }
+    }
+
+    pub(super) fn tell(&self, told: &Volume) {
+        let volume = Shown::of(told.path());
+        for (note, count, first) in &self.notes {
+            log::info!("volume {volume}: {count} files {}{}", note.words(), Paths(first, *count));
+        }
+        match told.outcome() {
+            None => {}
+            Some(Outcome::Right) => log::debug!("volume {volume}: right, {} entries seen", self.seen),
+            Some(Outcome::Fixed(count)) => {
+                log::info!("volume {volume}: owner of {count} of {} entries changed", self.seen)
+            }
+            Some(Outcome::Shared(count)) => {
+                log::info!("volume {volume}: {count} of {} entries shared by ACL", self.seen)
+            }
+            Some(Outcome::Unsupported(why)) => log::warn!("volume {volume}: owners cannot be changed: {why}"),
+            Some(Outcome::Partial { why, .. }) => why.iter().for_each(|left| log::warn!("volume {volume}: {left}")),
+        }
+        if let Some(remedy) = told.remedy() {
+            log::warn!("volume {volume}: {remedy}");
+        }
+    }
+}
+
+fn count(counter: &mut u64, first: &mut Vec<PathBuf>, path: impl FnOnce() -> PathBuf) {
+    *counter += 1;
+    if first.len() < FEW {
+        first.push(path());
+    }
+}
+
+struct Paths<'a>(&'a [PathBuf], u64);
+
+impl fmt::Display for Paths<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_paths(f, self.0, self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_its_name() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.outcome(false).to_string(), "right");
+        tally.changed = 3;
+        assert_eq!(tally.outcome(false).to_string(), "fixed(3)");
+        assert_eq!(tally.outcome(true).to_string(), "shared(3)");
+        for name in ["a", "b\n", "c", "d", "e", "f", "g"] {
+            tally.leave(Reason::HardLink, || PathBuf::from("/data").join(name));
+        }
+        tally.leave(Reason::Device, || "/data/null".into());
+        let text = tally.outcome(false).to_string();
+        assert_eq!(text, "partial(8: /data/a, /data/b\\n, /data/c, /data/d, /data/e …)");
+        let text = Outcome::Unsupported(Unsupported::MissingChown).to_string();
+        assert_eq!(text, "unsupported(the container lacks CAP_CHOWN; add --cap-add CHOWN)");
+    }
+
+    #[test]
+    fn what_was_left_is_one_line_with_the_errno_and_what_to_do() {
+        let left = Left { reason: Reason::Unreadable(Errno(libc::EIO)), count: 2, first: vec!["/data/a".into()] };
+        assert_eq!(
+            left.to_string(),
+            "2 entries left, unreadable: /data/a …: Input/output error (check the filesystem and the kernel's log (dmesg))"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! A volume's own path: opened component by component, no link followed, created where it is missing.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::{Error, Target};
+use crate::sys::{Errno, fs};
+use crate::text;
+
+/// A path in a message, escaped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Shown(PathBuf);
+
+impl Shown {
+    pub(super) fn of(path: &Path) -> Self {
+        Self(path.into())
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::Shown(self.0.as_os_str().as_bytes()).fmt(f)
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The names of an absolute path below `/`.
+pub(super) fn components(path: &Path) -> Result<Vec<CString>, Error> {
+    let refused = || Error::Path(Shown::of(path));
+    let mut parts = path.components();
+    if parts.next() != Some(Component::RootDir) {
+        return Err(refused());
+    }
+    let name = |part: Component<'_>| match part {
+        Component::Normal(name) => CString::new(name.as_bytes()).map_err(|_| refused()),
+        _ => Err(refused()),
+    };
+    let names = parts.map(name).collect::<Result<Vec<_>, _>>()?;
+    if names.is_empty() { Err(refused()) } else { Ok(names) }
+}
+
+/// Pins the directory (`O_PATH`). Where it is missing, it and what leads to it is made, and the directory itself, not what
+/// leads to it, is given to `creates_for`; without one the answer is `None`.
+pub(super) fn open(path: &Path, creates_for: Option<&Target>) -> Result<Option<OwnedFd>, Error> {
+    let names = components(path)?;
+    let system = |act, at: &Path, errno| {
+        let hint = hint(act, errno, at);
+        Error::System { act, at: Shown::of(at), errno, hint }
+    };
+    let mut at = PathBuf::from("/");
+    let mut directory = fs::open_root().map_err(|errno| system("open", &at, errno))?;
+    for (index, name) in names.iter().enumerate() {
+        at.push(OsStr::from_bytes(name.to_bytes()));
+        let next = match fs::pin_directory_at(directory.as_fd(), name) {
+            Err(Errno(libc::ENOENT)) => {
+                let Some(target) = creates_for else { return Ok(None) };
+                let is_volume = index + 1 == names.len();
+                create(directory.as_fd(), name, is_volume.then_some(target))
+                    .map_err(|errno| system("create", &at, errno))?
+            }
+            Err(Errno(libc::ELOOP | libc::ENOTDIR)) => return Err(no_directory(path, &at, directory.as_fd(), name)),
+            next => next.map_err(|errno| system("open", &at, errno))?,
+        };
+        directory = next;
+    }
+    Ok(Some(directory))
+}
+
+fn create(parent: BorrowedFd<'_>, name: &CStr, owner: Option<&Target>) -> Result<OwnedFd, Errno> {
+    match fs::make_directory_at(parent, name, 0o755) {
+        // Somebody was faster: theirs is as good, and its owner is looked at like any other.
+        Err(Errno(libc::EEXIST)) => return fs::pin_directory_at(parent, name),
+        made => made?,
+    }
+    let directory = fs::pin_directory_at(parent, name)?;
+    let stat = fs::stat(directory.as_fd(), fs::Freshness::Cached)?;
+    if let Some(target) = owner.filter(|target| (stat.uid, stat.gid) != (target.uid, target.gid)) {
+        // What cannot be given away is seen by who walks it or writes in it.
+        let _ = fs::change_owner(directory.as_fd(), target.uid, target.gid);
+    }
+    Ok(directory)
+}
+
+fn no_directory(volume: &Path, at: &Path, parent: BorrowedFd<'_>, name: &CStr) -> Error {
+    let mut buffer = [0; 4096];
+    let (volume, at) = (Shown::of(volume), Shown::of(at));
+    match fs::read_link_at(parent, name, &mut buffer) {
+        Ok(to) => Error::Link { volume, at, to: Shown::of(Path::new(OsStr::from_bytes(to))) },
+        Err(_) => Error::NotDirectory { volume, at },
+    }
+}
+
+fn hint(act: &str, errno: Errno, at: &Path) -> String {
+    match errno {
+        Errno(libc::EROFS) => format!("mount a volume at {}, or drop --read-only", Shown::of(at)),
+        Errno(libc::EACCES) if act == "open" => {
+            "the container lacks CAP_DAC_READ_SEARCH; add --cap-add DAC_READ_SEARCH".into()
+        }
+        Errno(libc::EACCES | libc::EPERM) => {
+            format!("create {} on the host and give it to the app's user", Shown::of(at))
+        }
+        Errno(libc::ENOSPC | libc::EDQUOT) => "free space on the volume's disk".into(),
+        _ => "look at the mount and its filesystem".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_absolute_path_below_the_root_is_a_volume() {
+        for path in ["", "data", "/", "//", "/.", "/data/../etc", "./data"] {
+            assert!(components(Path::new(path)).is_err(), "{path}");
+        }
+        let names = components(Path::new("//data/./models/")).unwrap();
+        assert_eq!(names, [c"data".to_owned(), c"models".to_owned()]);
+    }
+}

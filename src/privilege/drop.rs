@@ -1,0 +1,134 @@
+//! The drop itself.
+
+use super::verify::{self, Expected};
+use super::{Dropped, Error, capability};
+use crate::identity::Identity;
+use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::{Errno, GroupId, UserId};
+
+/// `SECBIT_NOROOT`, `SECBIT_NO_CAP_AMBIENT_RAISE` and their locks, and the locks of `KEEP_CAPS` and `NO_SETUID_FIXUP`, which stay
+/// 0: uid 0 is a user like any other from then on, for ever (`man 7 capabilities`).
+pub const SECURE_BITS: u32 = 0xEB;
+/// Capabilities that a kernel can know; it says EINVAL from its last on.
+pub(super) const MOST_CAPABILITIES: u32 = 64;
+
+/// Becomes `identity`, a start as root's target. `held`: what capget said at the start; `setgroups_denied`: what the user
+/// namespace says.
+pub fn become_user(identity: &Identity, held: Capabilities, setgroups_denied: bool) -> Result<Dropped, Error> {
+    let groups_are_right = sorted(groups()?) == identity.groups;
+    check_means(identity, held, groups_are_right, setgroups_denied)?;
+    let may_lock = held.effective & capability::SETPCAP != 0;
+
+    credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
+    if !groups_are_right {
+        credentials::set_groups(&identity.groups)
+            .map_err(|errno| Error::Step("set the supplementary groups", errno))?;
+    }
+    credentials::set_group_ids(identity.group).map_err(|errno| Error::Step("set the group id", errno))?;
+    if may_lock {
+        empty_bounding_set()?;
+        credentials::set_secure_bits(SECURE_BITS).map_err(|errno| Error::Step("lock the secure bits", errno))?;
+    }
+    clear_ambient_set()?;
+    credentials::set_user_ids(identity.user).map_err(|errno| Error::Step("set the user id", errno))?;
+    give_up_the_rest()?;
+
+    verify::verify(&Expected {
+        users: Three::all(identity.user),
+        group_ids: Three::all(identity.group),
+        groups: identity.groups.clone(),
+        empty_bounding_set: true,
+        secure_bits: may_lock.then_some(SECURE_BITS),
+    })
+}
+
+/// Gives up whatever an ordinary user was started with, and stays that user.
+pub fn stay_user(users: Three<UserId>, group_ids: Three<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
+    let groups = sorted(groups()?);
+    credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
+    let may_lock = held.effective & capability::SETPCAP != 0;
+    if may_lock {
+        empty_bounding_set()?;
+    }
+    clear_ambient_set()?;
+    give_up_the_rest()?;
+    verify::verify(&Expected { users, group_ids, groups, empty_bounding_set: may_lock, secure_bits: None })
+}
+
+/// Says what is missing before anything is changed.
+fn check_means(
+    identity: &Identity,
+    held: Capabilities,
+    groups_are_right: bool,
+    setgroups_denied: bool,
+) -> Result<(), Error> {
+    if !groups_are_right && setgroups_denied {
+        return Err(Error::GroupsDenied);
+    }
+    let group_is_right = credentials::group_ids() == Ok(Three::all(identity.group));
+    let user_is_right = credentials::user_ids() == Ok(Three::all(identity.user));
+    let mut missing = 0;
+    if !user_is_right {
+        missing |= capability::SETUID & !held.effective;
+    }
+    if !group_is_right || !groups_are_right {
+        missing |= capability::SETGID & !held.effective;
+    }
+    let lacks_setpcap = held.effective & capability::SETPCAP == 0;
+    if missing != 0 {
+        // SETPCAP is asked for in the same breath: its lack would be the next start's message.
+        missing |= if lacks_setpcap { capability::SETPCAP } else { 0 };
+        return Err(Error::Missing { what: "become the user", missing });
+    }
+    if lacks_setpcap && !bounding_set_is_empty()? {
+        return Err(Error::Missing { what: "empty the capability bounding set", missing: capability::SETPCAP });
+    }
+    Ok(())
+}
+
+fn bounding_set_is_empty() -> Result<bool, Error> {
+    for number in 0..MOST_CAPABILITIES {
+        match credentials::in_bounding_set(number) {
+            Ok(true) => return Ok(false),
+            Ok(false) => {}
+            Err(Errno(libc::EINVAL)) if number > 0 => break,
+            Err(errno) => return Err(Error::Unseen("the capability bounding set", errno)),
+        }
+    }
+    Ok(true)
+}
+
+fn empty_bounding_set() -> Result<(), Error> {
+    for number in 0..MOST_CAPABILITIES {
+        match credentials::drop_from_bounding_set(number) {
+            Ok(()) => {}
+            Err(Errno(libc::EINVAL)) => break,
+            Err(errno) => return Err(Error::Step("empty the capability bounding set", errno)),
+        }
+    }
+    Ok(())
+}
+
+fn clear_ambient_set() -> Result<(), Error> {
+    match credentials::clear_ambient_set() {
+        // Linux before 4.3 has no ambient set; a filter that hides it is found out by what /proc shows.
+        Ok(()) | Err(Errno(libc::EINVAL)) => Ok(()),
+        Err(errno) => Err(Error::Step("empty the ambient capability set", errno)),
+    }
+}
+
+/// What needs no capability. The change of user has done both already; this is the second way to the same end.
+fn give_up_the_rest() -> Result<(), Error> {
+    credentials::clear_capabilities().map_err(|errno| Error::Step("give up all capabilities", errno))?;
+    credentials::set_not_dumpable().map_err(|errno| Error::Step("close PID 1's memory to its own user", errno))
+}
+
+fn groups() -> Result<Vec<GroupId>, Error> {
+    credentials::groups().map_err(|errno| Error::Unseen("the supplementary groups", errno))
+}
+
+pub(super) fn sorted(mut groups: Vec<GroupId>) -> Vec<GroupId> {
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}

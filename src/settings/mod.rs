@@ -1,0 +1,345 @@
+//! The environment, parsed and checked as a whole before anything happens: a start with two mistakes tells both.
+
+pub mod checks;
+pub mod parse;
+pub mod table;
+mod values;
+
+pub use values::{ByName, Confine, KeepDescriptors, Ownership, Rewrite, Rung, Scan, Scope, UserSpec, Wanted};
+
+use crate::logging::Format;
+use crate::sys::Signal;
+use crate::text::Shown;
+use log::LevelFilter;
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::time::Duration;
+
+/// Every setting with a value that has been checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // each field is the setting of its name, explained in the table
+pub struct Settings {
+    pub puid: Option<u32>,
+    pub pgid: Option<u32>,
+    pub user: Option<UserSpec>,
+    pub allow_root: bool,
+    /// `None`: auto.
+    pub groups: Option<Vec<ByName>>,
+    pub umask: Option<u32>,
+    pub volumes: Vec<CString>,
+    pub ownership: Ownership,
+    pub tmpfs: Vec<CString>,
+    pub baked: Vec<CString>,
+    pub gpu: Wanted,
+    pub egress: Wanted,
+    pub require: Vec<&'static str>,
+    pub skip: Vec<&'static str>,
+    pub confine: Confine,
+    pub writable: Vec<CString>,
+    pub connect: Vec<u16>,
+    pub signals: Vec<Rewrite>,
+    pub scope: Scope,
+    pub stop: Vec<Rung>,
+    pub leftover_grace: Duration,
+    pub parent_death: Option<Signal>,
+    pub reboot: bool,
+    pub keep: KeepDescriptors,
+    pub exit_ok: Vec<u8>,
+    pub health_url: Option<Vec<u8>>,
+    pub health_timeout: Duration,
+    pub env_files: Vec<CString>,
+    pub secrets: Vec<Vec<u8>>,
+    pub nodes: Option<CString>,
+    pub state: Option<CString>,
+    pub scan_command: Vec<u8>,
+    pub scan: Scan,
+    pub log: LevelFilter,
+    pub log_format: Format,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            puid: None,
+            pgid: None,
+            user: None,
+            allow_root: false,
+            groups: None,
+            umask: None,
+            volumes: Vec::new(),
+            ownership: Ownership::Auto,
+            tmpfs: Vec::new(),
+            baked: Vec::new(),
+            gpu: Wanted::Auto,
+            egress: Wanted::Auto,
+            require: Vec::new(),
+            skip: Vec::new(),
+            confine: Confine::Off,
+            writable: Vec::new(),
+            connect: Vec::new(),
+            signals: Vec::new(),
+            scope: Scope::Child,
+            stop: Vec::new(),
+            leftover_grace: Duration::from_secs(2),
+            parent_death: None,
+            reboot: false,
+            keep: KeepDescriptors::These(Vec::new()),
+            exit_ok: Vec::new(),
+            health_url: None,
+            health_timeout: Duration::from_secs(10),
+            env_files: Vec::new(),
+            secrets: Vec::new(),
+            nodes: None,
+            state: None,
+            scan_command: b"bandit".to_vec(),
+            scan: Scan::Warn,
+            log: LevelFilter::Info,
+            log_format: Format::Text,
+        }
+    }
+}
+
+/// One setting that cannot be taken as it is.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Mistake {
+    /// The value says nothing: name, value, what was expected.
+    Value(String, Vec<u8>, String),
+    /// The name is none of ours.
+    Unknown(Vec<u8>, Vec<u8>),
+    /// The name stands twice in the environment.
+    Twice(String),
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mistake::Value(name, value, expected) => {
+                write!(f, "cannot use {name}=\"{}\": expected {expected}", Shown(value))
+            }
+            Mistake::Unknown(name, value) => {
+                let nearest = table::nearest(&String::from_utf8_lossy(name));
+                write!(f, "unknown setting {}=\"{}\": the nearest known one is {nearest}", Shown(name), Shown(value))?;
+                f.write_str(" (`init --help` lists them all)")
+            }
+            Mistake::Twice(name) => write!(f, "{name} stands twice in the environment: expected it once"),
+        }
+    }
+}
+
+/// Whether a variable is a setting of ours or a key, which COMMAND does not get to see.
+pub fn is_ours(variable: &[u8]) -> bool {
+    let name = name_and_value(variable).0;
+    let ours = name.starts_with(b"TAKUMI_")
+        || matches!(name, b"PUID" | b"PGID" | b"UMASK")
+        || name.starts_with(b"DOTENV_PRIVATE_KEY");
+    ours && !name.starts_with(b"TAKUMI_LOG")
+}
+
+/// Splits `NAME=value`; a string without `=` is a name with an empty value.
+pub fn name_and_value(variable: &[u8]) -> (&[u8], &[u8]) {
+    match variable.iter().position(|&byte| byte == b'=') {
+        Some(equals) => (&variable[..equals], &variable[equals + 1..]),
+        None => (variable, b""),
+    }
+}
+
+/// The value of the first variable of that name.
+pub fn value_of<'a>(environment: &[&'a CStr], wanted: &[u8]) -> Option<&'a [u8]> {
+    environment
+        .iter()
+        .map(|variable| name_and_value(variable.to_bytes()))
+        .find(|(name, _)| *name == wanted)
+        .map(|(_, value)| value)
+}
+
+impl Settings {
+    /// Reads all settings of an environment, or says everything that is wrong with them.
+    pub fn read(environment: &[&CStr]) -> Result<Settings, Vec<Mistake>> {
+        let mut settings = Settings::default();
+        let mut mistakes = Vec::new();
+        let mut seen: Vec<&[u8]> = Vec::new();
+        for variable in environment {
+            let (name, value) = name_and_value(variable.to_bytes());
+            if !name.starts_with(b"TAKUMI_") && !matches!(name, b"PUID" | b"PGID" | b"UMASK") {
+                continue;
+            }
+            let Some(name) = table::TABLE.iter().map(|setting| setting.name).find(|known| known.as_bytes() == name)
+            else {
+                mistakes.push(Mistake::Unknown(name.to_vec(), value.to_vec()));
+                continue;
+            };
+            if seen.contains(&name.as_bytes()) {
+                mistakes.push(Mistake::Twice(name.to_string()));
+                continue;
+            }
+            seen.push(name.as_bytes());
+            if let Err(expected) = settings.take(name, value) {
+                mistakes.push(Mistake::Value(name.to_string(), value.to_vec(), expected.into_owned()));
+            }
+        }
+        settings.check_together(&mut mistakes);
+        if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    }
+
+    /// How much is to be said and how, as far as that can be told: mistakes are told in the format that was asked for.
+    pub fn log(environment: &[&CStr]) -> (LevelFilter, Format) {
+        let mut settings = Settings::default();
+        for name in ["TAKUMI_LOG", "TAKUMI_LOG_FORMAT"] {
+            if let Some(value) = value_of(environment, name.as_bytes()) {
+                // What is wrong with it is said with the other mistakes.
+                let _ = settings.take(name, value);
+            }
+        }
+        (settings.log, settings.log_format)
+    }
+
+    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), std::borrow::Cow<'static, str>> {
+        use parse::*;
+        const SHIELD: [(&str, Wanted); 3] =
+            [("auto", Wanted::Auto), ("require", Wanted::Require), ("off", Wanted::Off)];
+        match name {
+            "PUID" => self.puid = Some(id(value)?),
+            "PGID" => self.pgid = Some(id(value)?),
+            "TAKUMI_USER" => self.user = Some(user_spec(value)?),
+            "TAKUMI_ALLOW_ROOT" => self.allow_root = yes_or_no(value)?,
+            "TAKUMI_GROUPS" if value.is_empty() || value == b"auto" => self.groups = None,
+            "TAKUMI_GROUPS" => {
+                let not_root =
+                    |group: ByName| (group != ByName::Id(0)).then_some(group).ok_or("groups other than gid 0");
+                self.groups = Some(list(value, b',', |item| by_name(item).and_then(not_root))?);
+            }
+            "UMASK" => self.umask = Some(umask(value)?),
+            "TAKUMI_VOLUMES" => self.volumes = directories(value)?,
+            "TAKUMI_OWNERSHIP" => {
+                let words = [
+                    ("auto", Ownership::Auto),
+                    ("chown", Ownership::Chown),
+                    ("share", Ownership::Share),
+                    ("verify", Ownership::Verify),
+                    ("off", Ownership::Off),
+                ];
+                self.ownership = word(value, &words, "auto, chown, share, verify or off")?;
+            }
+            "TAKUMI_TMPFS" => self.tmpfs = directories(value)?,
+            "TAKUMI_BAKED" => self.baked = directories(value)?,
+            "TAKUMI_GPU" => self.gpu = word(value, &SHIELD, "auto, require or off")?,
+            "TAKUMI_EGRESS" => self.egress = word(value, &SHIELD, "auto, require or off")?,
+            "TAKUMI_REQUIRE" => self.require = checks::required(value)?,
+            "TAKUMI_SKIP" => self.skip = checks::skipped(value)?,
+            "TAKUMI_CONFINE" => {
+                let words = [("off", Confine::Off), ("auto", Confine::Auto), ("strict", Confine::Strict)];
+                self.confine = word(value, &words, "auto, strict or off")?;
+            }
+            "TAKUMI_WRITABLE" => self.writable = directories(value)?,
+            "TAKUMI_CONNECT" => self.connect = list(value, b',', port)?,
+            "TAKUMI_SIGNALS" => self.signals = list(value, b',', rewrite)?,
+            "TAKUMI_SIGNAL_SCOPE" => {
+                let words = [("child", Scope::Child), ("group", Scope::Group), ("all", Scope::All)];
+                self.scope = word(value, &words, "child, group or all")?;
+            }
+            "TAKUMI_STOP" => self.stop = list(value, b',', rung)?,
+            "TAKUMI_LEFTOVER_GRACE" => self.leftover_grace = time(value)?,
+            "TAKUMI_PARENT_DEATH" if value.is_empty() => self.parent_death = None,
+            "TAKUMI_PARENT_DEATH" => self.parent_death = Some(signal(value)?),
+            "TAKUMI_REBOOT" => self.reboot = word(value, &[("comfyui", true), ("", false)], "comfyui, or nothing")?,
+            "TAKUMI_KEEP_FDS" if value == b"all" => self.keep = KeepDescriptors::All,
+            "TAKUMI_KEEP_FDS" => self.keep = KeepDescriptors::These(list(value, b',', descriptor)?),
+            "TAKUMI_EXIT_OK" => self.exit_ok = list(value, b',', exit_code)?,
+            "TAKUMI_HEALTH_URL" => self.health_url = health_url(value)?,
+            "TAKUMI_HEALTH_TIMEOUT" => self.health_timeout = time(value)?,
+            "TAKUMI_ENV_FILE" => self.env_files = files(value)?,
+            "TAKUMI_SECRETS" => self.secrets = list(value, b',', variable)?,
+            "TAKUMI_NODES" => self.nodes = directory(value)?,
+            "TAKUMI_STATE" => self.state = directory(value)?,
+            "TAKUMI_SCAN_COMMAND" if value.is_empty() => {}
+            "TAKUMI_SCAN_COMMAND" => self.scan_command = value.to_vec(),
+            "TAKUMI_SCAN" => {
+                let words = [
+                    ("off", Scan::Off),
+                    ("warn", Scan::Warn),
+                    ("block", Scan::Block),
+                    ("quarantine", Scan::Quarantine),
+                ];
+                self.scan = word(value, &words, "off, warn, block or quarantine")?;
+            }
+            "TAKUMI_LOG" => {
+                let words = [
+                    ("error", LevelFilter::Error),
+                    ("warn", LevelFilter::Warn),
+                    ("info", LevelFilter::Info),
+                    ("debug", LevelFilter::Debug),
+                    ("trace", LevelFilter::Trace),
+                ];
+                self.log = word(value, &words, "error, warn, info, debug or trace")?;
+            }
+            "TAKUMI_LOG_FORMAT" => {
+                self.log_format = word(value, &[("text", Format::Text), ("json", Format::Json)], "text or json")?;
+            }
+            // A name in the table without a line here would be a setting that nobody reads.
+            _ => return Err("nothing: this setting is not read (a defect of init)".into()),
+        }
+        Ok(())
+    }
+
+    /// What only two settings together, or a version that lacks a protection, make wrong: who asks for a shield that is not
+    /// there must not get a start without it.
+    fn check_together(&self, mistakes: &mut Vec<Mistake>) {
+        let mut refuse = |name: &str, value: &str, expected: &str| {
+            mistakes.push(Mistake::Value(name.to_string(), value.as_bytes().to_vec(), expected.to_string()));
+        };
+        for required in self.require.iter().filter(|required| self.skip.contains(required)) {
+            refuse("TAKUMI_SKIP", required, "no check that TAKUMI_REQUIRE requires");
+        }
+        for required in self.require.iter().filter(|required| !checks::ALWAYS.contains(required)) {
+            refuse(
+                "TAKUMI_REQUIRE",
+                required,
+                "only unprivileged, capabilities and no-new-privileges: this version has no other check",
+            );
+        }
+        if self.gpu == Wanted::Require {
+            refuse("TAKUMI_GPU", "require", "auto or off: this version has no check of the GPU");
+        }
+        if self.egress == Wanted::Require {
+            refuse("TAKUMI_EGRESS", "require", "auto or off: this version has no check of the network");
+        }
+        if self.confine == Confine::Strict {
+            refuse("TAKUMI_CONFINE", "strict", "auto or off: this version has no second lock");
+        }
+        if matches!(self.scan, Scan::Block | Scan::Quarantine) {
+            refuse("TAKUMI_SCAN", "block or quarantine", "warn or off: this version scans no nodes");
+        }
+        if !self.env_files.is_empty() {
+            refuse("TAKUMI_ENV_FILE", "…", "nothing: this version reads no .env files");
+        }
+        if !self.secrets.is_empty() {
+            refuse("TAKUMI_SECRETS", "…", "nothing: this version hands no secrets over");
+        }
+    }
+
+    /// Names of the settings that were given and do nothing in this version.
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let default = Settings::default();
+        [
+            ("TAKUMI_TMPFS", !self.tmpfs.is_empty()),
+            ("TAKUMI_BAKED", !self.baked.is_empty()),
+            ("TAKUMI_SKIP", !self.skip.is_empty()),
+            ("TAKUMI_CONFINE", self.confine != Confine::Off),
+            ("TAKUMI_WRITABLE", !self.writable.is_empty()),
+            ("TAKUMI_CONNECT", !self.connect.is_empty()),
+            ("TAKUMI_STOP's drain", self.stop.iter().any(|rung| rung.signal.is_none())),
+            ("TAKUMI_REBOOT", self.reboot),
+            ("TAKUMI_HEALTH_URL", self.health_url.is_some()),
+            ("TAKUMI_HEALTH_TIMEOUT", self.health_timeout != default.health_timeout),
+            ("TAKUMI_NODES", self.nodes.is_some()),
+            ("TAKUMI_STATE", self.state.is_some()),
+            ("TAKUMI_SCAN_COMMAND", self.scan_command != default.scan_command),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,300 @@
+//! Every variable: name, default, meaning. `--help` and docs/settings.md print from here; a test holds docs/settings.md to it.
+
+use std::fmt;
+
+/// One variable of the environment.
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds without it; `–` for nothing.
+    pub default: &'static str,
+    /// What the ComfyUI image sets, where that differs.
+    pub image: Option<&'static str>,
+    /// What it says, in a few words.
+    pub values: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+    /// How much of that this version does.
+    pub effect: Effect,
+}
+
+/// Whether a setting does what it says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// It does.
+    Whole,
+    /// It is parsed and checked; what is missing comes with a later version.
+    Later(&'static str),
+}
+
+const LATER: Effect = Effect::Later("checked, no effect in this version");
+
+const fn now(name: &'static str, default: &'static str, values: &'static str, meaning: &'static str) -> Setting {
+    Setting { name, default, image: None, values, meaning, effect: Effect::Whole }
+}
+
+const fn later(name: &'static str, default: &'static str, values: &'static str, meaning: &'static str) -> Setting {
+    Setting { name, default, image: None, values, meaning, effect: LATER }
+}
+
+impl Setting {
+    const fn in_image(self, image: &'static str) -> Setting {
+        Setting { image: Some(image), ..self }
+    }
+
+    const fn but(self, missing: &'static str) -> Setting {
+        Setting { effect: Effect::Later(missing), ..self }
+    }
+}
+
+/// The table, in the order in which a person meets them.
+pub static TABLE: &[Setting] = &[
+    now("PUID", "1000", "id", "the user that COMMAND runs as; images leave it unset"),
+    now("PGID", "the user's primary group, else PUID", "id", "its group"),
+    now(
+        "TAKUMI_USER",
+        "–",
+        "user[:group], uid[:gid]",
+        "whom COMMAND runs as, as in `docker run --user`; wins over PUID and PGID",
+    ),
+    now(
+        "TAKUMI_ALLOW_ROOT",
+        "no",
+        "yes, no",
+        "allow uid 0 or gid 0 as the target; no capability survives even then. Not needed where the user namespace maps 0 to an ordinary user of the host",
+    ),
+    now(
+        "TAKUMI_GROUPS",
+        "auto",
+        "auto, or names and gids with commas",
+        "supplementary groups; `auto`: the user's in /etc/group, none when TAKUMI_USER names a group; never gid 0 or the overflow gid",
+    )
+    .but("`auto` does not add the groups of GPU nodes in this version"),
+    now("UMASK", "inherited", "octal", "COMMAND's umask"),
+    now(
+        "TAKUMI_VOLUMES",
+        "–",
+        "directories with colons",
+        "what COMMAND must be able to write; created if missing, wrong owners fixed",
+    )
+    .in_image("/data:/cache"),
+    now(
+        "TAKUMI_OWNERSHIP",
+        "auto",
+        "auto, chown, share, verify, off",
+        "how volumes become COMMAND's: `share` grants by POSIX ACL and leaves the owner; `auto` is chown, but share for a rootless bind mount of the host user's own files",
+    ),
+    later("TAKUMI_TMPFS", "–", "directories with colons", "must be tmpfs, nosuid, nodev").in_image("/tmp:/run"),
+    later(
+        "TAKUMI_BAKED",
+        "–",
+        "directories with colons",
+        "image directories at or under which nothing may be mounted, except the volumes",
+    )
+    .in_image("/app:/scripts"),
+    later("TAKUMI_GPU", "auto", "auto, require, off", "check the GPU's device nodes")
+        .but("`require` is refused in this version, the others have no effect"),
+    later("TAKUMI_EGRESS", "auto", "auto, require, off", "check that only the proxy leads out")
+        .in_image("require")
+        .but("`require` is refused in this version, the others have no effect"),
+    now(
+        "TAKUMI_REQUIRE",
+        "–",
+        "check ids or shields with commas, all",
+        "a start is refused while one of them is not held",
+    )
+    .but("only unprivileged, capabilities and no-new-privileges are checked in this version; requiring another is refused"),
+    later("TAKUMI_SKIP", "–", "check ids with commas", "checks not to run"),
+    later("TAKUMI_CONFINE", "off", "auto, strict, off", "second lock: Landlock and seccomp around COMMAND")
+        .in_image("auto")
+        .but("`strict` is refused in this version, `auto` has no effect"),
+    later(
+        "TAKUMI_WRITABLE",
+        "–",
+        "directories with colons",
+        "further directories that COMMAND may write under the second lock",
+    ),
+    later("TAKUMI_CONNECT", "–", "ports with commas", "further TCP ports that COMMAND may connect to under the second lock"),
+    now(
+        "TAKUMI_SIGNALS",
+        "–",
+        "FROM=TO with commas",
+        "signals to rewrite before they are forwarded, names or numbers; `FROM=` drops one",
+    ),
+    now(
+        "TAKUMI_SIGNAL_SCOPE",
+        "child",
+        "child, group, all",
+        "whom a forwarded signal reaches: COMMAND, its process group, every process",
+    ),
+    now(
+        "TAKUMI_STOP",
+        "–",
+        "SIGNAL:TIME or drain:TIME with commas",
+        "what SIGTERM starts: each rung's signal is sent and its time waited, then SIGKILL; a second SIGTERM goes to the next rung at once. Empty: SIGTERM is forwarded, no deadline",
+    )
+    .in_image("drain:8s,TERM:1s")
+    .but("a `drain` rung is passed over in this version"),
+    now(
+        "TAKUMI_LEFTOVER_GRACE",
+        "2s",
+        "time",
+        "after COMMAND ended: how long its leftovers have between SIGTERM and SIGKILL; none left, no wait",
+    ),
+    now(
+        "TAKUMI_PARENT_DEATH",
+        "–",
+        "signal",
+        "the signal that `init` gets, and forwards, when its parent dies (tini -p)",
+    ),
+    later("TAKUMI_REBOOT", "–", "comfyui", "start COMMAND again when ComfyUI-Manager asks for it").in_image("comfyui"),
+    now(
+        "TAKUMI_KEEP_FDS",
+        "–",
+        "descriptors from 3 on with commas, all",
+        "inherited descriptors that reach COMMAND; those of LISTEN_FDS always do",
+    ),
+    now("TAKUMI_EXIT_OK", "–", "exit codes with commas", "codes that are reported as 0, e.g. `143,130`")
+        .in_image("143"),
+    later("TAKUMI_HEALTH_URL", "–", "http://HOST[:PORT]/PATH", "what `--check` asks").in_image("http://127.0.0.1:8188/prompt"),
+    later("TAKUMI_HEALTH_TIMEOUT", "10s", "time", "for the whole `--check`"),
+    later("TAKUMI_ENV_FILE", "–", "files with colons", ".env files, plain or encrypted by dotenvx; later ones win")
+        .but("refused in this version"),
+    later("TAKUMI_SECRETS", "–", "names with commas", "NAME is read from the file that NAME_FILE points to")
+        .but("refused in this version"),
+    later("TAKUMI_NODES", "–", "directory", "custom nodes to scan").in_image("/data/custom_nodes"),
+    later(
+        "TAKUMI_STATE",
+        "–",
+        "directory",
+        "what only container root can write, kept between starts: approvals, scan results, ownership stamps",
+    )
+    .in_image("/state"),
+    later("TAKUMI_SCAN_COMMAND", "bandit", "command", "the scanner"),
+    later("TAKUMI_SCAN", "warn", "off, warn, block, quarantine", "what an unapproved node does to the start")
+        .but("`block` and `quarantine` are refused in this version, the others have no effect"),
+    now("TAKUMI_LOG", "info", "error, warn, info, debug, trace", "how much `init` says on stderr"),
+    now("TAKUMI_LOG_FORMAT", "text", "text, json", "`json`: one object a line"),
+];
+
+/// What must be said beside the table.
+const NOTES: &str = "\
+An empty value means unset for lists and texts; an empty PUID, PGID, UMASK, TAKUMI_USER or word is refused. A value that cannot be
+parsed, a setting that stands twice and an unknown name that begins with TAKUMI_ end the start with 125. Ids are decimal, 0 to
+4294967294. Times are a number with ms, s or m. All of these and DOTENV_PRIVATE_KEY* are taken out of COMMAND's environment, except
+TAKUMI_LOG and TAKUMI_LOG_FORMAT.
+";
+
+/// The table as `--help` prints it.
+pub struct Help;
+
+impl fmt::Display for Help {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for setting in TABLE {
+            writeln!(f, "  {}={}", setting.name, setting.values)?;
+            write!(f, "      {}", setting.meaning)?;
+            if let Effect::Later(missing) = setting.effect {
+                write!(f, " ({missing})")?;
+            }
+            write!(f, "\n      default: {}", setting.default)?;
+            match setting.image {
+                Some(image) => writeln!(f, "; in the ComfyUI image: {image}")?,
+                None => writeln!(f)?,
+            }
+        }
+        write!(f, "\n{NOTES}")
+    }
+}
+
+/// The table as docs/settings.md holds it.
+pub struct Markdown;
+
+impl fmt::Display for Markdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "# Settings\n\n<!-- Printed from src/settings/table.rs; `scripts/test.sh` fails where the two differ. -->\n"
+        )?;
+        writeln!(
+            f,
+            "{NOTES}\n| variable | value | default | in the ComfyUI image | meaning |\n| --- | --- | --- | --- | --- |"
+        )?;
+        for setting in TABLE {
+            let image = setting.image.map_or("–".to_string(), |image| format!("`{image}`"));
+            write!(
+                f,
+                "| `{}` | {} | {} | {image} | {}",
+                setting.name, setting.values, setting.default, setting.meaning
+            )?;
+            match setting.effect {
+                Effect::Whole => writeln!(f, " |")?,
+                Effect::Later(missing) => writeln!(f, ". **Not yet: {missing}** |")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+const LONGEST_NAME: usize = 32;
+
+/// The known name that looks most like `name`.
+pub fn nearest(name: &str) -> &'static str {
+    let alike = |known: &str| known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    // A name that only goes on too long (TAKUMI_LOGLEVEL) is nearer than one of other letters.
+    let far = |known: &str| 2 * distance(known, name) + LONGEST_NAME - alike(known);
+    let closest = TABLE.iter().min_by_key(|setting| far(setting.name));
+    closest.map_or("TAKUMI_USER", |setting| setting.name)
+}
+
+/// How many letters have to be put in, taken out or changed (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_what_the_table_prints() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.md");
+        let printed = Markdown.to_string();
+        if std::env::var_os("PRINT_SETTINGS").is_some() {
+            std::fs::write(path, &printed).unwrap();
+        }
+        let document = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            document == printed,
+            "docs/settings.md is old: make it anew with PRINT_SETTINGS=1 cargo test settings::table"
+        );
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognised() {
+        for (slip, meant) in [
+            ("TAKUMI_VOLUME", "TAKUMI_VOLUMES"),
+            ("TAKUMI_ALLOWROOT", "TAKUMI_ALLOW_ROOT"),
+            ("TAKUMI_LOGLEVEL", "TAKUMI_LOG"),
+            ("TAKUMI_UID", "TAKUMI_USER"),
+        ] {
+            assert_eq!(nearest(slip), meant, "{slip}");
+        }
+    }
+
+    #[test]
+    fn distances_are_those_of_levenshtein() {
+        for (one, other, letters) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
+            assert_eq!(distance(one, other), letters);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a setting can say.
+
+use crate::sys::Signal;
+use std::time::Duration;
+
+/// A user or a group as somebody wrote it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ByName {
+    /// To be looked up in /etc/passwd or /etc/group.
+    Name(Vec<u8>),
+    /// As it is.
+    Id(u32),
+}
+
+/// TAKUMI_USER.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserSpec {
+    /// Whom COMMAND runs as.
+    pub user: ByName,
+    /// Its group, where it is named.
+    pub group: Option<ByName>,
+}
+
+/// One entry of TAKUMI_SIGNALS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rewrite {
+    /// What came.
+    pub from: Signal,
+    /// What is forwarded; nothing drops it.
+    pub to: Option<Signal>,
+}
+
+/// One rung of TAKUMI_STOP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rung {
+    /// What is sent; nothing for `drain`.
+    pub signal: Option<Signal>,
+    /// How long the next rung waits.
+    pub time: Duration,
+}
+
+/// TAKUMI_SIGNAL_SCOPE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Scope {
+    /// COMMAND alone.
+    #[default]
+    Child,
+    /// COMMAND's process group.
+    Group,
+    /// Every process below `init`.
+    All,
+}
+
+/// TAKUMI_KEEP_FDS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeepDescriptors {
+    /// These.
+    These(Vec<u32>),
+    /// All that were inherited.
+    All,
+}
+
+/// TAKUMI_OWNERSHIP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Ownership {
+    /// Chown, but share for a rootless bind mount of the host user's own files.
+    #[default]
+    Auto,
+    /// Give what belongs to others to the user.
+    Chown,
+    /// Leave the owner, grant by POSIX ACL.
+    Share,
+    /// Change nothing, tell.
+    Verify,
+    /// Do not look.
+    Off,
+}
+
+/// What a check of a shield is to be: `auto`, `require` or `off`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Wanted {
+    /// Checked where it applies.
+    #[default]
+    Auto,
+    /// Required.
+    Require,
+    /// Not checked.
+    Off,
+}
+
+/// TAKUMI_CONFINE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Confine {
+    /// No second lock.
+    #[default]
+    Off,
+    /// What the kernel gives.
+    Auto,
+    /// Everything or no start.
+    Strict,
+}
+
+/// TAKUMI_SCAN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Scan {
+    /// No scan.
+    Off,
+    /// Tell and start.
+    #[default]
+    Warn,
+    /// Refuse the start.
+    Block,
+    /// Move the node aside and start.
+    Quarantine,
+}

@@ -1,0 +1,178 @@
+//! Why COMMAND died of a signal, in one line, as far as it can be known, and what to change.
+
+use crate::machine::limits::OutOfMemory;
+use crate::sys::{ProcessId, Signal, UserId};
+use crate::text::Shown;
+use std::fmt;
+
+/// Who is behind the last signal that `init` handed to COMMAND.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    /// Which signal COMMAND got: after TAKUMI_SIGNALS and the ladder.
+    pub signal: Signal,
+    /// 0: outside this pid namespace.
+    pub id: ProcessId,
+    /// Its user, as this user namespace counts.
+    pub user: UserId,
+    /// Whether the kernel made it: a key of the terminal, a hang-up.
+    pub is_kernel: bool,
+    /// What the sender called itself, where it could still be asked.
+    pub name: [u8; 16],
+    /// How much of `name` is filled.
+    pub name_length: usize,
+}
+
+/// What is known of a death.
+#[derive(Clone, Copy, Debug)]
+pub struct Death {
+    /// What COMMAND died of.
+    pub signal: Signal,
+    /// Whether a core was dumped.
+    pub core: bool,
+    /// Who had `init` send its last signal, if anybody did.
+    pub sender: Option<Sender>,
+    /// Whether TAKUMI_STOP's ladder came to SIGKILL.
+    pub ladder_killed: bool,
+    /// Out-of-memory counters when COMMAND had begun and now, where both are known.
+    pub memory: Option<(OutOfMemory, OutOfMemory)>,
+    /// /dev/shm: blocks in use and in all.
+    pub shared_memory: Option<(u64, u64)>,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "COMMAND died of {} ({}): ", self.signal, self.signal.number())?;
+        self.cause(f)?;
+        if self.core { f.write_str("; a core was dumped") } else { Ok(()) }
+    }
+}
+
+impl Death {
+    fn cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.signal == Signal::KILL && self.ladder_killed {
+            return f.write_str(
+                "it did not stop by TAKUMI_STOP's last rung (give its rungs more time, or find what it waits for)",
+            );
+        }
+        if let (Signal::KILL, Some((before, now))) = (self.signal, self.memory)
+            && now.kills > before.kills
+        {
+            return out_of_memory(f, before, now);
+        }
+        if let Some(sender) = self.sender.filter(|sender| sender.signal == self.signal) {
+            return write!(f, "sent through init by {sender}");
+        }
+        match self.signal {
+            Signal::KILL => f.write_str(
+                "no limit of this container was met, so somebody sent it: a process of the same user, the engine, or the host when its own memory ran out",
+            ),
+            Signal::SEGV => f.write_str("it crashed: an invalid memory access, mostly in native code of a library or a driver (look at what was loaded last)"),
+            Signal::BUS => match self.shared_memory {
+                // 1 of 16 left is less than what a torch data loader asks for at once.
+                Some((used, all)) if all > 0 && all - used <= all / 16 => {
+                    f.write_str("/dev/shm is full or nearly so (raise --shm-size, or use fewer workers)")
+                }
+                _ => f.write_str("it touched memory that is not behind its mapping: a file cut short, a full disk or tmpfs, or failing storage"),
+            },
+            Signal::ILL => f.write_str("this processor lacks an instruction that it was built for (install a build for older processors)"),
+            Signal::ABRT => f.write_str("it gave up by itself: abort(), an uncaught C++ exception or a failed assertion (its own last lines say why)"),
+            Signal::FPE => f.write_str("an arithmetic fault such as an integer division by zero"),
+            Signal::SYS => f.write_str("a seccomp filter refused one of its system calls (see the engine's seccomp profile)"),
+            Signal::XCPU => f.write_str("its limit of processor time was met (raise --ulimit cpu)"),
+            Signal::XFSZ => f.write_str("its limit of file size was met (raise --ulimit fsize)"),
+            _ => f.write_str("somebody sent it to COMMAND directly, not through init"),
+        }
+    }
+}
+
+fn out_of_memory(f: &mut fmt::Formatter<'_>, before: OutOfMemory, now: OutOfMemory) -> fmt::Result {
+    let met_its_limit = match (before.at_limit, now.at_limit) {
+        (Some(before), Some(now)) => now > before,
+        // v1 does not count that: a limit that is set is the likely one.
+        _ => now.limit.is_some(),
+    };
+    match (met_its_limit, now.limit) {
+        (true, Some(limit)) => write!(
+            f,
+            "out of memory: the container's limit of {} MiB was met (raise --memory, or use less)",
+            limit >> 20
+        ),
+        (true, None) => {
+            f.write_str("out of memory: a memory limit above the container's own was met (raise it, or use less)")
+        }
+        (false, _) => f.write_str(
+            "out of memory: the host ran out, not this container's limit (free memory on the host, or add some)",
+        ),
+    }
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_kernel {
+            return f.write_str("the terminal");
+        }
+        if self.id.0 == 0 {
+            return f.write_str("somebody outside the container (the engine, or a person on the host)");
+        }
+        write!(f, "process {}", self.id)?;
+        if self.name_length > 0 {
+            write!(f, " ({})", Shown(&self.name[..self.name_length.min(16)]))?;
+        }
+        write!(f, " of uid {}", self.user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn death(signal: Signal) -> Death {
+        Death { signal, core: false, sender: None, ladder_killed: false, memory: None, shared_memory: None }
+    }
+
+    fn sender(signal: Signal, id: i32) -> Sender {
+        let mut name = [0; 16];
+        name[..4].copy_from_slice(b"kill");
+        Sender { signal, id: ProcessId(id), user: UserId(5), is_kernel: false, name, name_length: 4 }
+    }
+
+    fn memory(kills: u64, at_limit: Option<u64>, limit: Option<u64>) -> OutOfMemory {
+        OutOfMemory { kills, at_limit, limit }
+    }
+
+    #[test]
+    fn out_of_memory_names_the_limit_that_was_met() {
+        for (before, now, said) in [
+            (memory(0, Some(0), None), memory(1, Some(1), Some(512 << 20)), "limit of 512 MiB"),
+            (memory(2, None, None), memory(3, None, Some(64 << 20)), "limit of 64 MiB"),
+            (memory(0, Some(3), None), memory(1, Some(3), Some(64 << 20)), "the host ran out"),
+            (memory(0, Some(0), None), memory(1, Some(1), None), "above the container's own"),
+            (memory(4, Some(0), None), memory(4, Some(9), Some(1 << 20)), "somebody sent it"),
+        ] {
+            let line = Death { memory: Some((before, now)), ..death(Signal::KILL) }.to_string();
+            assert!(line.starts_with("COMMAND died of SIGKILL (9): ") && line.contains(said), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_sender_is_told_where_it_is_known() {
+        let by = |sender| Death { sender: Some(sender), ..death(Signal::TERM) }.to_string();
+        assert!(by(sender(Signal::TERM, 7)).contains("process 7 (kill) of uid 5"));
+        assert!(by(sender(Signal::TERM, 0)).contains("outside the container"));
+        assert!(by(Sender { is_kernel: true, ..sender(Signal::TERM, 0) }).contains("the terminal"));
+        assert!(by(sender(Signal::INT, 7)).contains("directly"), "another signal's sender is not this one's");
+    }
+
+    #[test]
+    fn a_full_dev_shm_is_told_from_other_bus_errors() {
+        let with = |used, all| Death { shared_memory: Some((used, all)), ..death(Signal::BUS) }.to_string();
+        assert!(with(16_000, 16_384).contains("--shm-size"));
+        assert!(!with(100, 16_384).contains("--shm-size") && !with(0, 0).contains("--shm-size"));
+    }
+
+    #[test]
+    fn the_ladders_own_kill_is_owned_up_to() {
+        let line = Death { ladder_killed: true, core: true, ..death(Signal::KILL) }.to_string();
+        assert!(line.contains("TAKUMI_STOP") && line.ends_with("a core was dumped"));
+    }
+}

@@ -1,0 +1,147 @@
+use super::*;
+
+fn ms(time: u64) -> Duration {
+    Duration::from_millis(time)
+}
+
+fn ladder(rungs: &[(Signal, u64)]) -> Rules {
+    Rules {
+        rungs: rungs.iter().map(|&(signal, time)| (signal, ms(time))).collect(),
+        leftover_grace: ms(2000),
+        ..Rules::default()
+    }
+}
+
+struct Story {
+    life: Lifecycle,
+    now: Instant,
+}
+
+impl Story {
+    fn of(rules: Rules) -> Self {
+        Story { life: Lifecycle::new(rules, false), now: Instant::now() }
+    }
+
+    fn then(&mut self, event: Event, expected: Action) -> &mut Self {
+        let before = format!("{:?}", self.life);
+        assert_eq!(self.life.step(event, self.now), expected, "{event:?} in {before}");
+        self
+    }
+
+    fn signal(&mut self, signal: Signal, expected: Action) -> &mut Self {
+        self.then(Event::Signal(signal), expected)
+    }
+
+    fn at_deadline(&mut self, after: u64, expected: Action) -> &mut Self {
+        let due = self.life.deadline().unwrap();
+        assert_eq!(self.now.until(due), ms(after));
+        self.now = due;
+        self.then(Event::Deadline, expected)
+    }
+}
+
+const TERMINATED: WaitStatus = WaitStatus::Killed(Signal::TERM, false);
+
+#[test]
+fn without_a_ladder_every_signal_is_forwarded_and_nothing_is_due() {
+    let mut story = Story::of(Rules::default());
+    for number in (1..=64).filter(|number| *number != 17) {
+        let signal = Signal::new(number).unwrap();
+        story.signal(signal, Action::Send(signal));
+        assert_eq!(story.life.deadline(), None);
+    }
+}
+
+#[test]
+fn a_ladder_climbs_at_its_deadlines_and_ends_in_sigkill() {
+    let mut story = Story::of(ladder(&[(Signal::INT, 200), (Signal::TERM, 300)]));
+    story.signal(Signal::TERM, Action::Send(Signal::INT));
+    story.at_deadline(200, Action::Send(Signal::TERM)).at_deadline(300, Action::Send(Signal::KILL));
+    assert_eq!(story.life.deadline(), None, "SIGKILL is the last rung");
+    assert!(story.life.ladder_killed());
+}
+
+#[test]
+fn a_second_sigterm_goes_to_the_next_rung_at_once() {
+    let mut story = Story::of(ladder(&[(Signal::INT, 9000), (Signal::QUIT, 9000)]));
+    story.signal(Signal::TERM, Action::Send(Signal::INT)).signal(Signal::TERM, Action::Send(Signal::QUIT));
+    story.signal(Signal::TERM, Action::Send(Signal::KILL)).signal(Signal::TERM, Action::Send(Signal::KILL));
+}
+
+#[test]
+fn other_signals_do_not_climb() {
+    let mut story = Story::of(ladder(&[(Signal::TERM, 300)]));
+    story.signal(Signal::INT, Action::Send(Signal::INT)).signal(Signal::HUP, Action::Send(Signal::HUP));
+    assert_eq!(story.life.deadline(), None);
+}
+
+#[test]
+fn rewrites_come_before_the_ladder_and_do_not_touch_its_rungs() {
+    let rewrite = |from, to| Rewrite { from, to };
+    let rewrites = vec![
+        rewrite(Signal::HUP, Some(Signal::TERM)),
+        rewrite(Signal::INT, None),
+        rewrite(Signal::TERM, Some(Signal::QUIT)),
+        rewrite(Signal::QUIT, Some(Signal::HUP)),
+    ];
+    let mut story = Story::of(Rules { rewrites, ..ladder(&[(Signal::INT, 300), (Signal::TERM, 300)]) });
+    story.signal(Signal::INT, Action::None);
+    story.signal(Signal::TERM, Action::Send(Signal::QUIT));
+    story.signal(Signal::QUIT, Action::Send(Signal::HUP));
+    story.signal(Signal::HUP, Action::Send(Signal::INT)).at_deadline(300, Action::Send(Signal::TERM));
+}
+
+#[test]
+fn the_code_is_commands_own_unless_it_is_said_to_be_fine() {
+    for (status, ok, code) in [
+        (WaitStatus::Exited(3), vec![], 3),
+        (TERMINATED, vec![], 143),
+        (TERMINATED, vec![130, 143], 0),
+        (WaitStatus::Killed(Signal::new(64).unwrap(), false), vec![], 192),
+        (WaitStatus::Exited(0), vec![5], 0),
+    ] {
+        let mut story = Story::of(Rules { exit_ok: ok, ..Rules::default() });
+        story.then(Event::Ended(status), Action::SweepTerm).then(Event::NobodyLeft, Action::Exit(code));
+    }
+}
+
+#[test]
+fn leftovers_have_their_grace_and_then_none() {
+    let mut story = Story::of(ladder(&[]));
+    story.then(Event::Ended(WaitStatus::Exited(7)), Action::SweepTerm).signal(Signal::new(10).unwrap(), Action::None);
+    story.at_deadline(2000, Action::SweepKill).at_deadline(500, Action::Exit(7));
+}
+
+#[test]
+fn who_asks_again_does_not_wait_for_leftovers() {
+    let mut story = Story::of(ladder(&[]));
+    story.then(Event::Ended(TERMINATED), Action::SweepTerm).signal(Signal::TERM, Action::SweepKill);
+    story.signal(Signal::TERM, Action::None).then(Event::NobodyLeft, Action::Exit(143));
+}
+
+#[test]
+fn init_stops_with_its_command_only_under_job_control() {
+    for (has_job_control, has_terminal, told, by, expected) in [
+        (true, false, true, Signal::STOP, Action::Suspend),
+        (true, false, false, Signal::TSTP, Action::None),
+        (true, true, false, Signal::TSTP, Action::Suspend),
+        (true, true, false, Signal::STOP, Action::None),
+        (false, true, true, Signal::TSTP, Action::None),
+    ] {
+        let mut story = Story::of(Rules { has_job_control, ..Rules::default() });
+        story.life.has_terminal = has_terminal;
+        if told {
+            story.signal(Signal::TSTP, Action::Send(Signal::TSTP));
+        }
+        story.then(Event::Stopped(by), expected).then(Event::Stopped(Signal::STOP), Action::None);
+    }
+}
+
+#[test]
+fn a_stop_that_was_asked_for_is_remembered() {
+    let mut story = Story::of(Rules::default());
+    story.signal(Signal::new(10).unwrap(), Action::Send(Signal::new(10).unwrap()));
+    assert!(!story.life.stop_was_asked());
+    story.signal(Signal::INT, Action::Send(Signal::INT));
+    assert!(story.life.stop_was_asked());
+}

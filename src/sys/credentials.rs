@@ -1,0 +1,239 @@
+//! Ids, groups, capabilities and their locks, of this thread: the program has one thread, and glibc's own wrappers, which signal
+//! every thread, hang where that signal is refused (gosu: 16 of 408 injections).
+
+use super::Errno;
+use super::errno::cerr;
+use super::ids::{GroupId, UserId};
+
+/// Real, effective and saved id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Three<Id> {
+    /// Real.
+    pub real: Id,
+    /// Effective.
+    pub effective: Id,
+    /// Saved.
+    pub saved: Id,
+}
+
+impl<Id: Copy + PartialEq> Three<Id> {
+    /// The same one three times.
+    pub fn all(id: Id) -> Self {
+        Three { real: id, effective: id, saved: id }
+    }
+
+    /// Whether any of the three is `id`.
+    pub fn has(&self, id: Id) -> bool {
+        [self.real, self.effective, self.saved].contains(&id)
+    }
+}
+
+/// No id is ever -1: a getter that leaves it there has written nothing.
+const POISON: u32 = u32::MAX;
+
+/// The user ids of this thread.
+pub fn user_ids() -> Result<Three<UserId>, Errno> {
+    three(libc::SYS_getresuid, UserId)
+}
+
+/// The group ids of this thread.
+pub fn group_ids() -> Result<Three<GroupId>, Errno> {
+    three(libc::SYS_getresgid, GroupId)
+}
+
+fn three<Id>(call: libc::c_long, id: impl Fn(u32) -> Id) -> Result<Three<Id>, Errno> {
+    let (mut real, mut effective, mut saved) = (POISON, POISON, POISON);
+    // SAFETY: getresuid and getresgid write one id into each of three valid places.
+    cerr(unsafe { libc::syscall(call, &mut real, &mut effective, &mut saved) })?;
+    if [real, effective, saved].contains(&POISON) {
+        return Err(Errno(libc::EIO));
+    }
+    Ok(Three { real: id(real), effective: id(effective), saved: id(saved) })
+}
+
+/// Sets all three user ids.
+pub fn set_user_ids(id: UserId) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    cerr(unsafe { libc::syscall(libc::SYS_setresuid, id.0, id.0, id.0) }).map(drop)
+}
+
+/// Sets all three group ids.
+pub fn set_group_ids(id: GroupId) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    cerr(unsafe { libc::syscall(libc::SYS_setresgid, id.0, id.0, id.0) }).map(drop)
+}
+
+/// Tries to make `id` the effective user id.
+pub fn try_effective_user(id: UserId) -> Result<(), Errno> {
+    // SAFETY: takes numbers only; -1 leaves an id as it is.
+    cerr(unsafe { libc::syscall(libc::SYS_setresuid, POISON, id.0, POISON) }).map(drop)
+}
+
+/// Tries to make `id` the effective group id.
+pub fn try_effective_group(id: GroupId) -> Result<(), Errno> {
+    // SAFETY: takes numbers only; -1 leaves an id as it is.
+    cerr(unsafe { libc::syscall(libc::SYS_setresgid, POISON, id.0, POISON) }).map(drop)
+}
+
+/// The supplementary groups of this thread, in the kernel's order.
+pub fn groups() -> Result<Vec<GroupId>, Errno> {
+    // Most lists are short; the kernel says EINVAL where this one is not long enough (NGROUPS_MAX is 65536).
+    for room in [32, 65_536] {
+        let mut list = vec![POISON; room];
+        // SAFETY: the kernel writes at most `room` ids into the list.
+        match cerr(unsafe { libc::syscall(libc::SYS_getgroups, room, list.as_mut_ptr()) }) {
+            Err(Errno(libc::EINVAL)) if room == 32 => continue,
+            Err(errno) => return Err(errno),
+            Ok(count) => {
+                list.truncate(count.unsigned_abs() as usize);
+                return if list.contains(&POISON) {
+                    Err(Errno(libc::EIO))
+                } else {
+                    Ok(list.into_iter().map(GroupId).collect())
+                };
+            }
+        }
+    }
+    Err(Errno(libc::EINVAL))
+}
+
+/// Sets the supplementary groups.
+pub fn set_groups(groups: &[GroupId]) -> Result<(), Errno> {
+    let list: Vec<u32> = groups.iter().map(|group| group.0).collect();
+    // SAFETY: the kernel reads that many ids.
+    cerr(unsafe { libc::syscall(libc::SYS_setgroups, list.len(), list.as_ptr()) }).map(drop)
+}
+
+/// A set of capabilities as the kernel's 64 bits.
+pub type CapabilityBits = u64;
+
+/// Effective, permitted and inheritable capabilities.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// Used now.
+    pub effective: CapabilityBits,
+    /// May be used.
+    pub permitted: CapabilityBits,
+    /// Handed on by file capabilities.
+    pub inheritable: CapabilityBits,
+}
+
+impl Capabilities {
+    /// None at all.
+    pub const NONE: Capabilities = Capabilities { effective: 0, permitted: 0, inheritable: 0 };
+}
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+/// `_LINUX_CAPABILITY_VERSION_3`: two 32-bit halves, each effective, permitted, inheritable.
+const VERSION_3: u32 = 0x2008_0522;
+
+/// This thread's capabilities.
+pub fn capabilities() -> Result<Capabilities, Errno> {
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    let mut data = [POISON; 6];
+    // SAFETY: the kernel reads the header and writes six words.
+    cerr(unsafe { libc::syscall(libc::SYS_capget, &mut header, data.as_mut_ptr()) })?;
+    if data == [POISON; 6] {
+        return Err(Errno(libc::EIO));
+    }
+    let whole = |index: usize| u64::from(data[index]) | u64::from(data[index + 3]) << 32;
+    Ok(Capabilities { effective: whole(0), permitted: whole(1), inheritable: whole(2) })
+}
+
+/// Gives every capability of this thread away.
+pub fn clear_capabilities() -> Result<(), Errno> {
+    let header = Header { version: VERSION_3, pid: 0 };
+    let data = [0_u32; 6];
+    // SAFETY: the kernel reads the header and six words.
+    cerr(unsafe { libc::syscall(libc::SYS_capset, &header, data.as_ptr()) }).map(drop)
+}
+
+fn prctl(option: libc::c_int, arguments: [libc::c_ulong; 4]) -> Result<i32, Errno> {
+    let [second, third, fourth, fifth] = arguments;
+    // SAFETY: only options that take numbers are passed (see the callers).
+    cerr(unsafe { libc::syscall(libc::SYS_prctl, option, second, third, fourth, fifth) }).map(|answer| answer as i32)
+}
+
+/// No exec gives this process or its children a privilege from now on. Cannot be taken back.
+pub fn set_no_new_privileges() -> Result<(), Errno> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map(drop)
+}
+
+/// Whether that holds.
+pub fn no_new_privileges() -> Result<bool, Errno> {
+    prctl(libc::PR_GET_NO_NEW_PRIVS, [0; 4]).map(|answer| answer == 1)
+}
+
+/// Takes capability number `capability` out of the bounding set; EINVAL where the kernel knows no such capability.
+pub fn drop_from_bounding_set(capability: u32) -> Result<(), Errno> {
+    prctl(libc::PR_CAPBSET_DROP, [capability.into(), 0, 0, 0]).map(drop)
+}
+
+/// Whether capability number `capability` is in the bounding set; EINVAL where the kernel knows no such capability.
+pub fn in_bounding_set(capability: u32) -> Result<bool, Errno> {
+    prctl(libc::PR_CAPBSET_READ, [capability.into(), 0, 0, 0]).map(|answer| answer == 1)
+}
+
+/// Whether capability number `capability` is in the ambient set; EINVAL where the kernel knows no such capability.
+pub fn in_ambient_set(capability: u32) -> Result<bool, Errno> {
+    prctl(libc::PR_CAP_AMBIENT, [libc::PR_CAP_AMBIENT_IS_SET as libc::c_ulong, capability.into(), 0, 0])
+        .map(|answer| answer == 1)
+}
+
+/// Empties the ambient set.
+pub fn clear_ambient_set() -> Result<(), Errno> {
+    prctl(libc::PR_CAP_AMBIENT, [libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0, 0, 0]).map(drop)
+}
+
+/// Tries to raise a capability into the ambient set.
+pub fn try_ambient(capability: u32) -> Result<(), Errno> {
+    prctl(libc::PR_CAP_AMBIENT, [libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, capability.into(), 0, 0]).map(drop)
+}
+
+/// Sets the secure bits (`man 7 capabilities`).
+pub fn set_secure_bits(bits: u32) -> Result<(), Errno> {
+    prctl(libc::PR_SET_SECUREBITS, [bits.into(), 0, 0, 0]).map(drop)
+}
+
+/// The secure bits.
+pub fn secure_bits() -> Result<u32, Errno> {
+    prctl(libc::PR_GET_SECUREBITS, [0; 4]).map(i32::cast_unsigned)
+}
+
+/// Nobody without CAP_SYS_PTRACE may look into this process from now on, not even its own user.
+pub fn set_not_dumpable() -> Result<(), Errno> {
+    prctl(libc::PR_SET_DUMPABLE, [0; 4]).map(drop)
+}
+
+/// Whether others of the same user may look into this process.
+pub fn dumpable() -> Result<bool, Errno> {
+    prctl(libc::PR_GET_DUMPABLE, [0; 4]).map(|answer| answer != 0)
+}
+
+/// The signal that this process gets when its parent dies; a change of user clears it.
+pub fn set_parent_death_signal(number: u8) -> Result<(), Errno> {
+    prctl(libc::PR_SET_PDEATHSIG, [number.into(), 0, 0, 0]).map(drop)
+}
+
+/// Which signal that is, 0 for none.
+pub fn parent_death_signal() -> Result<i32, Errno> {
+    let mut number: libc::c_int = -1;
+    // SAFETY: the kernel writes one int into a valid place.
+    cerr(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_PDEATHSIG, &mut number, 0, 0, 0) })?;
+    Ok(number)
+}
+
+/// Orphans below this process come to it, as they come to PID 1.
+pub fn become_subreaper() -> Result<(), Errno> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).map(drop)
+}
+
+/// Whether the kernel started this program with more privilege than its caller had (a setuid or setgid file, file capabilities).
+pub fn started_with_more_privilege() -> bool {
+    // SAFETY: reads the auxiliary vector.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}

@@ -1,0 +1,54 @@
+//! The kernel's word for what went wrong.
+
+use std::ffi::CStr;
+use std::fmt;
+
+/// An error number of the kernel (`man 3 errno`), shown as its plain text ("Operation not permitted").
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// The errno that the last libc call of this thread left.
+    pub fn last() -> Self {
+        // SAFETY: glibc returns a valid pointer to this thread's errno.
+        Errno(unsafe { *libc::__errno_location() })
+    }
+
+    /// The kernel's text for it, `"unknown error"` where glibc has none.
+    pub fn text(self) -> &'static str {
+        unsafe extern "C" {
+            // glibc 2.32 and newer: static, not translated, no allocation.
+            fn strerrordesc_np(errnum: libc::c_int) -> *const libc::c_char;
+        }
+        // SAFETY: the function takes any number and returns NULL or a static, NUL-terminated ASCII string.
+        let text = unsafe {
+            let text = strerrordesc_np(self.0);
+            if text.is_null() { None } else { Some(CStr::from_ptr(text)) }
+        };
+        text.and_then(|text| text.to_str().ok()).unwrap_or("unknown error")
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.text(), self.0)
+    }
+}
+
+impl std::error::Error for Errno {}
+
+/// The one errno check: -1 is an error, anything else the call's answer.
+pub(crate) fn cerr(answer: libc::c_long) -> Result<libc::c_long, Errno> {
+    if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
+}
+
+/// [`cerr`] for calls that answer with an int.
+pub(crate) fn cerr_int(answer: libc::c_int) -> Result<libc::c_int, Errno> {
+    if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
+}

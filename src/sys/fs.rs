@@ -1,0 +1,313 @@
+//! Files and directories by descriptor: a name is only ever looked up in an opened directory, and never through a link.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::errno::{cerr, cerr_int};
+use super::{Errno, GroupId, UserId};
+
+/// What a file is and whose, as far as the walk over a volume asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Type and permission bits (`man 7 inode`).
+    pub mode: u32,
+    /// The owner, as this user namespace sees it.
+    pub uid: UserId,
+    /// The group, as this user namespace sees it.
+    pub gid: GroupId,
+    /// How many names the file has.
+    pub links: u32,
+    /// Inode number, unique on one device.
+    pub inode: u64,
+    /// Device number of the filesystem, major in the upper half.
+    pub device: u64,
+    /// The mount that the file was reached through; `None` before Linux 5.8.
+    pub mount: Option<u64>,
+    /// Immutable (`chattr +i`) or append-only: nobody changes its owner.
+    pub frozen: bool,
+}
+
+impl Stat {
+    /// Type bits alone, one of `S_IFREG`, `S_IFDIR` and so on.
+    pub fn kind(&self) -> u32 {
+        self.mode & libc::S_IFMT
+    }
+
+    /// A directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind() == libc::S_IFDIR
+    }
+
+    /// A regular file.
+    pub fn is_regular(&self) -> bool {
+        self.kind() == libc::S_IFREG
+    }
+
+    /// A symbolic link.
+    pub fn is_link(&self) -> bool {
+        self.kind() == libc::S_IFLNK
+    }
+
+    /// A character or block device.
+    pub fn is_device(&self) -> bool {
+        matches!(self.kind(), libc::S_IFCHR | libc::S_IFBLK)
+    }
+
+    /// A regular file that runs as its owner or group (a setgid bit without group execution is mandatory locking, not that).
+    pub fn is_setuid(&self) -> bool {
+        let group_bits = libc::S_ISGID | libc::S_IXGRP;
+        self.is_regular() && (self.mode & libc::S_ISUID != 0 || self.mode & group_bits == group_bits)
+    }
+
+    /// A regular file that somebody may execute.
+    pub fn is_executable(&self) -> bool {
+        self.is_regular() && self.mode & 0o111 != 0
+    }
+}
+
+/// Whether attributes may come from a cache (a walk over a network filesystem) or must be asked for (what a chown left).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// What the kernel has at hand (`AT_STATX_DONT_SYNC`).
+    Cached,
+    /// What the server says now (`AT_STATX_FORCE_SYNC`).
+    Asked,
+}
+
+/// `statx` of `name` in `directory`; a link is looked at, not followed.
+pub fn stat_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> {
+    statx(directory, name, libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC)
+}
+
+/// `statx` of an opened file.
+pub fn stat(file: BorrowedFd<'_>, freshness: Freshness) -> Result<Stat, Errno> {
+    let sync = match freshness {
+        Freshness::Cached => libc::AT_STATX_DONT_SYNC,
+        Freshness::Asked => libc::AT_STATX_FORCE_SYNC,
+    };
+    statx(file, c"", libc::AT_EMPTY_PATH | sync)
+}
+
+/// Never a bit of an answer (`STATX__RESERVED`, linux/stat.h): still there after the call, nothing was written.
+const POISON: u32 = 0x8000_0000;
+
+fn statx(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Errno> {
+    // SAFETY: an all-zero statx is a valid value of a struct of integers.
+    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
+    answer.stx_mask = POISON;
+    let mask = libc::STATX_BASIC_STATS | libc::STATX_MNT_ID;
+    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves NULL.
+    // SAFETY: the name is NUL-terminated and the buffer is a whole statx, both live through the call.
+    cerr(unsafe { libc::syscall(libc::SYS_statx, directory.as_raw_fd(), name.as_ptr(), flags, mask, &mut answer) })?;
+    let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID | libc::STATX_NLINK;
+    if answer.stx_mask & POISON != 0 || answer.stx_mask & needed != needed {
+        return Err(Errno(libc::EPROTO));
+    }
+    let frozen = (libc::STATX_ATTR_IMMUTABLE | libc::STATX_ATTR_APPEND) as u64;
+    Ok(Stat {
+        mode: u32::from(answer.stx_mode),
+        uid: UserId(answer.stx_uid),
+        gid: GroupId(answer.stx_gid),
+        links: answer.stx_nlink,
+        inode: answer.stx_ino,
+        device: u64::from(answer.stx_dev_major) << 32 | u64::from(answer.stx_dev_minor),
+        mount: (answer.stx_mask & libc::STATX_MNT_ID != 0).then_some(answer.stx_mnt_id),
+        frozen: answer.stx_attributes & frozen != 0,
+    })
+}
+
+fn open_at(directory: i32, name: &CStr, flags: i32, mode: libc::mode_t) -> Result<OwnedFd, Errno> {
+    // SAFETY: the name is NUL-terminated and lives through the call.
+    let fd = cerr_int(unsafe { libc::openat(directory, name.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
+    // SAFETY: openat just returned this descriptor and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The root directory, as a place to look names up in (`O_PATH`).
+pub fn open_root() -> Result<OwnedFd, Errno> {
+    open_at(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)
+}
+
+/// Opens a directory for listing; a link or anything else that is no directory is refused (`ELOOP`, `ENOTDIR`).
+pub fn open_directory_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    // O_NONBLOCK: what is no directory is refused before its driver sees the open, yet nothing here may ever wait.
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    open_at(directory.as_raw_fd(), name, flags, 0)
+}
+
+/// Holds on to whatever `name` is now without opening it (`O_PATH`): no driver, FIFO or socket notices, a link is held itself.
+pub fn pin_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    open_at(directory.as_raw_fd(), name, libc::O_PATH | libc::O_NOFOLLOW, 0)
+}
+
+/// [`pin_at`] for a directory only.
+pub fn pin_directory_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    open_at(directory.as_raw_fd(), name, libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY, 0)
+}
+
+/// A file without a name in `directory` (`O_TMPFILE`): it proves that one can be made there and leaves no trace.
+pub fn create_unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    open_at(directory.as_raw_fd(), c".", libc::O_TMPFILE | libc::O_RDWR, 0o600)
+}
+
+/// A new file, 0600; an existing name is refused (`EEXIST`).
+pub fn create_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_RDWR;
+    open_at(directory.as_raw_fd(), name, flags, 0o600)
+}
+
+/// Removes a name that is no directory.
+pub fn unlink_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the name is NUL-terminated and lives through the call.
+    cerr_int(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+}
+
+/// Makes a directory.
+pub fn make_directory_at(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<(), Errno> {
+    // SAFETY: the name is NUL-terminated and lives through the call.
+    cerr_int(unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
+}
+
+/// Asks with the effective ids whether `directory` may be written and searched; changes nothing.
+pub fn may_write(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: the name is a NUL-terminated constant.
+    cerr_int(unsafe {
+        libc::faccessat(directory.as_raw_fd(), c".".as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS)
+    })
+    .map(drop)
+}
+
+/// Where the link `name` leads to, as far as `buffer` holds it.
+pub fn read_link_at<'b>(directory: BorrowedFd<'_>, name: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    // SAFETY: the name is NUL-terminated and the kernel writes at most the buffer's length.
+    let length = cerr(unsafe {
+        libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) as libc::c_long
+    })?;
+    buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
+}
+
+/// Fills `buffer` with the next entries of a directory (`struct linux_dirent64`, `man 2 getdents`); 0 is the end.
+pub fn read_entries(directory: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // d_reclen 0 is never a record, so that a call that answers a length and writes nothing is seen by who reads the buffer.
+    if let Some(record_length) = buffer.get_mut(16..18) {
+        record_length.fill(0);
+    }
+    // SAFETY: the kernel writes at most the buffer's length.
+    let answer =
+        cerr(unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) })?;
+    let length = answer as usize;
+    if length > buffer.len() { Err(Errno(libc::EPROTO)) } else { Ok(length) }
+}
+
+/// Goes on listing behind the entry whose `d_off` is `position`.
+pub fn seek_entries(directory: BorrowedFd<'_>, position: i64) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    cerr(unsafe { libc::lseek(directory.as_raw_fd(), position, libc::SEEK_SET) }).map(drop)
+}
+
+/// Changes owner and group of what was opened or pinned.
+pub fn change_owner(file: BorrowedFd<'_>, uid: UserId, gid: GroupId) -> Result<(), Errno> {
+    // SAFETY: the name is a NUL-terminated constant.
+    cerr_int(unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid.0, gid.0, libc::AT_EMPTY_PATH) }).map(drop)
+}
+
+/// Changes owner and group of a name; a link is changed itself.
+pub fn change_owner_at(directory: BorrowedFd<'_>, name: &CStr, uid: UserId, gid: GroupId) -> Result<(), Errno> {
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: the name is NUL-terminated and lives through the call.
+    cerr_int(unsafe { libc::fchownat(directory.as_raw_fd(), name.as_ptr(), uid.0, gid.0, flags) }).map(drop)
+}
+
+/// The path of an opened file in /proc, with a name behind it: system calls that know no descriptors reach it by that.
+/// `/proc/self/fd/N` leads to the file itself, whatever its name is by then (`man 5 proc`).
+pub struct DescriptorPath {
+    bytes: [u8; 304],
+}
+
+impl DescriptorPath {
+    /// Of what `file` is.
+    pub fn of(file: BorrowedFd<'_>) -> Self {
+        Self::of_entry(file, c"")
+    }
+
+    /// Of `name` in `directory`; a name is at most 255 bytes, a longer one is cut and so not found.
+    pub fn of_entry(directory: BorrowedFd<'_>, name: &CStr) -> Self {
+        use std::io::Write;
+        let mut path = Self { bytes: [0; 304] };
+        let capacity = path.bytes.len() - 1;
+        let mut rest = path.bytes.get_mut(..capacity).unwrap_or_default();
+        // A full buffer cuts the path; the last byte stays NUL.
+        let _ = write!(rest, "/proc/self/fd/{}", directory.as_raw_fd());
+        if !name.is_empty() {
+            let _ = rest.write_all(b"/").and_then(|()| rest.write_all(name.to_bytes()));
+        }
+        path
+    }
+
+    fn as_ptr(&self) -> *const libc::c_char {
+        self.bytes.as_ptr().cast()
+    }
+
+    /// Where it leads to, in words for a message; a path longer than the buffer (at most a page: the kernel's own) is refused.
+    pub fn target<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+        // SAFETY: the path is NUL-terminated and the kernel writes at most the buffer's length.
+        let length =
+            cerr(unsafe { libc::readlink(self.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) as libc::c_long })?;
+        buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
+    }
+
+    /// Reads an extended attribute of what the path leads to (the descriptor's own link is followed).
+    pub fn attribute<'b>(&self, name: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+        // SAFETY: both strings are NUL-terminated and the kernel writes at most the buffer's length.
+        let length = cerr(unsafe {
+            libc::getxattr(self.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) as libc::c_long
+        })?;
+        buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
+    }
+
+    /// Whether the entry has an extended attribute; a link behind the directory is not followed.
+    pub fn entry_has_attribute(&self, name: &CStr) -> Result<bool, Errno> {
+        // SAFETY: both strings are NUL-terminated; size 0 asks for the length only.
+        let answer =
+            cerr(unsafe { libc::lgetxattr(self.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) as libc::c_long });
+        match answer {
+            Ok(_) => Ok(true),
+            Err(Errno(libc::ENODATA)) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Writes an extended attribute of what the path leads to.
+    pub fn set_attribute(&self, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+        // SAFETY: both strings are NUL-terminated and the kernel reads exactly the value's length.
+        cerr_int(unsafe { libc::setxattr(self.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) })
+            .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_setgid_bit_without_group_execution_is_no_setuid_file() {
+        let root = open_root().unwrap();
+        let mut stat = stat(root.as_fd(), Freshness::Asked).unwrap();
+        assert!(stat.is_directory());
+        stat.mode = libc::S_IFREG | 0o2644;
+        assert!(!stat.is_setuid());
+        stat.mode = libc::S_IFREG | 0o2755;
+        assert!(stat.is_setuid());
+    }
+
+    #[test]
+    fn a_descriptor_path_leads_to_the_file_and_carries_a_name() {
+        let root = open_root().unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(DescriptorPath::of(root.as_fd()).target(&mut buffer), Ok(&b"/"[..]));
+        let entry = DescriptorPath::of_entry(root.as_fd(), c"a b");
+        let text = CStr::from_bytes_until_nul(&entry.bytes).unwrap().to_str().unwrap();
+        assert!(text.ends_with("/a b"), "{text}");
+    }
+}

@@ -1,0 +1,286 @@
+//! Descriptors: the three that every program has, those that were inherited, and small files of /proc and /etc.
+
+use super::Errno;
+use super::errno::{cerr, cerr_int};
+use super::ids::{GroupId, UserId};
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// The first number that is no standard descriptor.
+pub const FIRST_OTHER: RawFd = 3;
+
+/// Puts a descriptor that is closed on exec into each of 0, 1 and 2 that is closed, so that nothing which is opened later lands
+/// there and is written to as if it were stderr; COMMAND still finds them closed.
+///
+/// Errors: the kernel's, where neither /dev/null nor / can be opened.
+pub fn occupy_closed_stdio() -> Result<(), Errno> {
+    for number in 0..FIRST_OTHER {
+        // SAFETY: F_GETFD takes any number and touches no memory.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } != -1 {
+            continue;
+        }
+        open_raw(c"/dev/null", libc::O_RDWR).or_else(|_| open_raw(c"/", libc::O_PATH))?;
+    }
+    Ok(())
+}
+
+fn open_raw(path: &CStr, flags: libc::c_int) -> Result<RawFd, Errno> {
+    // SAFETY: `path` is NUL-terminated; no mode is needed without O_CREAT.
+    cerr_int(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC | libc::O_NOCTTY) })
+}
+
+/// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`occupy_closed_stdio`]) and is EBADF.
+pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(path, libc::O_RDONLY)
+}
+
+/// Opens a terminal for reading and writing.
+pub fn open_terminal(path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(path, libc::O_RDWR | libc::O_NONBLOCK)
+}
+
+fn open_with(path: &CStr, flags: libc::c_int) -> Result<OwnedFd, Errno> {
+    let descriptor = open_raw(path, flags)?;
+    if descriptor < FIRST_OTHER {
+        return Err(Errno(libc::EBADF));
+    }
+    // SAFETY: the kernel has just given this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Reads what is there, at most `buffer`'s length; 0 is the end. A signal in between is tried again, a few times.
+pub fn read(descriptor: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    for _ in 0..8 {
+        // SAFETY: the kernel writes at most the buffer's length into it.
+        let answer = unsafe { libc::read(descriptor.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+        match cerr(answer as libc::c_long) {
+            Err(Errno(libc::EINTR)) => continue,
+            Ok(count) => return Ok((count.unsigned_abs() as usize).min(buffer.len())),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno(libc::EINTR))
+}
+
+/// The beginning of a small file, read into the caller's buffer without allocation: as much as fits.
+pub fn read_into<'buffer>(path: &CStr, buffer: &'buffer mut [u8]) -> Result<&'buffer [u8], Errno> {
+    let file = open(path)?;
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read(&file, &mut buffer[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(&buffer[..filled])
+}
+
+/// A whole file, at most `limit` bytes of it (EFBIG where it is longer; EIO where it ends before the size that it shows).
+pub fn read_whole(path: &CStr, limit: usize) -> Result<Vec<u8>, Errno> {
+    let file = open(path)?;
+    let size = status(file.as_raw_fd())?.st_size.unsigned_abs() as usize;
+    let mut content = vec![0; 4096];
+    let mut filled = 0;
+    loop {
+        match read(&file, &mut content[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+        if filled > limit {
+            return Err(Errno(libc::EFBIG));
+        }
+        if filled == content.len() {
+            content.resize(filled * 2, 0);
+        }
+    }
+    content.truncate(filled);
+    // Files of /proc show 0 and hold more.
+    if filled < size { Err(Errno(libc::EIO)) } else { Ok(content) }
+}
+
+/// Writes to stderr in one call. A stderr that takes nothing for that long (a full pipe that nobody reads, a terminal that was
+/// halted) loses the line instead of stopping PID 1, and the answer is EAGAIN.
+pub fn write_stderr(line: &[u8], patience: Duration) -> Result<(), Errno> {
+    let mut room = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one valid pollfd.
+    if cerr_int(unsafe { libc::poll(&mut room, 1, patience.as_millis() as libc::c_int) })? == 0 {
+        return Err(Errno(libc::EAGAIN));
+    }
+    // Between that answer and the write COMMAND may have filled the pipe: RWF_NOWAIT says EAGAIN then, where the kernel has it
+    // for what stderr is (pipes since 6.3).
+    let part = libc::iovec { iov_base: line.as_ptr().cast_mut().cast(), iov_len: line.len() };
+    // SAFETY: the kernel reads `line`'s length from it. Offset -1 is "where it is", split in two words as the call wants it.
+    let answer = unsafe { libc::syscall(libc::SYS_pwritev2, 2, &part, 1, -1_i64, -1_i64, libc::RWF_NOWAIT) };
+    match cerr(answer) {
+        Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) => {
+            // SAFETY: as above.
+            cerr(unsafe { libc::write(2, line.as_ptr().cast(), line.len()) } as libc::c_long).map(drop)
+        }
+        answer => answer.map(drop),
+    }
+}
+
+/// Writes all of `text` to stdout; for `--help` and `--version`.
+pub fn write_stdout(mut text: &[u8]) -> Result<(), Errno> {
+    while !text.is_empty() {
+        // SAFETY: the kernel reads `text`'s length from it.
+        let count = cerr(unsafe { libc::write(1, text.as_ptr().cast(), text.len()) } as libc::c_long)?;
+        text = &text[(count.unsigned_abs() as usize).min(text.len())..];
+    }
+    Ok(())
+}
+
+/// Closes every descriptor from `first` to `last`, both included.
+pub fn close_range(first: u32, last: u32) -> Result<(), Errno> {
+    // SAFETY: takes numbers only. No owner of a descriptor in that range may be alive: the callers are the first lines of a
+    // start (nothing is open yet) and the supervisor after the spawn (nothing is open any more).
+    match cerr(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
+        Ok(_) => Ok(()),
+        Err(Errno(libc::ENOSYS)) => close_each(first, last),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// For kernels before 5.9 and for filters: asks poll(2) which numbers are open, 1024 at a time, up to the limit of open files.
+fn close_each(first: u32, last: u32) -> Result<(), Errno> {
+    let end = open_files_limit()?.min(u64::from(last).saturating_add(1));
+    let mut number = u64::from(first);
+    while number < end {
+        let stop = (number + 1024).min(end);
+        for open in open_among(number as RawFd, stop as RawFd)? {
+            // SAFETY: as in `close_range`.
+            unsafe { libc::close(open) };
+        }
+        number = stop;
+    }
+    Ok(())
+}
+
+fn open_files_limit() -> Result<u64, Errno> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit into a valid place.
+    cerr_int(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    // A limit that was lowered after descriptors were opened does not close them; the hard limit and 65536 cover what is usual.
+    Ok(limit.rlim_max.clamp(1024, 65_536))
+}
+
+/// Which of the numbers `first..end` (at most 1024) are open.
+pub fn open_among(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
+    let mut asked: Vec<libc::pollfd> =
+        (first..end).map(|fd| libc::pollfd { fd, events: 0, revents: libc::POLLNVAL }).collect();
+    // SAFETY: the array has that many entries.
+    cerr_int(unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, 0) })?;
+    Ok(asked.iter().filter(|entry| entry.revents & libc::POLLNVAL == 0).map(|entry| entry.fd).collect())
+}
+
+/// How many descriptors are open, as /proc/self/fd's size tells since Linux 6.2: a third of what listing them costs.
+pub fn count_of_descriptors() -> Result<usize, Errno> {
+    let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
+    unsafe {
+        cerr_int(libc::stat(c"/proc/self/fd".as_ptr(), status.as_mut_ptr()))?;
+        Ok(status.assume_init().st_size.unsigned_abs() as usize)
+    }
+}
+
+/// The descriptors from 3 on that /proc/self/fd shows, without the one that reads it.
+pub fn descriptors_of_proc() -> Result<Vec<RawFd>, Errno> {
+    let mut found = Vec::new();
+    let reader = for_each_name(c"/proc/self/fd", |name| {
+        if let Some(number) = std::str::from_utf8(name).ok().and_then(|name| name.parse::<RawFd>().ok()) {
+            found.push(number);
+        }
+    })?;
+    // The reader itself is among what it reads: where it is not, or 0 to 2 are missing, the answer was not the kernel's.
+    if (0..FIRST_OTHER).chain([reader]).any(|own| !found.contains(&own)) {
+        return Err(Errno(libc::EIO));
+    }
+    found.retain(|&number| number >= FIRST_OTHER && number != reader);
+    Ok(found)
+}
+
+/// Calls `each` with the name of every entry of a directory, without allocation. Returns the number that the directory's
+/// descriptor had meanwhile.
+pub fn for_each_name(directory: &CStr, mut each: impl FnMut(&[u8])) -> Result<RawFd, Errno> {
+    let directory = open_with(directory, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let mut buffer = [0_u64; 512];
+    loop {
+        let room = std::mem::size_of_val(&buffer);
+        // SAFETY: the kernel writes at most the buffer's size into it.
+        let count =
+            cerr(unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), room) })?;
+        if count <= 0 {
+            return Ok(directory.as_raw_fd());
+        }
+        // SAFETY: the buffer's bytes are initialised, `count` is no more than there are, and u8 has no alignment.
+        let entries = unsafe {
+            std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), (count.unsigned_abs() as usize).min(room))
+        };
+        names_of_entries(entries, &mut each);
+    }
+}
+
+/// Calls `each` with the name of every entry of a getdents64 buffer (`struct linux_dirent64`: inode 8, offset 8, length 2,
+/// type 1, name).
+fn names_of_entries(mut entries: &[u8], each: &mut impl FnMut(&[u8])) {
+    while entries.len() > 19 {
+        let length = usize::from(u16::from_ne_bytes([entries[16], entries[17]])).clamp(20, entries.len());
+        let name = &entries[19..length];
+        each(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())]);
+        entries = &entries[length..];
+    }
+}
+
+/// Majors of /dev/pts (Documentation/admin-guide/devices.txt).
+const PSEUDO_TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
+
+/// What a standard descriptor is, as far as a change of user matters to it.
+pub struct Stdio {
+    /// A pipe or a pseudo-terminal.
+    pub handed_over: bool,
+    /// Who owns it.
+    pub owner: UserId,
+}
+
+/// Looks at descriptor `number` (0 to 2).
+pub fn stdio(number: RawFd) -> Result<Stdio, Errno> {
+    let status = status(number)?;
+    let kind = status.st_mode & libc::S_IFMT;
+    // By its number too, not by an ioctl's answer alone: /dev/null is the host's.
+    let terminal = kind == libc::S_IFCHR && PSEUDO_TERMINALS.contains(&libc::major(status.st_rdev));
+    let terminal = terminal && super::terminal::is_terminal(number);
+    Ok(Stdio { handed_over: kind == libc::S_IFIFO || terminal, owner: UserId(status.st_uid) })
+}
+
+fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
+    let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
+    unsafe {
+        cerr_int(libc::fstat(descriptor, status.as_mut_ptr()))?;
+        Ok(status.assume_init())
+    }
+}
+
+/// Gives an open descriptor to another user; its group stays.
+pub fn give(number: RawFd, owner: UserId) -> Result<(), Errno> {
+    // SAFETY: takes numbers only; -1 leaves the group.
+    cerr_int(unsafe { libc::fchown(number, owner.0, GroupId(u32::MAX).0) }).map(drop)
+}
+
+/// Whether `path` exists, whatever it is.
+pub fn exists(path: &CStr) -> bool {
+    // SAFETY: `path` is NUL-terminated.
+    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
+}
+
+/// How full the filesystem at `path` is: (blocks in use, blocks in all).
+pub fn blocks(path: &CStr) -> Result<(u64, u64), Errno> {
+    let mut status = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: the kernel's answer is written into a valid place; zeroes are a valid value all the same.
+    let status = unsafe {
+        cerr_int(libc::statvfs(path.as_ptr(), status.as_mut_ptr()))?;
+        status.assume_init()
+    };
+    Ok((status.f_blocks.saturating_sub(status.f_bfree), status.f_blocks))
+}

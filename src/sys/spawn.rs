@@ -1,0 +1,243 @@
+//! COMMAND's birth: clone(CLONE_VM | CLONE_VFORK), as posix_spawn does it. The child runs on this process's memory while this
+//! process sleeps, so no page table is copied, no page is copied on write and the child reports its failure without a pipe.
+//!
+//! What the child may do is little: system calls, no allocation, no lock, nothing that stays behind in memory but its report.
+//! Every signal is blocked until just before exec, and this program installs no handler, so nothing interrupts it there.
+
+use super::errno::{Errno, cerr, cerr_int};
+use super::ids::ProcessId;
+use super::signal::{self, Signal, SignalSet};
+use super::{credentials, process, terminal};
+use std::ffi::{CStr, CString, c_char};
+use std::os::fd::RawFd;
+
+/// Everything that the child needs, made before it is born.
+pub struct Plan<'a> {
+    /// Paths to try, in the order of PATH.
+    pub candidates: &'a [CString],
+    /// COMMAND's arguments, its own name first.
+    pub arguments: &'a [&'a CStr],
+    /// COMMAND's environment.
+    pub environment: &'a [&'a CStr],
+    /// What was blocked when `init` started.
+    pub mask: SignalSet,
+    /// SIGCHLD was ignored when `init` started.
+    pub sigchld_ignored: bool,
+    /// Where COMMAND becomes the foreground job.
+    pub terminal: Option<RawFd>,
+    /// Its umask, where it is to change.
+    pub umask: Option<u32>,
+    /// The environment has a LISTEN_PID that must name the child.
+    pub listen_pid: bool,
+}
+
+/// Why there is no COMMAND.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// No process could be made.
+    Fork(Errno),
+    /// The child could not be prepared: what was tried, and the kernel's word.
+    Prepare(&'static str, Errno),
+    /// No candidate could be executed: the first that exists, or the last tried, and the kernel's word.
+    Exec(usize, Errno),
+}
+
+/// Starts COMMAND. Returns once it has been executed, or why it has not.
+pub fn spawn(plan: &Plan) -> Result<ProcessId, Failure> {
+    let mut listen_pid = *b"LISTEN_PID=\0\0\0\0\0\0\0\0\0\0\0\0";
+    let arguments = pointers(plan.arguments, None);
+    let mut environment = pointers(plan.environment, None);
+    if plan.listen_pid {
+        let end = environment.len() - 1;
+        environment.insert(end, listen_pid.as_ptr().cast());
+    }
+    // For a text without `#!`: /bin/sh PATH ARGUMENTS, PATH being filled in by the child (`man 3 execvp`).
+    let shell_arguments = pointers(plan.arguments.get(1..).unwrap_or(&[]), Some([c"sh".as_ptr(), std::ptr::null()]));
+    let mut birth = Birth {
+        plan,
+        arguments: arguments.as_ptr(),
+        environment: environment.as_ptr(),
+        shell_arguments: shell_arguments.as_ptr().cast_mut(),
+        listen_pid: &mut listen_pid,
+        parent: process::own_id(),
+        failure: None,
+    };
+    // SAFETY: the stack is used by one child at a time (this program has one thread, and CLONE_VFORK lets it sleep meanwhile), is
+    // large enough for what `child` does and 16-byte aligned at its top. CLONE_VFORK keeps this frame alive and still until the
+    // child has executed or ended; `birth` is read again only after that.
+    let child = unsafe {
+        let top = STACK.0.get().cast::<u8>().add(STACK_BYTES).cast();
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        cerr_int(libc::clone(child, top, flags, (&raw mut birth).cast())).map_err(Failure::Fork)?
+    };
+    // SAFETY: `failure` was written by the child, behind the compiler's back.
+    match unsafe { (&raw const birth.failure).read_volatile() } {
+        // A clone that answers 0 to the parent lied: there is no child.
+        None if child <= 0 => Err(Failure::Fork(Errno(libc::EIO))),
+        None => Ok(ProcessId(child)),
+        Some(failure) => {
+            let _ = super::wait::wait_for(ProcessId(child));
+            Err(failure)
+        }
+    }
+}
+
+const STACK_BYTES: usize = 16 * 1024;
+
+/// In .bss: pages that the child does not touch are never there, and those that it did are given back.
+#[repr(align(4096))]
+struct Stack(std::cell::UnsafeCell<[u8; STACK_BYTES]>);
+// SAFETY: see its one use in `spawn`.
+unsafe impl Sync for Stack {}
+static STACK: Stack = Stack(std::cell::UnsafeCell::new([0; STACK_BYTES]));
+
+/// Gives the child's stack back to the kernel.
+pub(super) fn give_back_stack() {
+    // SAFETY: the pages are this program's own and hold nothing once `spawn` has returned; they read as zeroes from then on.
+    unsafe { libc::madvise(STACK.0.get().cast(), STACK_BYTES, libc::MADV_DONTNEED) };
+}
+
+struct Birth<'a> {
+    plan: &'a Plan<'a>,
+    arguments: *const *const c_char,
+    environment: *const *const c_char,
+    shell_arguments: *mut *const c_char,
+    listen_pid: &'a mut [u8; 23],
+    parent: ProcessId,
+    failure: Option<Failure>,
+}
+
+fn pointers(strings: &[&CStr], first: Option<[*const c_char; 2]>) -> Vec<*const c_char> {
+    let mut array = Vec::with_capacity(strings.len() + 4);
+    array.extend(first.into_iter().flatten());
+    array.extend(strings.iter().map(|string| string.as_ptr()));
+    array.push(std::ptr::null());
+    array
+}
+
+extern "C" fn child(birth: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the parent's Birth; the parent sleeps.
+    let birth = unsafe { &mut *birth.cast::<Birth>() };
+    let failure = match prepare(birth) {
+        Err((what, errno)) => Failure::Prepare(what, errno),
+        Ok(()) => execute(birth),
+    };
+    // SAFETY: as above; volatile, since the parent reads it behind the compiler's back.
+    unsafe { (&raw mut birth.failure).write_volatile(Some(failure)) };
+    // Seen only where a clone that made nobody answered 0, and this is still PID 1.
+    process::exit(125)
+}
+
+type Step = (&'static str, Errno);
+
+fn prepare(birth: &mut Birth) -> Result<(), Step> {
+    let plan = birth.plan;
+    let own = process::own_id();
+    // COMMAND must not outlive `init` and run on without anybody who reaps, forwards or stops it.
+    let kill = Signal::KILL.number();
+    credentials::set_parent_death_signal(kill).map_err(|errno| ("ask for SIGKILL at init's death", errno))?;
+    if credentials::parent_death_signal() != Ok(i32::from(kill)) || process::parent_id() != birth.parent {
+        return Err(("ask for SIGKILL at init's death", Errno(libc::ESRCH)));
+    }
+    // A group of its own, so that a key of the terminal or a signal to the group reaches COMMAND once.
+    // SAFETY: takes numbers only.
+    cerr_int(unsafe { libc::setpgid(0, 0) }).map_err(|errno| ("make a process group", errno))?;
+    if let Some(terminal) = plan.terminal {
+        // By the child, before exec: it would be stopped at its first read otherwise. SIGTTOU is blocked.
+        let _ = terminal::set_foreground(terminal, own);
+    }
+    if let Some(mask) = plan.umask {
+        process::set_umask(mask);
+        if process::set_umask(mask) != mask {
+            return Err(("set the umask", Errno(libc::EIO)));
+        }
+    }
+    if plan.listen_pid {
+        write_number(&mut birth.listen_pid["LISTEN_PID=".len()..], own.0.unsigned_abs());
+    }
+    if plan.sigchld_ignored {
+        signal::ignore_sigchld().map_err(|errno| ("ignore SIGCHLD again", errno))?;
+    }
+    signal::set_mask(plan.mask).map_err(|errno| ("restore the signal mask", errno))?;
+    match signal::blocked() {
+        Ok(mask) if mask == plan.mask => Ok(()),
+        Ok(_) => Err(("restore the signal mask", Errno(libc::EIO))),
+        Err(errno) => Err(("restore the signal mask", errno)),
+    }
+}
+
+fn execute(birth: &Birth) -> Failure {
+    // As execvp: a name that is not there is looked for further on, and one that is closed to us is remembered (126). A whole
+    // directory that is closed (root's own, on a PATH that came from root) hides nothing that was meant.
+    let candidates = birth.plan.candidates;
+    let mut answer = Failure::Exec(0, Errno(libc::ENOENT));
+    for (index, path) in candidates.iter().enumerate() {
+        let errno = try_execute(birth, path);
+        match errno.0 {
+            libc::EACCES if candidates.len() > 1 && !super::io::exists(path) => {}
+            libc::EACCES => answer = Failure::Exec(index, errno),
+            libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT | libc::ENAMETOOLONG
+                if candidates.len() > 1 => {}
+            _ => return Failure::Exec(index, errno),
+        }
+    }
+    answer
+}
+
+fn try_execute(birth: &Birth, path: &CStr) -> Errno {
+    // SAFETY: NUL-terminated strings and NULL-terminated arrays, made by `spawn`; slot 1 of the shell's arguments is its.
+    unsafe {
+        libc::execve(path.as_ptr(), birth.arguments, birth.environment);
+        let errno = Errno::last();
+        if errno.0 != libc::ENOEXEC || !is_text(path) {
+            return errno;
+        }
+        *birth.shell_arguments.add(1) = path.as_ptr();
+        libc::execve(c"/bin/sh".as_ptr(), birth.shell_arguments, birth.environment);
+        errno
+    }
+}
+
+/// A shell must not be given a program for another machine or a damaged one: like bash, a NUL byte in the first line says binary.
+fn is_text(path: &CStr) -> bool {
+    let mut beginning = [0_u8; 128];
+    let Ok(beginning) = super::io::read_into(path, &mut beginning) else { return false };
+    let line = beginning.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
+    !beginning.starts_with(b"\x7fELF") && !line.contains(&0)
+}
+
+fn write_number(place: &mut [u8], mut number: u32) {
+    let mut digits = [0_u8; 10];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let digits = &digits[first..];
+    place[..digits.len()].copy_from_slice(digits);
+    place[digits.len()..].fill(0);
+}
+
+/// Stops this process as a shell's job control expects it; returns when somebody continues it.
+pub fn stop_self() -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    cerr(unsafe { libc::syscall(libc::SYS_kill, process::own_id().0, libc::SIGSTOP) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_id_is_written_in_decimal() {
+        let mut place = *b"xxxxxxxxxxxx";
+        write_number(&mut place, 4_194_304);
+        assert_eq!(&place, b"4194304\0\0\0\0\0");
+        write_number(&mut place, 0);
+        assert_eq!(&place[..2], b"0\0");
+    }
+}

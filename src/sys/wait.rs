@@ -1,0 +1,113 @@
+//! How a child ended, decoded by hand: nix has no value for a death by a real-time signal, and a program that unwraps its answer
+//! hangs or exits 1 there (pid1-rs, tino).
+
+use super::Errno;
+use super::errno::cerr_int;
+use super::ids::ProcessId;
+use super::signal::Signal;
+
+/// A status word of wait(2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitStatus {
+    /// Ended with this code.
+    Exited(u8),
+    /// Died of this signal; `true` where a core was dumped.
+    Killed(Signal, bool),
+    /// Stopped by this signal (only where WUNTRACED was asked for).
+    Stopped(Signal),
+}
+
+impl WaitStatus {
+    /// Decodes `status` (Linux: low 7 bits the signal, bit 7 core; 0x7f stopped; 0 exited with bits 8 to 15). `None`: no such state.
+    pub fn decode(status: i32) -> Option<Self> {
+        let high = ((status >> 8) & 0xff) as u8;
+        match status & 0x7f {
+            0 => Some(WaitStatus::Exited(high)),
+            0x7f => Signal::new(i32::from(high)).map(WaitStatus::Stopped),
+            low => Signal::new(low).map(|signal| WaitStatus::Killed(signal, status & 0x80 != 0)),
+        }
+    }
+
+    /// The exit code that stands for it: a code as it is, a signal as 128 + its number.
+    pub fn code(self) -> u8 {
+        match self {
+            WaitStatus::Exited(code) => code,
+            WaitStatus::Killed(signal, _) | WaitStatus::Stopped(signal) => 128 + signal.number(),
+        }
+    }
+}
+
+/// What the kernel says of the children.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Child {
+    /// This child changed its state, as the raw status word says.
+    Changed(ProcessId, i32),
+    /// There are children, and none of them has anything to tell.
+    Quiet,
+    /// There is no child.
+    None,
+}
+
+/// Takes the next change of any child without waiting. `stops`: also tell of stopped children.
+pub fn poll_children(stops: bool) -> Result<Child, Errno> {
+    poll(-1, stops)
+}
+
+/// Whether there is any child, dead or alive, without reaping one.
+pub fn has_children() -> bool {
+    // SAFETY: a NULL siginfo is allowed on Linux; nothing is reaped.
+    let answer =
+        unsafe { libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
+    cerr_int(answer) != Err(Errno(libc::ECHILD))
+}
+
+/// Takes the next change of one child, waiting for it.
+pub fn wait_for(child: ProcessId) -> Result<i32, Errno> {
+    for _ in 0..1000 {
+        let mut status = 0;
+        // SAFETY: the kernel writes one int into a valid place.
+        match cerr_int(unsafe { libc::waitpid(child.0, &mut status, 0) }) {
+            Ok(_) => return Ok(status),
+            Err(Errno(libc::EINTR)) => continue,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno(libc::EINTR))
+}
+
+fn poll(which: libc::pid_t, stops: bool) -> Result<Child, Errno> {
+    let mut status = 0;
+    let options = libc::WNOHANG | if stops { libc::WUNTRACED } else { 0 };
+    // SAFETY: the kernel writes one int into a valid place.
+    match cerr_int(unsafe { libc::waitpid(which, &mut status, options) }) {
+        Ok(0) => Ok(Child::Quiet),
+        Ok(child) => Ok(Child::Changed(ProcessId(child), status)),
+        Err(Errno(libc::ECHILD)) => Ok(Child::None),
+        Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_and_every_death_is_decoded() {
+        for code in 0..=255 {
+            assert_eq!(WaitStatus::decode(code << 8), Some(WaitStatus::Exited(code as u8)));
+        }
+        for number in 1..=64 {
+            let signal = Signal::new(number).unwrap();
+            assert_eq!(WaitStatus::decode(number), Some(WaitStatus::Killed(signal, false)));
+            assert_eq!(WaitStatus::decode(number | 0x80), Some(WaitStatus::Killed(signal, true)));
+            assert_eq!(WaitStatus::decode(number << 8 | 0x7f), Some(WaitStatus::Stopped(signal)));
+            assert_eq!(WaitStatus::Killed(signal, false).code(), 128 + number as u8);
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_state_is_none() {
+        assert_eq!(WaitStatus::decode(0x7f), None, "stopped by signal 0");
+        assert_eq!(WaitStatus::decode(100), None, "killed by signal 100");
+    }
+}

@@ -1,0 +1,65 @@
+//! Bytes of strangers (paths, values, names) on a line of ours.
+
+use std::fmt::{self, Write};
+
+/// Shows bytes as text on one line: control characters, backslashes and invalid UTF-8 are escaped as in Rust, the rest stands as
+/// it is. Takes no allocation.
+pub struct Shown<'a>(pub &'a [u8]);
+
+/// How much of a value a message repeats, in bytes.
+const MOST: usize = 200;
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, rest) = self.0.split_at(self.0.len().min(MOST));
+        for chunk in shown.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character {
+                    '\\' => f.write_str("\\\\")?,
+                    _ if character.is_control() => write!(f, "{}", character.escape_debug())?,
+                    _ => f.write_char(character)?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { f.write_str("…") }
+    }
+}
+
+/// Shows items with a comma between them.
+pub struct List<'a, Item>(pub &'a [Item]);
+
+impl<Item: fmt::Display> fmt::Display for List<'_, Item> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            item.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_cannot_begin_a_line_of_its_own() {
+        assert_eq!(Shown(b"a\nb\x1b[1m\\\xff\xc3\xa9").to_string(), "a\\nb\\u{1b}[1m\\\\\\xff\u{e9}");
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        assert_eq!(Shown(&[b'x'; 1000]).to_string().len(), MOST + "…".len());
+    }
+
+    #[test]
+    fn items_stand_with_commas() {
+        assert_eq!(List(&[1, 2, 3]).to_string(), "1, 2, 3");
+        assert_eq!(List::<u8>(&[]).to_string(), "");
+    }
+}
