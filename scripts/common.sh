@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# What the scripts share. Sourced, never run.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Used by those who source this.
+# shellcheck disable=SC2034
+DEMO_IMAGE_NAME=takumi-demo
+
+say() { printf '%s\n' "$*"; }
+warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() {
+    warn "$*"
+    exit 1
+}
+
+# need COMMAND:PACKAGE... installs the packages of the commands that are missing, or says what to install.
+need() {
+    local pair missing=()
+    for pair in "$@"; do
+        # /usr/sbin is not on every user's PATH, and some of these live there.
+        PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+    done
+    ((${#missing[@]} == 0)) && return
+    if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+        die "please install first: ${missing[*]}   (on Debian: sudo apt-get install ${missing[*]})"
+    fi
+    say "installing ${missing[*]}"
+    # One source of many that does not answer is no reason to give up.
+    apt_get update || warn "apt-get update failed"
+    apt_get install --no-install-recommends "${missing[@]}" || die "apt-get install failed"
+}
+
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >/dev/null
+}
+
+# Sets ENGINE, the words that start the container engine: CONTAINER_ENGINE or DOCKER if given, else docker, else podman.
+find_engine() {
+    local wish=${CONTAINER_ENGINE:-${DOCKER:-}}
+    if [[ -z $wish ]]; then
+        if command -v docker >/dev/null; then wish=docker; else wish=podman; fi
+    fi
+    read -ra ENGINE <<<"$wish"
+    command -v "${ENGINE[0]}" >/dev/null || die "no container engine: install docker or podman, or name one in CONTAINER_ENGINE"
+}
+
+engine() { "${ENGINE[@]}" "$@"; }
+
+engine_answers() { engine info >/dev/null 2>&1; }
+
+require_engine() {
+    find_engine
+    engine_answers || die "'${ENGINE[*]} info' fails: is the daemon running, and may $(id -un) use it?"
+}
+
+# Builds the release binary, sets INIT to its path, and fails unless it is a static-pie.
+build_init() {
+    command -v cargo >/dev/null || die "cargo is missing: see https://rustup.rs"
+    need readelf:binutils ldd:libc-bin
+    INIT=$(cd "$ROOT" && cargo build --release --bin init --message-format=json-render-diagnostics |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p') || die "cargo build failed"
+    [[ -x $INIT ]] || die "cargo named no binary"
+    check_static_pie "$INIT"
+}
+
+check_static_pie() {
+    local binary=$1 wrong=()
+    readelf --wide --file-header "$binary" | grep -q 'Type: *DYN' || wrong+=("it is not position-independent")
+    readelf --wide --program-headers "$binary" | grep -q INTERP && wrong+=("it asks for a dynamic loader")
+    readelf --wide --dynamic "$binary" | grep -q NEEDED && wrong+=("it needs shared libraries")
+    # ldd exits 1 for a file that is no dynamic program at all, 0 for a static-pie: the words count.
+    ldd "$binary" 2>&1 | grep -q 'statically linked' || wrong+=("ldd does not call it statically linked")
+    ((${#wrong[@]} == 0)) && return
+    warn "$binary is no static-pie:"
+    printf '  %s\n' "${wrong[@]}" >&2
+    if [[ -n ${RUSTFLAGS:-}${CARGO_ENCODED_RUSTFLAGS:-} ]]; then
+        warn "RUSTFLAGS in the environment replaces the flags of .cargo/config.toml:" \
+            "unset it, or add '-C target-feature=+crt-static -C relocation-model=pie' to it"
+    fi
+    exit 1
+}
