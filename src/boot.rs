@@ -7,8 +7,8 @@ mod environment;
 mod inherited;
 
 use crate::identity::resolve::{self, Sources};
-use crate::machine::user_namespace::{IdMap, UserNamespace};
-use crate::ownership::{self, IdRange, Mode, Target, UserNamespaceView, Volume};
+use crate::machine::user_namespace::UserNamespace;
+use crate::ownership::{self, Container, Mode, Target, Volume};
 use crate::privilege::{self, Dropped, drop, verify};
 use crate::settings::{Mistake, Ownership, Settings};
 use crate::supervise::child::{self, Child, Command};
@@ -186,30 +186,11 @@ fn own_volumes(settings: &Settings, before: &Before, identity: &identity::Identi
         Ownership::Off => Mode::Off,
     };
     let target = Target { uid: identity.user, gid: identity.group };
-    let view = match &before.namespace {
-        Some(namespace) => view_of(namespace, before.capabilities),
-        None => UserNamespaceView::initial(before.capabilities.effective),
-    };
+    let namespace = before.namespace.clone().unwrap_or_else(UserNamespace::first);
+    let container = Container { namespace, capabilities: before.capabilities.effective };
     // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
     let mut stopped = || told_to_stop().unwrap_or(false);
-    Ok(ownership::prepare(&volume_paths(settings), mode, &target, &view, &mut stopped)?)
-}
-
-fn view_of(namespace: &UserNamespace, capabilities: Capabilities) -> UserNamespaceView {
-    let ranges = |map: &IdMap| {
-        map.0
-            .iter()
-            .map(|range| IdRange { inside: range.inside, outside: range.outside, count: range.length })
-            .collect()
-    };
-    let (users, groups) = (ranges(&namespace.users), ranges(&namespace.groups));
-    UserNamespaceView::of_maps(
-        users,
-        groups,
-        namespace.overflow_user.0,
-        namespace.overflow_group.0,
-        capabilities.effective,
-    )
+    Ok(ownership::prepare(&volume_paths(settings), mode, &target, &container, &mut stopped)?)
 }
 
 /// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only pipes and

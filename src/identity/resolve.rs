@@ -213,13 +213,11 @@ mod tests {
         Settings::read(&variables.iter().map(|text| text.as_c_str()).collect::<Vec<_>>()).unwrap()
     }
 
-    fn namespace(map: &str) -> UserNamespace {
-        let map = IdMap::parse(map.as_bytes());
-        UserNamespace { users: map.clone(), groups: map, overflow_user: UserId(65534), overflow_group: GroupId(65534) }
-    }
+    /// Uid, gid, groups and home.
+    type Target = (u32, u32, Vec<u32>, String);
 
-    fn resolved(variables: &[&str], map: &str) -> Result<(u32, u32, Vec<u32>, String), Error> {
-        let namespace = namespace(map);
+    fn resolved(variables: &[&str], map: &str) -> Result<Target, Error> {
+        let namespace = UserNamespace::of_map(map.as_bytes());
         let sources = Sources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace) };
         let identity = resolve(&settings(variables), &sources)?;
         let groups = identity.groups.iter().map(|group| group.0).collect();
@@ -231,7 +229,7 @@ mod tests {
     #[test]
     fn the_conventions_of_the_field_are_kept() {
         let home = "/home/app".to_string();
-        let cases: [(&[&str], (u32, u32, Vec<u32>, String)); 9] = [
+        let cases: [(&[&str], Target); 9] = [
             (&[], (1000, 1001, vec![44, 105, 1001], home.clone())),
             (&["PUID=1234"], (1234, 1234, vec![1234], "/".into())),
             (&["PUID=1000", "PGID=7"], (1000, 7, vec![7, 44, 105], home.clone())),

@@ -6,18 +6,15 @@ use std::fmt;
 
 /// One line of a map: `length` ids from `inside` on stand for those from `outside` on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Range {
-    /// First id in this namespace.
-    pub inside: u32,
-    /// The id that it is in the parent namespace.
-    pub outside: u32,
-    /// How many ids follow one another.
-    pub length: u32,
+struct Range {
+    inside: u32,
+    outside: u32,
+    length: u32,
 }
 
 /// A map of ids.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IdMap(pub Vec<Range>);
+pub struct IdMap(Vec<Range>);
 
 /// Both maps and what goes with them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +46,22 @@ impl UserNamespace {
             overflow_user: UserId(overflow_user),
             overflow_group: GroupId(overflow_group),
         })
+    }
+
+    /// As before any user namespace was made, and as good as can be said where /proc does not show one.
+    pub fn first() -> Self {
+        Self::of_map(b"0 0 4294967295")
+    }
+
+    /// One with the same map for users and groups.
+    pub fn of_map(text: &[u8]) -> Self {
+        let map = IdMap::parse(text);
+        UserNamespace {
+            users: map.clone(),
+            groups: map,
+            overflow_user: UserId(OVERFLOW),
+            overflow_group: GroupId(OVERFLOW),
+        }
     }
 
     /// Whether root here is an ordinary user of the host (rootless Docker and Podman).
@@ -148,17 +161,11 @@ mod tests {
 
     #[test]
     fn rootless_is_told_from_remapped() {
-        let namespace = |text| UserNamespace {
-            users: IdMap::parse(text),
-            groups: IdMap::parse(text),
-            overflow_user: UserId(OVERFLOW),
-            overflow_group: GroupId(OVERFLOW),
-        };
         for (text, ordinary, host_user) in
             [(FIRST, false, false), (ROOTLESS, true, true), (REMAP, true, false), (KEEP_ID, true, false)]
         {
-            assert_eq!(namespace(text).root_is_an_ordinary_user(), ordinary);
-            assert_eq!(namespace(text).root_is_the_host_user(), host_user);
+            assert_eq!(UserNamespace::of_map(text).root_is_an_ordinary_user(), ordinary);
+            assert_eq!(UserNamespace::of_map(text).root_is_the_host_user(), host_user);
         }
     }
 

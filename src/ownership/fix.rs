@@ -5,18 +5,14 @@ use std::os::fd::BorrowedFd;
 
 use super::outcome::{Reason, Unsupported};
 use super::walk::{Repair, Repaired};
-use super::{Plan, Target, UserNamespaceView};
+use super::{Container, Plan, Target};
+use crate::machine::capabilities;
 use crate::sys::Errno;
 use crate::sys::fs::{self, Freshness, Stat};
 
-/// `man 7 capabilities`, linux/capability.h.
-const CAP_CHOWN: u32 = 0;
-const CAP_DAC_READ_SEARCH: u32 = 2;
-pub(super) const CAP_FOWNER: u32 = 3;
-
 pub(super) struct Chown<'a> {
     target: Target,
-    container: &'a UserNamespaceView,
+    container: &'a Container,
     volume: BorrowedFd<'a>,
     dry: bool,
     /// A change has been seen to have happened in this volume.
@@ -35,7 +31,7 @@ impl<'a> Chown<'a> {
     /// The man page's EPERM has many reasons; each has another remedy.
     fn refused(&mut self, stat: &Stat) -> Result<Reason, Unsupported> {
         let eperm = Errno(libc::EPERM);
-        if !self.container.may(CAP_CHOWN) {
+        if !self.container.may(capabilities::CHOWN) {
             return Err(Unsupported::MissingChown);
         }
         if self.container.may_be_unmapped(stat.uid, stat.gid) {
@@ -45,7 +41,7 @@ impl<'a> Chown<'a> {
             return Ok(Reason::Frozen);
         }
         // The change clears the bit, which counts as a chmod (fs/attr.c, setattr_prepare).
-        if stat.is_setuid() && !self.container.may(CAP_FOWNER) {
+        if stat.is_setuid() && !self.container.may(capabilities::FOWNER) {
             return Ok(Reason::NeedsFowner);
         }
         // This file alone, or every one? The volume's own directory tells, before a million more are tried.
@@ -95,7 +91,10 @@ impl Repair for Chown<'_> {
     }
 
     fn closed(&self, stat: &Stat, errno: Errno) -> Reason {
-        closed(self.container, stat, errno)
+        match closed(self.container, stat, errno) {
+            Reason::NeedsReadSearch if self.is_right(stat) => Reason::Unseen,
+            reason => reason,
+        }
     }
 
     fn strips(&self) -> bool {
@@ -103,9 +102,9 @@ impl Repair for Chown<'_> {
     }
 }
 
-pub(super) fn closed(container: &UserNamespaceView, stat: &Stat, errno: Errno) -> Reason {
+pub(super) fn closed(container: &Container, stat: &Stat, errno: Errno) -> Reason {
     match errno {
-        Errno(libc::EACCES) if !container.may(CAP_DAC_READ_SEARCH) => Reason::NeedsReadSearch,
+        Errno(libc::EACCES) if !container.may(capabilities::DAC_READ_SEARCH) => Reason::NeedsReadSearch,
         Errno(libc::EACCES) if container.may_be_unmapped(stat.uid, stat.gid) => Reason::Unmapped,
         errno => Reason::Unreadable(errno),
     }

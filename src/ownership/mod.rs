@@ -4,9 +4,9 @@
 //! link: whoever could swap one would lead a walk with CAP_CHOWN where they like, so every link is refused and named.
 
 mod acl;
+mod container;
 mod fix;
 mod mount;
-mod namespace;
 mod outcome;
 mod path;
 mod progress;
@@ -18,7 +18,7 @@ mod window;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-pub use namespace::{IdRange, UserNamespaceView};
+pub use container::Container;
 pub use outcome::{Left, Outcome, Reason, Unsupported};
 pub use prove::prove;
 
@@ -63,9 +63,15 @@ pub struct Volume {
     outcome: Option<Outcome>,
     remedy: Option<String>,
     may_change: bool,
+    /// What there is to tell, once it is certain that the start goes on: a refusal is one line.
+    tally: Option<Tally>,
 }
 
 impl Volume {
+    fn declared(path: &Path, may_change: bool) -> Self {
+        Volume { path: path.into(), directory: None, outcome: None, remedy: None, may_change, tally: None }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -118,15 +124,13 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
-    /// The target means nothing here.
-    #[error("cannot give volumes to {uid}:{gid}: the user namespace maps only {map} (choose PUID and PGID from these)")]
-    NotMapped {
-        /// The target's uid.
-        uid: UserId,
-        /// The target's gid.
-        gid: GroupId,
-        /// The uids and gids there are.
-        map: String,
+    /// Something is left that one more capability would have put right.
+    #[error("cannot take ownership of all of {volume}: {why}")]
+    Missing {
+        /// The declared path.
+        volume: Shown,
+        /// What is left and which capability to add.
+        why: String,
     },
     /// Told to stop during the walk.
     #[error("told to stop while the volume {0} was looked at (start again: what is right stays right)")]
@@ -161,12 +165,9 @@ pub fn prepare(
     paths: &[PathBuf],
     mode: Mode,
     target: &Target,
-    container: &UserNamespaceView,
+    container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Volume>, Error> {
-    if !(container.maps_uid(target.uid) && container.maps_gid(target.gid)) {
-        return Err(Error::NotMapped { uid: target.uid, gid: target.gid, map: container.to_string() });
-    }
     paths.iter().map(|path| prepare_one(path, mode, target, container, interrupted)).collect()
 }
 
@@ -178,10 +179,10 @@ pub fn inspect(
     path: &Path,
     mode: Mode,
     target: &Target,
-    container: &UserNamespaceView,
+    container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Volume, Error> {
-    let mut volume = Volume { path: path.into(), directory: None, outcome: None, remedy: None, may_change: false };
+    let mut volume = Volume::declared(path, false);
     if let Some(directory) = path::open(path, None)? {
         let plan = Plan { mode, target, container, dry: true };
         look_through(&mut volume, &directory, &plan, &mut Watch::new(path, interrupted))?;
@@ -197,7 +198,7 @@ pub fn inspect(
 pub fn volumes_of_a_plain_start(paths: &[PathBuf]) -> Result<Vec<Volume>, Error> {
     let plain = |path: &PathBuf| {
         path::components(path)?;
-        Ok(Volume { path: path.clone(), directory: None, outcome: None, remedy: None, may_change: true })
+        Ok(Volume::declared(path, true))
     };
     paths.iter().map(plain).collect()
 }
@@ -206,11 +207,11 @@ fn prepare_one(
     path: &Path,
     mode: Mode,
     target: &Target,
-    container: &UserNamespaceView,
+    container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Volume, Error> {
     let may_change = mode != Mode::Verify;
-    let mut volume = Volume { path: path.into(), directory: None, outcome: None, remedy: None, may_change };
+    let mut volume = Volume::declared(path, may_change);
     let opened = match path::open(path, may_change.then_some(target)) {
         Err(Error::System { act: "create", errno: Errno(libc::EACCES | libc::EPERM | libc::EROFS), .. }) => None,
         opened => opened?,
@@ -218,8 +219,11 @@ fn prepare_one(
     let Some(directory) = opened else { return Ok(volume) };
     if mode != Mode::Off {
         let plan = Plan { mode, target, container, dry: !may_change };
-        let tally = look_through(&mut volume, &directory, &plan, &mut Watch::new(path, interrupted))?;
-        tally.tell(&volume);
+        look_through(&mut volume, &directory, &plan, &mut Watch::new(path, interrupted))?;
+    }
+    // A volume that is usable all the same would only hide the mistake until the file is needed.
+    if let Some(why) = volume.outcome.as_ref().filter(|_| may_change).and_then(Outcome::missing_capability) {
+        return Err(Error::Missing { volume: Shown::of(path), why });
     }
     volume.directory = Some(directory);
     Ok(volume)
@@ -228,16 +232,11 @@ fn prepare_one(
 struct Plan<'a> {
     mode: Mode,
     target: &'a Target,
-    container: &'a UserNamespaceView,
+    container: &'a Container,
     dry: bool,
 }
 
-fn look_through(
-    volume: &mut Volume,
-    directory: &OwnedFd,
-    plan: &Plan<'_>,
-    watch: &mut Watch<'_>,
-) -> Result<Tally, Error> {
+fn look_through(volume: &mut Volume, directory: &OwnedFd, plan: &Plan<'_>, watch: &mut Watch<'_>) -> Result<(), Error> {
     let at = || Shown::of(&volume.path);
     let system =
         |errno| Error::System { act: "look at", at: at(), errno, hint: "look at the host's filesystem".into() };
@@ -245,7 +244,9 @@ fn look_through(
     let mount = || root.mount.and_then(Mount::find);
     let shares = match plan.mode {
         Mode::Share => true,
-        Mode::Auto | Mode::Verify => plan.container.root_is_host_user && mount().as_ref().is_some_and(Mount::is_hosts),
+        Mode::Auto | Mode::Verify => {
+            plan.container.root_is_the_host_user() && mount().as_ref().is_some_and(Mount::is_hosts)
+        }
         Mode::Chown | Mode::Off => false,
     };
     let mut chown = fix::Chown::new(plan, directory.as_fd());
@@ -263,5 +264,6 @@ fn look_through(
         _ => Some(mount::host_command(mount().as_ref(), &volume.path, plan.container, owner)),
     };
     volume.outcome = Some(outcome);
-    Ok(tally)
+    volume.tally = Some(tally);
+    Ok(())
 }

@@ -4,9 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::UserNamespaceView;
+use super::Container;
 use super::path::Shown;
-use crate::sys::{GroupId, UserId};
+use crate::sys::{GroupId, UserId, io};
 
 /// One line of `/proc/self/mountinfo` (`man 5 proc_pid_mountinfo`).
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) struct Mount {
 impl Mount {
     /// The mount with this id; `None` without /proc.
     pub(super) fn find(id: u64) -> Option<Self> {
-        let table = std::fs::read("/proc/self/mountinfo").ok()?;
+        let table = io::read_whole(c"/proc/self/mountinfo", 16 << 20).ok()?;
         table.split(|&byte| byte == b'\n').find_map(|line| Self::parse(line, id))
     }
 
@@ -48,11 +48,11 @@ impl Mount {
 pub(super) fn host_command(
     mount: Option<&Mount>,
     volume: &Path,
-    container: &UserNamespaceView,
+    container: &Container,
     (uid, gid): (UserId, GroupId),
 ) -> String {
-    let uid = container.outside_uid(uid).unwrap_or(uid.0);
-    let gid = container.outside_gid(gid).unwrap_or(gid.0);
+    let uid = container.namespace.users.outside(uid.0).unwrap_or(uid.0);
+    let gid = container.namespace.groups.outside(gid.0).unwrap_or(gid.0);
     let hosts = mount.filter(|mount| mount.point != Path::new("/"));
     let below = hosts.and_then(|mount| volume.strip_prefix(&mount.point).ok().map(|below| mount.root.join(below)));
     match below {
@@ -93,6 +93,7 @@ fn unescape(field: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::user_namespace::UserNamespace;
 
     fn mount(line: &str) -> Mount {
         Mount::parse(line.as_bytes(), 36).unwrap()
@@ -112,8 +113,8 @@ mod tests {
 
     #[test]
     fn the_hosts_command_names_its_ids_and_its_path() {
-        let map = || UserNamespaceView::parse_map(b"0 1500 1\n1 100000 65536\n");
-        let rootless = UserNamespaceView::of_maps(map(), map(), 65534, 65534, 0);
+        let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536\n");
+        let rootless = Container { namespace, capabilities: 0 };
         let bind = mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw");
         let command = host_command(Some(&bind), Path::new("/data/sub"), &rootless, (UserId(0), GroupId(0)));
         assert_eq!(command, "from the host: sudo chown -R 1500:1500 '/home/u/my models/sub'");

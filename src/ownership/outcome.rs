@@ -51,8 +51,10 @@ pub enum Reason {
     Frozen,
     /// A setuid file of somebody else's, or an ACL on one, without CAP_FOWNER.
     NeedsFowner,
-    /// A directory closed to root, without CAP_DAC_READ_SEARCH.
+    /// Somebody else's directory closed to root, without CAP_DAC_READ_SEARCH.
     NeedsReadSearch,
+    /// The user's own directory closed to root, without CAP_DAC_READ_SEARCH: what lies in it was not looked at.
+    Unseen,
     /// The owner has no id in this user namespace.
     Unmapped,
     /// Nothing may be changed (`verify`).
@@ -81,6 +83,11 @@ impl Reason {
             Reason::NeedsReadSearch => {
                 ("closed to root", None, "the container lacks CAP_DAC_READ_SEARCH; add --cap-add DAC_READ_SEARCH")
             }
+            Reason::Unseen => (
+                "are the user's own and closed to root",
+                None,
+                "to have their content looked at, add --cap-add DAC_READ_SEARCH",
+            ),
             Reason::Unmapped => {
                 ("owned by a host user that this container does not map", None, "change their owner from the host")
             }
@@ -157,6 +164,21 @@ impl fmt::Display for Unsupported {
             Unsupported::NoMountIds => {
                 f.write_str("the kernel tells no mount ids (older than 5.8) and /proc is not mounted; mount /proc")
             }
+        }
+    }
+}
+
+impl Outcome {
+    /// What is left only for want of a capability, and which.
+    pub(super) fn missing_capability(&self) -> Option<String> {
+        match self {
+            Outcome::Unsupported(why @ Unsupported::MissingChown) => Some(format!("its owners are wrong ({why})")),
+            Outcome::Partial { why, .. } => {
+                let mut why = why.iter();
+                let missing = why.find(|left| matches!(left.reason, Reason::NeedsFowner | Reason::NeedsReadSearch));
+                missing.map(ToString::to_string)
+            }
+            _ => None,
         }
     }
 }

@@ -10,12 +10,18 @@ use crate::sys::{Errno, credentials};
 
 /// As the user: missing directories inside a directory of the user's are created, and a file is created and removed in each
 /// volume, reached by its path as the app will reach it. A volume that may not be changed (`verify`) is only asked.
-/// Every descriptor of the volumes is closed at the end.
+/// Every descriptor of the volumes is closed at the end. What was found and done is told when all of them are proved.
 ///
 /// # Errors
 /// [`Error`], for the first volume that is of no use; its hint says what the walk had found.
 pub fn prove(volumes: Vec<Volume>) -> Result<(), Error> {
-    volumes.iter().try_for_each(prove_one)
+    volumes.iter().try_for_each(prove_one)?;
+    for volume in &volumes {
+        if let Some(tally) = &volume.tally {
+            tally.tell(volume);
+        }
+    }
+    Ok(())
 }
 
 fn prove_one(volume: &Volume) -> Result<(), Error> {

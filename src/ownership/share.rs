@@ -6,10 +6,11 @@
 use std::os::fd::BorrowedFd;
 
 use super::acl::Acl;
-use super::fix::{CAP_FOWNER, closed};
+use super::fix::closed;
 use super::outcome::{Reason, Unsupported};
 use super::walk::{Repair, Repaired};
-use super::{Plan, UserNamespaceView};
+use super::{Container, Plan};
+use crate::machine::capabilities;
 use crate::sys::Errno;
 use crate::sys::fs::{DescriptorPath, Stat};
 
@@ -20,7 +21,7 @@ const EVERYTHING: u16 = 7;
 pub(super) struct Share<'a> {
     /// Container root, who is the host's user, and the app's.
     users: [u32; 2],
-    container: &'a UserNamespaceView,
+    container: &'a Container,
     dry: bool,
     proven: bool,
 }
@@ -64,7 +65,7 @@ impl<'a> Share<'a> {
             Errno(libc::EROFS) => Err(Unsupported::ReadOnly),
             Errno(libc::EPERM) if self.container.may_be_unmapped(stat.uid, stat.gid) => Ok(Reason::Unmapped),
             Errno(libc::EPERM) if stat.frozen => Ok(Reason::Frozen),
-            Errno(libc::EPERM) if !self.container.may(CAP_FOWNER) => Ok(Reason::NeedsFowner),
+            Errno(libc::EPERM) if !self.container.may(capabilities::FOWNER) => Ok(Reason::NeedsFowner),
             errno => Ok(Reason::Refused(errno)),
         }
     }

@@ -4,7 +4,7 @@
 //! only says what to look at; before anything is changed the entry is pinned (`O_PATH`, `O_NOFOLLOW`), judged again by the
 //! pinned descriptor and changed through it. Only in a directory that nobody but root can write a name stays what it is.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use super::outcome::{Note, Reason, Tally, Unsupported};
 use super::progress::Watch;
 use super::window::{Entry, Frame, Step, Window};
-use crate::sys::Errno;
 use crate::sys::fs::{self, DescriptorPath, Freshness, Stat};
+use crate::sys::{Errno, io};
 
 /// What a walk does with the entries that it finds.
 pub(super) trait Repair {
@@ -326,8 +326,9 @@ impl Walk<'_> {
 /// Before Linux 5.8 `statx` does not say it and `/proc/self/fdinfo` does (`man 5 proc`).
 fn mount_of(file: BorrowedFd<'_>, stat: &Stat) -> Option<u64> {
     stat.mount.or_else(|| {
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-        info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+        let path = CString::new(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+        let info = io::read_whole(&path, 1 << 16).ok()?;
+        std::str::from_utf8(&info).ok()?.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
     })
 }
 

@@ -62,7 +62,8 @@ impl Slot {
         if self.at == self.filled {
             (self.at, self.filled) = (0, fs::read_entries(self.directory.as_fd(), buffer)?);
             if self.filled == 0 {
-                return Ok(None);
+                // Not even `.` was listed: whoever answered was not the kernel, and an end that is none hides entries.
+                return if *position == 0 { Err(Errno(libc::EIO)) } else { Ok(None) };
             }
         }
         let record = buffer.get(self.at..self.filled).and_then(Record::parse).ok_or(Errno(libc::EPROTO))?;

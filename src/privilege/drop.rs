@@ -1,8 +1,9 @@
 //! The drop itself.
 
 use super::verify::{self, Expected};
-use super::{Dropped, Error, capability};
+use super::{Dropped, Error};
 use crate::identity::Identity;
+use crate::machine::capabilities;
 use crate::sys::credentials::{self, Capabilities, Three};
 use crate::sys::{Errno, GroupId, UserId};
 
@@ -17,7 +18,7 @@ pub(super) const MOST_CAPABILITIES: u32 = 64;
 pub fn become_user(identity: &Identity, held: Capabilities, setgroups_denied: bool) -> Result<Dropped, Error> {
     let groups_are_right = sorted(groups()?) == identity.groups;
     check_means(identity, held, groups_are_right, setgroups_denied)?;
-    let may_lock = held.effective & capability::SETPCAP != 0;
+    let may_lock = held.effective & capabilities::SETPCAP != 0;
 
     credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
     if !groups_are_right {
@@ -46,7 +47,7 @@ pub fn become_user(identity: &Identity, held: Capabilities, setgroups_denied: bo
 pub fn stay_user(users: Three<UserId>, group_ids: Three<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
     let groups = sorted(groups()?);
     credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
-    let may_lock = held.effective & capability::SETPCAP != 0;
+    let may_lock = held.effective & capabilities::SETPCAP != 0;
     if may_lock {
         empty_bounding_set()?;
     }
@@ -69,19 +70,19 @@ fn check_means(
     let user_is_right = credentials::user_ids() == Ok(Three::all(identity.user));
     let mut missing = 0;
     if !user_is_right {
-        missing |= capability::SETUID & !held.effective;
+        missing |= capabilities::SETUID & !held.effective;
     }
     if !group_is_right || !groups_are_right {
-        missing |= capability::SETGID & !held.effective;
+        missing |= capabilities::SETGID & !held.effective;
     }
-    let lacks_setpcap = held.effective & capability::SETPCAP == 0;
+    let lacks_setpcap = held.effective & capabilities::SETPCAP == 0;
     if missing != 0 {
         // SETPCAP is asked for in the same breath: its lack would be the next start's message.
-        missing |= if lacks_setpcap { capability::SETPCAP } else { 0 };
+        missing |= if lacks_setpcap { capabilities::SETPCAP } else { 0 };
         return Err(Error::Missing { what: "become the user", missing });
     }
     if lacks_setpcap && !bounding_set_is_empty()? {
-        return Err(Error::Missing { what: "empty the capability bounding set", missing: capability::SETPCAP });
+        return Err(Error::Missing { what: "empty the capability bounding set", missing: capabilities::SETPCAP });
     }
     Ok(())
 }

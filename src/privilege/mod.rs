@@ -3,10 +3,10 @@
 //! The order is that of facts: what needs a capability first, the uid last of what needs one, capset as a second, independent way
 //! to the same end. What a call answered counts for nothing; what is read back afterwards decides ([`verify`]).
 
-pub mod capability;
 pub mod drop;
 pub mod verify;
 
+use crate::machine::capabilities;
 use crate::sys::Errno;
 use crate::sys::credentials::CapabilityBits;
 
@@ -25,7 +25,7 @@ pub struct Dropped {
 #[derive(PartialEq, Eq, Debug, thiserror::Error)]
 #[allow(missing_docs)] // each variant's line says what it is
 pub enum Error {
-    #[error("cannot {what}: the container lacks {} (add {})", capability::Names(*.missing), capability::Flags(*.missing))]
+    #[error("cannot {what}: the container lacks {} (add {})", capabilities::Names(*.missing), capabilities::Flags(*.missing))]
     Missing { what: &'static str, missing: CapabilityBits },
     #[error("cannot {0}: {1} (a seccomp filter or a security module refuses it; start without that rule)")]
     Step(&'static str, Errno),

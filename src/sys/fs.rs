@@ -119,6 +119,10 @@ fn statx(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Err
 fn open_at(directory: i32, name: &CStr, flags: i32, mode: libc::mode_t) -> Result<OwnedFd, Errno> {
     // SAFETY: the name is NUL-terminated and lives through the call.
     let fd = cerr_int(unsafe { libc::openat(directory, name.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
+    // 0 to 2 are never free (`io::occupy_closed_stdio`): an answer of that kind is a lie, and not ours to close.
+    if fd < super::io::FIRST_OTHER {
+        return Err(Errno(libc::EBADF));
+    }
     // SAFETY: openat just returned this descriptor and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
