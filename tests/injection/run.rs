@@ -248,8 +248,10 @@ fn judge(run: &Run, fault: &Fault, base: &State) -> Outcome {
     }
     let code = run.code.unwrap_or(0);
     if compared.is_some() {
-        return match (run.owner_right, code) {
-            (false, _) => Outcome::Weak("the volume kept a wrong owner".to_owned()),
+        // A volume that is not all the user's may do (its root was proved writable), but not in silence.
+        let told = run.said.contains("init: warn: volume ");
+        return match (run.owner_right || told, code) {
+            (false, _) => Outcome::Weak("the volume kept a wrong owner and nobody was told".to_owned()),
             (true, COMMANDS_CODE) => Outcome::Ok,
             (true, other) => Outcome::WrongCode(format!("{other} after COMMAND ended with {COMMANDS_CODE}")),
         };

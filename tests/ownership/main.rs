@@ -1,0 +1,16 @@
+//! Volumes, on a real kernel: `init` starts as root with TAKUMI_VOLUMES and what it left of the owners is read back.
+//! Beside a check stands `chown -R`, which does what `init` must not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[macro_use]
+mod support;
+
+mod capabilities;
+mod creation;
+mod escape;
+mod filesystems;
+mod interruption;
+mod race;
+mod right;
+mod shape;
+mod share;
