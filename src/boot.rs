@@ -5,12 +5,15 @@
 
 mod environment;
 mod inherited;
+mod report;
+
+pub use report::report;
 
 use crate::identity::resolve::{self, Sources};
 use crate::machine::user_namespace::UserNamespace;
-use crate::ownership::{self, Container, Mode, Target, Volume};
+use crate::ownership::{self, Container, Target, Volume};
 use crate::privilege::{self, Dropped, drop, verify};
-use crate::settings::{Mistake, Ownership, Settings};
+use crate::settings::{Mistake, Settings};
 use crate::supervise::child::{self, Child, Command};
 use crate::supervise::lifecycle::Rules;
 use crate::supervise::{last_resort, run};
@@ -139,23 +142,30 @@ fn become_nobody(
     before: &Before,
     is_pid_1: bool,
 ) -> Result<(Dropped, Vec<Volume>, Option<identity::Identity>), Refusal> {
-    let passwd = account_file(c"/etc/passwd", settings, before)?;
-    let group = account_file(c"/etc/group", settings, before)?;
-    let sources = Sources { passwd: &passwd, group: &group, namespace: before.namespace.as_ref() };
-    if !before.is_root() {
-        if let Some(asked) = resolve::somebody_else(settings, &sources, before.users.real, before.groups.real)? {
-            return Err(Refusal::NotRoot(asked, before.users.real, before.groups.real));
-        }
+    let Some(identity) = become_whom(settings, before)? else {
         let dropped = drop::stay_user(before.users, before.groups, before.capabilities)?;
         return Ok((dropped, ownership::volumes_of_a_plain_start(&volume_paths(settings))?, None));
-    }
-    let identity = resolve::resolve(settings, &sources)?;
+    };
     let volumes = own_volumes(settings, before, &identity)?;
     if is_pid_1 {
         hand_over_stdio(identity.user);
     }
     let dropped = drop::become_user(&identity, before.capabilities, setgroups_denied(before))?;
     Ok((dropped, volumes, Some(identity)))
+}
+
+/// The target of a start as root; nobody in a start as an ordinary user, which must not be told to become another.
+fn become_whom(settings: &Settings, before: &Before) -> Result<Option<identity::Identity>, Refusal> {
+    let passwd = account_file(c"/etc/passwd", settings, before)?;
+    let group = account_file(c"/etc/group", settings, before)?;
+    let sources = Sources { passwd: &passwd, group: &group, namespace: before.namespace.as_ref() };
+    if before.is_root() {
+        return Ok(Some(resolve::resolve(settings, &sources)?));
+    }
+    match resolve::somebody_else(settings, &sources, before.users.real, before.groups.real)? {
+        Some(asked) => Err(Refusal::NotRoot(asked, before.users.real, before.groups.real)),
+        None => Ok(None),
+    }
 }
 
 /// /etc/passwd or /etc/group, where anything is to be looked up in it: an ordinary start by numbers reads neither.
@@ -178,19 +188,16 @@ fn own_volumes(settings: &Settings, before: &Before, identity: &identity::Identi
     if settings.volumes.is_empty() {
         return Ok(Vec::new());
     }
-    let mode = match settings.ownership {
-        Ownership::Auto => Mode::Auto,
-        Ownership::Chown => Mode::Chown,
-        Ownership::Share => Mode::Share,
-        Ownership::Verify => Mode::Verify,
-        Ownership::Off => Mode::Off,
-    };
     let target = Target { uid: identity.user, gid: identity.group };
-    let namespace = before.namespace.clone().unwrap_or_else(UserNamespace::first);
-    let container = Container { namespace, capabilities: before.capabilities.effective };
     // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
     let mut stopped = || told_to_stop().unwrap_or(false);
-    Ok(ownership::prepare(&volume_paths(settings), mode, &target, &container, &mut stopped)?)
+    let paths = volume_paths(settings);
+    Ok(ownership::prepare(&paths, settings.ownership, &target, &container_of(before), &mut stopped)?)
+}
+
+fn container_of(before: &Before) -> Container {
+    let namespace = before.namespace.clone().unwrap_or_else(UserNamespace::first);
+    Container { namespace, capabilities: before.capabilities.effective }
 }
 
 /// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only pipes and

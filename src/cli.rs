@@ -10,6 +10,7 @@ use std::ffi::{CStr, c_int};
 
 const USAGE: &str = "\
 usage: init [--] COMMAND [ARG]...    start COMMAND as an unprivileged user and stay as PID 1
+       init --report [--json]         what a start here would find (user and volumes); changes nothing
        init --help | -h | --version
 
 Options end at the first word that is none: `init python app.py --version` starts Python with its own option.
@@ -21,8 +22,8 @@ Settings (environment):
 
 ";
 
-/// Probe, report and nodes are promised by the interface and come with later versions.
-const NOT_YET: [&[u8]; 3] = [b"--check", b"--report", b"--nodes"];
+/// Probe and nodes are promised by the interface and come with later versions.
+const NOT_YET: [&[u8]; 2] = [b"--check", b"--nodes"];
 
 /// What the command line asks for.
 #[derive(PartialEq, Eq, Debug)]
@@ -30,6 +31,7 @@ enum Verb<'a> {
     Start(&'a [&'a CStr]),
     Help,
     Version,
+    Report { json: bool },
     NotYet(&'a CStr),
     Unknown(&'a CStr),
 }
@@ -40,6 +42,11 @@ fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {
         b"--" => Verb::Start(rest),
         b"--help" | b"-h" => Verb::Help,
         b"--version" => Verb::Version,
+        b"--report" => match rest {
+            [] => Verb::Report { json: false },
+            [json] if json.to_bytes() == b"--json" => Verb::Report { json: true },
+            [other, ..] => Verb::Unknown(other),
+        },
         verb if NOT_YET.contains(&verb) => Verb::NotYet(first),
         [b'-', _, ..] => Verb::Unknown(first),
         _ => Verb::Start(arguments),
@@ -53,6 +60,7 @@ pub fn run(start: Start) -> c_int {
         Verb::Start(command) => boot::start(command, &start.environment),
         Verb::Help => print(&format!("{USAGE}{Help}")),
         Verb::Version => print(concat!("takumi-init ", env!("CARGO_PKG_VERSION"), "\n")),
+        Verb::Report { json } => boot::report(&start.environment, json),
         Verb::NotYet(verb) => refuse(
             verb,
             "is not built in this version (probe the app from outside; `init --help` says what is built)",
@@ -99,6 +107,9 @@ mod tests {
             (&[c"--version", c"app"], Verb::Version),
             (&[c"-h"], Verb::Help),
             (&[c"--check"], Verb::NotYet(c"--check")),
+            (&[c"--report"], Verb::Report { json: false }),
+            (&[c"--report", c"--json"], Verb::Report { json: true }),
+            (&[c"--report", c"--yaml"], Verb::Unknown(c"--yaml")),
             (&[c"--yolo", c"app"], Verb::Unknown(c"--yolo")),
             (&[c"-g", c"app"], Verb::Unknown(c"-g")),
         ] {

@@ -22,6 +22,7 @@ pub use container::Container;
 pub use outcome::{Left, Outcome, Reason, Unsupported};
 pub use prove::prove;
 
+use crate::settings::Ownership;
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, GroupId, UserId};
 use mount::Mount;
@@ -29,21 +30,6 @@ use outcome::Tally;
 use path::Shown;
 use progress::Watch;
 use walk::{Repair, Stop};
-
-/// How wrong owners are dealt with (`TAKUMI_OWNERSHIP`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// [`Mode::Chown`], but [`Mode::Share`] for a rootless bind mount of the host user's own files.
-    Auto,
-    /// Wrong owners are changed.
-    Chown,
-    /// Owners stay; the app's user and container root are granted access by POSIX ACL.
-    Share,
-    /// Wrong owners are reported, nothing is changed and nothing is created.
-    Verify,
-    /// Owners are not looked at.
-    Off,
-}
 
 /// Whom the volumes are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,7 +149,7 @@ pub enum Error {
 /// [`Error`]; whether a volume that stayed partly wrong is good enough is for [`prove`] to find out.
 pub fn prepare(
     paths: &[PathBuf],
-    mode: Mode,
+    mode: Ownership,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
@@ -177,7 +163,7 @@ pub fn prepare(
 /// As [`prepare`].
 pub fn inspect(
     path: &Path,
-    mode: Mode,
+    mode: Ownership,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
@@ -205,19 +191,19 @@ pub fn volumes_of_a_plain_start(paths: &[PathBuf]) -> Result<Vec<Volume>, Error>
 
 fn prepare_one(
     path: &Path,
-    mode: Mode,
+    mode: Ownership,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Volume, Error> {
-    let may_change = mode != Mode::Verify;
+    let may_change = mode != Ownership::Verify;
     let mut volume = Volume::declared(path, may_change);
     let opened = match path::open(path, may_change.then_some(target)) {
         Err(Error::System { act: "create", errno: Errno(libc::EACCES | libc::EPERM | libc::EROFS), .. }) => None,
         opened => opened?,
     };
     let Some(directory) = opened else { return Ok(volume) };
-    if mode != Mode::Off {
+    if mode != Ownership::Off {
         let plan = Plan { mode, target, container, dry: !may_change };
         look_through(&mut volume, &directory, &plan, &mut Watch::new(path, interrupted))?;
     }
@@ -230,7 +216,7 @@ fn prepare_one(
 }
 
 struct Plan<'a> {
-    mode: Mode,
+    mode: Ownership,
     target: &'a Target,
     container: &'a Container,
     dry: bool,
@@ -243,11 +229,11 @@ fn look_through(volume: &mut Volume, directory: &OwnedFd, plan: &Plan<'_>, watch
     let root = fs::stat(directory.as_fd(), Freshness::Cached).map_err(system)?;
     let mount = || root.mount.and_then(Mount::find);
     let shares = match plan.mode {
-        Mode::Share => true,
-        Mode::Auto | Mode::Verify => {
+        Ownership::Share => true,
+        Ownership::Auto | Ownership::Verify => {
             plan.container.root_is_the_host_user() && mount().as_ref().is_some_and(Mount::is_hosts)
         }
-        Mode::Chown | Mode::Off => false,
+        Ownership::Chown | Ownership::Off => false,
     };
     let mut chown = fix::Chown::new(plan, directory.as_fd());
     let mut share = share::Share::new(plan);

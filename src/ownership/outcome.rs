@@ -169,6 +169,15 @@ impl fmt::Display for Unsupported {
 }
 
 impl Outcome {
+    /// Whether nothing but wrong owners was seen, which a start may change.
+    pub fn is_put_right_by_a_start(&self) -> bool {
+        match self {
+            Outcome::Right | Outcome::Fixed(_) | Outcome::Shared(_) => true,
+            Outcome::Partial { why, .. } => why.iter().all(|left| left.reason == Reason::WrongOwner),
+            Outcome::Unsupported(_) => false,
+        }
+    }
+
     /// What is left only for want of a capability, and which.
     pub(super) fn missing_capability(&self) -> Option<String> {
         match self {

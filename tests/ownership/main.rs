@@ -11,6 +11,7 @@ mod escape;
 mod filesystems;
 mod interruption;
 mod race;
+mod report;
 mod right;
 mod shape;
 mod share;

@@ -1,0 +1,57 @@
+//! `--report` finds what a start would find, and changes nothing.
+
+use crate::support::{APP, Init, OTHER, Place, own, owner, snapshot};
+use serde_json::Value;
+
+/// Exit code, and each finding about volumes.
+fn report(init: Init) -> (Option<i32>, Vec<Value>) {
+    let output = init.with("TAKUMI_LOG", "warn").running(&["--report", "--json"]).command().output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    (output.status.code(), findings.filter(|finding| finding["id"] == "volumes").cloned().collect())
+}
+
+#[test]
+fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
+    let place = Place::new();
+    let file = place.file("file", OTHER, 0o644);
+    let before = snapshot(&place.volume);
+    let (code, found) = report(place.init());
+    // `chown` mode puts them right at a start, `verify` does not: the same is seen, and told as what it means.
+    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("held")), "{found:?}");
+    let (code, verified) = report(place.init().with("TAKUMI_OWNERSHIP", "verify"));
+    assert_eq!((code, verified[0]["status"].as_str()), (Some(0), Some("missing")), "{verified:?}");
+    for finding in [&found[0], &verified[0]] {
+        assert!(finding["detail"].as_str().unwrap().contains("partial(2"), "{finding}");
+        assert!(finding["fix"].as_str().unwrap().contains("sudo chown -R 61000:61001"), "{finding}");
+    }
+    assert!(snapshot(&place.volume) == before && owner(&file) == OTHER);
+    // The control: a start does change it.
+    place.init().run().succeeded();
+    assert_eq!(owner(&file), APP);
+}
+
+#[test]
+fn a_right_volume_and_one_to_be_created_are_held() {
+    let place = Place::new();
+    own(&place.volume, APP, 0o755);
+    let (code, found) = report(place.init());
+    assert_eq!((code, found[0]["status"].as_str(), &found[0]["fix"]), (Some(0), Some("held"), &Value::Null));
+    let new = place.root().join("new");
+    let (code, found) = report(Init::on(&new));
+    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("held")));
+    assert!(found[0]["detail"].as_str().unwrap().contains("created by a start") && !new.exists());
+}
+
+#[test]
+fn what_would_refuse_a_start_is_required_and_missing() {
+    let place = Place::new();
+    let link = place.root().join("link");
+    std::os::unix::fs::symlink(&place.volume, &link).unwrap();
+    let (code, found) = report(Init::on(&link));
+    assert_eq!(
+        (code, found[0]["status"].as_str(), found[0]["required"].as_bool()),
+        (Some(1), Some("missing"), Some(true))
+    );
+    Init::on(&link).run().refused();
+}
