@@ -78,6 +78,11 @@ fn volume(path: &Path, settings: &Settings, before: &Before, target: &Target, as
             let changes = as_root && !matches!(settings.ownership, Ownership::Verify | Ownership::Off);
             let detail = format!("{}: {}", path.display(), judged(volume.outcome(), settings.ownership, changes));
             let fix = volume.remedy().map(ToString::to_string);
+            if let Some(why) = volume.outcome().filter(|_| changes).and_then(Outcome::missing_capability) {
+                let (detail, fix) = detail_and_fix(&why);
+                let finding = Finding::missing("volumes", "file", format!("{}: {detail}", path.display()), fix);
+                return Finding { required: true, ..finding };
+            }
             match (volume.outcome(), fix) {
                 (Some(outcome), Some(fix)) if !(changes && outcome.is_put_right_by_a_start()) => {
                     Finding::missing("volumes", "file", detail, fix)

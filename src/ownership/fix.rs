@@ -7,6 +7,7 @@ use super::outcome::{Reason, Unsupported};
 use super::walk::{Repair, Repaired};
 use super::{Container, Plan, Target};
 use crate::machine::capabilities;
+use crate::settings::Ownership;
 use crate::sys::Errno;
 use crate::sys::fs::{self, Freshness, Stat};
 
@@ -15,17 +16,38 @@ pub(super) struct Chown<'a> {
     container: &'a Container,
     volume: BorrowedFd<'a>,
     dry: bool,
+    /// Whether a start changes what this run only looks at.
+    means_to_change: bool,
     /// A change has been seen to have happened in this volume.
     proven: bool,
 }
 
 impl<'a> Chown<'a> {
     pub(super) fn new(plan: &Plan<'a>, volume: BorrowedFd<'a>) -> Self {
-        Self { target: *plan.target, container: plan.container, volume, dry: plan.dry, proven: false }
+        Self {
+            target: *plan.target,
+            container: plan.container,
+            volume,
+            dry: plan.dry,
+            means_to_change: plan.mode != Ownership::Verify,
+            proven: false,
+        }
     }
 
     fn change(&mut self, file: BorrowedFd<'_>) -> Result<(), Errno> {
         fs::change_owner(file, self.target.uid, self.target.gid)
+    }
+
+    /// What a change would meet, as far as that can be seen without one.
+    fn foreseen(&self, stat: &Stat) -> Result<Reason, Unsupported> {
+        if self.container.may_be_unmapped(stat.uid, stat.gid) {
+            return Ok(Reason::Unmapped);
+        }
+        match self.means_to_change {
+            true if !self.container.may(capabilities::CHOWN) => Err(Unsupported::MissingChown),
+            true if stat.is_setuid() && !self.container.may(capabilities::FOWNER) => Ok(Reason::NeedsFowner),
+            _ => Ok(Reason::WrongOwner),
+        }
     }
 
     /// The man page's EPERM has many reasons; each has another remedy.
@@ -63,8 +85,7 @@ impl Repair for Chown<'_> {
             return Ok(Repaired::Right);
         }
         if self.dry {
-            let unmapped = self.container.may_be_unmapped(stat.uid, stat.gid);
-            return Ok(Repaired::Left(if unmapped { Reason::Unmapped } else { Reason::WrongOwner }));
+            return self.foreseen(stat).map(Repaired::Left);
         }
         match self.change(file) {
             Ok(()) if self.proven => Ok(Repaired::Changed),

@@ -44,7 +44,9 @@ impl Mount {
     }
 }
 
-/// `sudo chown -R 1500:1500 /srv/models`, as far as the container can know its host's names.
+/// `sudo chown -R 1500:1500 /srv/models`, as far as the container can know its host's names: the kernel tells a path on the mounted
+/// filesystem, which is the host's own path only where that filesystem is the host's root. The root of one never is: a chown of
+/// `/` must not be what a tired person types.
 pub(super) fn host_command(
     mount: Option<&Mount>,
     volume: &Path,
@@ -53,10 +55,13 @@ pub(super) fn host_command(
 ) -> String {
     let uid = container.namespace.users.outside(uid.0).unwrap_or(uid.0);
     let gid = container.namespace.groups.outside(gid.0).unwrap_or(gid.0);
-    let hosts = mount.filter(|mount| mount.point != Path::new("/"));
+    let hosts = mount.filter(|mount| mount.point != Path::new("/") && mount.root != Path::new("/"));
     let below = hosts.and_then(|mount| volume.strip_prefix(&mount.point).ok().map(|below| mount.root.join(below)));
     match below {
-        Some(path) => format!("from the host: sudo chown -R {uid}:{gid} {}", quoted(&path)),
+        Some(path) => {
+            let (path, volume) = (quoted(&path), Shown::of(volume));
+            format!("from the host: sudo chown -R {uid}:{gid} {path} (if that is what is mounted at {volume})")
+        }
         None => format!(
             "from the host: sudo chown -R {uid}:{gid} on the directory that is mounted at {}",
             Shown::of(volume)
@@ -117,7 +122,10 @@ mod tests {
         let rootless = Container { namespace, capabilities: 0 };
         let bind = mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw");
         let command = host_command(Some(&bind), Path::new("/data/sub"), &rootless, (UserId(0), GroupId(0)));
-        assert_eq!(command, "from the host: sudo chown -R 1500:1500 '/home/u/my models/sub'");
+        assert!(command.starts_with("from the host: sudo chown -R 1500:1500 '/home/u/my models/sub' (if"), "{command}");
+        let whole = mount("36 35 98:0 / /data rw - ext4 /dev/vdb rw");
+        let command = host_command(Some(&whole), Path::new("/data"), &rootless, (UserId(0), GroupId(0)));
+        assert!(command.ends_with("1500:1500 on the directory that is mounted at /data"), "{command}");
         let command = host_command(None, Path::new("/data"), &rootless, (UserId(1000), GroupId(1000)));
         assert!(command.contains("100999:100999") && command.ends_with("mounted at /data"), "{command}");
     }

@@ -84,7 +84,7 @@ impl Reason {
                 ("closed to root", None, "the container lacks CAP_DAC_READ_SEARCH; add --cap-add DAC_READ_SEARCH")
             }
             Reason::Unseen => (
-                "are the user's own and closed to root",
+                "the user's own and closed to root",
                 None,
                 "to have their content looked at, add --cap-add DAC_READ_SEARCH",
             ),
@@ -179,7 +179,7 @@ impl Outcome {
     }
 
     /// What is left only for want of a capability, and which.
-    pub(super) fn missing_capability(&self) -> Option<String> {
+    pub fn missing_capability(&self) -> Option<String> {
         match self {
             Outcome::Unsupported(why @ Unsupported::MissingChown) => Some(format!("its owners are wrong ({why})")),
             Outcome::Partial { why, .. } => {

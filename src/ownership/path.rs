@@ -102,7 +102,7 @@ fn hint(act: &str, errno: Errno, at: &Path) -> String {
     match errno {
         Errno(libc::EROFS) => format!("mount a volume at {}, or drop --read-only", Shown::of(at)),
         Errno(libc::EACCES) if act == "open" => {
-            "the container lacks CAP_DAC_READ_SEARCH; add --cap-add DAC_READ_SEARCH".into()
+            "a directory on the way is closed: chmod o+x it, or add --cap-add DAC_READ_SEARCH if it is init that is kept out".into()
         }
         Errno(libc::EACCES | libc::EPERM) => {
             format!("create {} on the host and give it to the app's user", Shown::of(at))

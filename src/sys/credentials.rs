@@ -4,9 +4,10 @@
 use super::Errno;
 use super::errno::cerr;
 use super::ids::{GroupId, UserId};
+use std::fmt;
 
 /// Real, effective and saved id.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Three<Id> {
     /// Real.
     pub real: Id,
@@ -14,6 +15,12 @@ pub struct Three<Id> {
     pub effective: Id,
     /// Saved.
     pub saved: Id,
+}
+
+impl<Id: fmt::Debug> fmt::Debug for Three<Id> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?} {:?}", self.real, self.effective, self.saved)
+    }
 }
 
 impl<Id: Copy + PartialEq> Three<Id> {
