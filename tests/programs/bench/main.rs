@@ -1,12 +1,14 @@
 //! The measurements of scripts/bench.sh, and the COMMANDs that they start.
 //!
-//! `bench WORK [--runs N] [--only TOPIC] [--strict]` measures with what lies in WORK: `init`, `bench` (this program), `stamp`
-//! and `entrypoint.sh`. `bench app` and `bench orphans N` are COMMANDs.
+//! `bench WORK [--runs N] [--rounds N] [--only TOPIC] [--strict]` measures with what lies in WORK: `init`, `bench` (this program), `stamp`
+//! and `entrypoint.sh`. `bench app` and `bench orphans N` are COMMANDs, `bench walk looks|blind OWNER DIRECTORY` is a walk to compare with.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod calls;
 mod os;
+mod ownership;
 mod programs;
+mod skips;
 mod start;
 mod stay;
 mod table;
@@ -17,8 +19,8 @@ use std::process::{Command, exit};
 
 use programs::Place;
 
-const TOPICS: &[&str] = &["start", "exec", "unprivileged", "rest", "orphans", "signal", "syscalls"];
-const USAGE: &str = "bench.sh [--runs N] [--only start|exec|unprivileged|rest|orphans|signal|syscalls] [--strict]";
+const TOPICS: &[&str] =
+    &["start", "exec", "unprivileged", "rest", "orphans", "signal", "syscalls", "ownership", "skips"];
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -26,24 +28,28 @@ fn main() {
     match words[..] {
         ["app"] => os::app(),
         ["orphans", count] => os::orphans(count.parse().unwrap()),
+        ["walk", looks, owner, top] => os::bare_walk(top.as_ref(), owner.parse().unwrap(), looks == "looks"),
         [work, ref options @ ..] => exit(measure(Place { work: work.into() }, options)),
         [] => usage(),
     }
 }
 
 fn measure(place: Place, options: &[&str]) -> i32 {
-    let (mut runs, mut only, mut strict) = (200, None, false);
+    let (mut runs, mut rounds, mut only, mut strict) = (200, 3, None, false);
     let mut options_left = options.iter().copied();
     while let Some(option) = options_left.next() {
         match option {
             "--runs" => runs = options_left.next().and_then(|n| n.parse().ok()).unwrap_or_else(|| usage()),
+            "--rounds" => rounds = options_left.next().and_then(|n| n.parse().ok()).unwrap_or_else(|| usage()),
             "--only" => only = Some(options_left.next().filter(|t| TOPICS.contains(t)).unwrap_or_else(|| usage())),
             "--strict" => strict = true,
             _ => usage(),
         }
     }
     let mut missed = 0;
-    for topic in TOPICS.iter().filter(|topic| only.is_none_or(|only| only == **topic)) {
+    // What `init` does not do is measured only when asked for.
+    let is_asked_for = |topic: &&&str| only.map_or(**topic != "skips", |only| only == **topic);
+    for topic in TOPICS.iter().filter(is_asked_for) {
         let goals = match *topic {
             "start" => start::start(&place, runs),
             "exec" => start::exec(&place, runs),
@@ -55,6 +61,8 @@ fn measure(place: Place, options: &[&str]) -> i32 {
             "rest" => stay::rest(&place),
             "orphans" => stay::orphans(&place),
             "signal" => stay::signal(&place, runs.max(400)),
+            "ownership" => ownership::ownership(&place, rounds),
+            "skips" => skips::skips(&place, rounds),
             _ => calls::calls(&place),
         };
         missed += goals.iter().filter(|goal| !goal.held()).count() as i32;
@@ -75,6 +83,6 @@ fn is_root() -> bool {
 }
 
 fn usage() -> ! {
-    eprintln!("usage: {USAGE}");
+    eprintln!("usage: bench.sh [--runs N] [--rounds N] [--only {}] [--strict]", TOPICS.join("|"));
     exit(2)
 }

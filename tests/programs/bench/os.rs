@@ -1,8 +1,11 @@
 //! The system calls that std does not have.
 #![allow(unsafe_code)]
 
+use std::ffi::{CStr, CString};
 use std::io::{self, Read, Write};
 use std::mem::zeroed;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::Child;
 
 /// What a program used until it ended, itself and the children that it reaped.
@@ -89,6 +92,46 @@ pub fn orphans(count: u32) {
     }
     say_ready();
     let _ = io::stdin().read(&mut [0]);
+}
+
+/// The least that a walk can do, with nothing around it: every entry below `top` becomes `owner`'s, all of them unseen or, with
+/// `looks`, those that a look shows to be somebody else's. What it leaves out (mounts, links, devices) costs it nothing.
+pub fn bare_walk(top: &Path, owner: u32, looks: bool) {
+    let name = CString::new(top.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the name is NUL-terminated.
+    let top = unsafe { libc::open(name.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY) };
+    bare_walk_below(top, owner, looks);
+}
+
+fn bare_walk_below(directory: i32, owner: u32, looks: bool) {
+    // SAFETY: a stream owns its descriptor, an entry lives until the next is read and its name is NUL-terminated; the stat is
+    // plain data.
+    unsafe {
+        let stream = libc::fdopendir(directory);
+        assert!(!stream.is_null(), "{}", io::Error::last_os_error());
+        while let Some(entry) = libc::readdir(stream).as_ref() {
+            let name = entry.d_name.as_ptr();
+            if matches!(CStr::from_ptr(name).to_bytes(), b"." | b"..") {
+                continue;
+            }
+            if entry.d_type == libc::DT_DIR {
+                let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+                bare_walk_below(libc::openat(directory, name, flags), owner, looks);
+                continue;
+            }
+            let mut stat: libc::stat = zeroed();
+            let is_right = looks && {
+                assert_eq!(libc::fstatat(directory, name, &mut stat, libc::AT_SYMLINK_NOFOLLOW), 0);
+                (stat.st_uid, stat.st_gid) == (owner, owner)
+            };
+            assert!(is_right || libc::fchownat(directory, name, owner, owner, libc::AT_SYMLINK_NOFOLLOW) == 0);
+        }
+        let mut stat: libc::stat = zeroed();
+        assert_eq!(libc::fstat(directory, &mut stat), 0);
+        let is_right = looks && (stat.st_uid, stat.st_gid) == (owner, owner);
+        assert!(is_right || libc::fchown(directory, owner, owner) == 0);
+        libc::closedir(stream);
+    }
 }
 
 fn say_ready() {
