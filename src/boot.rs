@@ -13,11 +13,13 @@ use crate::identity::resolve::{self, Sources};
 use crate::machine::user_namespace::UserNamespace;
 use crate::ownership::{self, Container, Target, Volume};
 use crate::privilege::{self, Dropped, drop, verify};
+use crate::secrets::{self, Secrets};
 use crate::settings::{Mistake, Settings};
 use crate::supervise::child::{self, Child, Command};
 use crate::supervise::lifecycle::Rules;
 use crate::supervise::{last_resort, run};
 use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::entry::Environment;
 use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, io, process, signal};
 use crate::text::{List, Shown};
 use crate::{identity, logging};
@@ -28,7 +30,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Starts `command` and serves it to its end. Returns the exit code.
-pub fn start(command: &[&CStr], environment: &[&CStr]) -> u8 {
+pub fn start(command: &[&CStr], environment: Environment) -> u8 {
     // Before anything else: from here on no signal is lost, it waits.
     let mask = signal::set_mask(SignalSet::ALL);
     logging::begin();
@@ -52,8 +54,9 @@ struct Running {
     is_pid_1: bool,
 }
 
-fn begin(command: &[&CStr], environment: &[&CStr], mask: SignalSet) -> Result<Running, Refusal> {
+fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Running, Refusal> {
     io::occupy_closed_stdio().map_err(|errno| Refusal::System("open /dev/null", errno))?;
+    let environment = came.variables();
     let (level, format) = Settings::log(environment);
     logging::configure(level, format);
     let settings = Settings::read(environment).map_err(Refusal::Settings)?;
@@ -67,7 +70,10 @@ fn begin(command: &[&CStr], environment: &[&CStr], mask: SignalSet) -> Result<Ru
     let inherited = inherited::keep_only(&settings.keep, environment, own)?;
 
     let before = Before::look()?;
-    let (dropped, volumes, new_user) = become_nobody(&settings, &before, is_pid_1)?;
+    let Nobody { dropped, secrets, volumes, new_user } = become_nobody(&settings, &before, environment, is_pid_1)?;
+    let finished = environment::for_command(environment, secrets, new_user.as_ref(), inherited.listens);
+    // COMMAND's own lies elsewhere by now: no key stays in /proc/1/environ or in memory.
+    came.wipe();
     ownership::prove(volumes)?;
 
     if !is_pid_1 {
@@ -86,7 +92,6 @@ fn begin(command: &[&CStr], environment: &[&CStr], mask: SignalSet) -> Result<Ru
     }
     tell(&settings, &before, &dropped, new_user.as_ref(), command);
 
-    let finished = environment::for_command(environment, new_user.as_ref(), inherited.listens);
     let child = child::start(
         &dropped,
         &Command {
@@ -136,22 +141,35 @@ impl Before {
     }
 }
 
-/// Everything that needs a privilege, and then the end of all privilege. The identity is that of a start as root.
+/// What is left when all privilege is gone.
+struct Nobody {
+    dropped: Dropped,
+    secrets: Secrets,
+    volumes: Vec<Volume>,
+    /// That of a start as root.
+    new_user: Option<identity::Identity>,
+}
+
+/// Everything that needs a privilege, and then the end of all privilege.
 fn become_nobody(
     settings: &Settings,
     before: &Before,
+    environment: &[&CStr],
     is_pid_1: bool,
-) -> Result<(Dropped, Vec<Volume>, Option<identity::Identity>), Refusal> {
-    let Some(identity) = become_whom(settings, before)? else {
+) -> Result<Nobody, Refusal> {
+    let new_user = become_whom(settings, before)?;
+    let secrets = secrets::read(settings, environment).map_err(Refusal::Secrets)?;
+    let Some(identity) = new_user else {
         let dropped = drop::stay_user(before.users, before.groups, before.capabilities)?;
-        return Ok((dropped, ownership::volumes_of_a_plain_start(&volume_paths(settings))?, None));
+        let volumes = ownership::volumes_of_a_plain_start(&volume_paths(settings))?;
+        return Ok(Nobody { dropped, secrets, volumes, new_user: None });
     };
     let volumes = own_volumes(settings, before, &identity)?;
     if is_pid_1 {
         hand_over_stdio(identity.user);
     }
     let dropped = drop::become_user(&identity, before.capabilities, setgroups_denied(before))?;
-    Ok((dropped, volumes, Some(identity)))
+    Ok(Nobody { dropped, secrets, volumes, new_user: Some(identity) })
 }
 
 /// The target of a start as root; nobody in a start as an ordinary user, which must not be told to become another.
@@ -302,6 +320,8 @@ fn tell(
 enum Refusal {
     #[error("")]
     Settings(Vec<Mistake>),
+    #[error("")]
+    Secrets(Vec<secrets::Error>),
     #[error(
         "no COMMAND to start: usage: init [--] COMMAND [ARG]... (give it in CMD or after the image's name; see init --help)"
     )]
@@ -338,6 +358,7 @@ impl Refusal {
     fn tell(&self) -> u8 {
         match self {
             Refusal::Settings(mistakes) => mistakes.iter().for_each(|mistake| error!("{mistake}")),
+            Refusal::Secrets(errors) => errors.iter().for_each(|error| error!("{error}")),
             refusal => error!("{refusal}"),
         }
         match self {

@@ -57,10 +57,10 @@ fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {
 pub fn run(start: Start) -> c_int {
     let arguments = start.arguments.get(1..).unwrap_or_default();
     let code = match parse(arguments) {
-        Verb::Start(command) => boot::start(command, &start.environment),
+        Verb::Start(command) => boot::start(command, start.environment),
         Verb::Help => print(&format!("{USAGE}{Help}")),
         Verb::Version => print(concat!("takumi-init ", env!("CARGO_PKG_VERSION"), "\n")),
-        Verb::Report { json } => boot::report(&start.environment, json),
+        Verb::Report { json } => boot::report(start.environment.variables(), json),
         Verb::NotYet(verb) => refuse(
             verb,
             "is not built in this version (probe the app from outside; `init --help` says what is built)",

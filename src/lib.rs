@@ -12,6 +12,7 @@ pub mod machine;
 pub mod ownership;
 pub mod posture;
 pub mod privilege;
+pub mod secrets;
 pub mod settings;
 pub mod supervise;
 pub mod sys;

@@ -1,37 +1,57 @@
-//! COMMAND's environment: what came, byte for byte, without our settings, and with the new user's HOME, USER and LOGNAME.
+//! COMMAND's environment: what came, byte for byte, without our settings and keys, with the secrets, and with the new user's HOME,
+//! USER and LOGNAME.
 
 use crate::identity::Identity;
+use crate::secrets::Secrets;
 use crate::settings::{is_ours, name_and_value, value_of};
 use std::ffi::{CStr, CString};
+use zeroize::Zeroizing;
 
-/// The finished environment; what is new in it is owned here.
-pub struct Environment<'a> {
-    kept: Vec<&'a CStr>,
-    added: Vec<CString>,
+/// The finished environment, in memory of its own: what the kernel laid down at the start can be overwritten.
+pub struct Environment {
+    /// Each string with its NUL.
+    text: Zeroizing<Vec<u8>>,
 }
 
-impl Environment<'_> {
+impl Environment {
     /// `NAME=value` strings for COMMAND.
     pub fn variables(&self) -> Vec<&CStr> {
-        self.kept.iter().copied().chain(self.added.iter().map(CString::as_c_str)).collect()
+        let strings = self.text.split_inclusive(|&byte| byte == 0);
+        strings.filter_map(|string| CStr::from_bytes_with_nul(string).ok()).collect()
     }
 }
 
 /// Makes it. `new_user`: whom COMMAND becomes, `None` where it stays who it is and nothing is set. `listens`: LISTEN_PID is left
 /// out, COMMAND's own process id comes in its place when it is known.
-pub fn for_command<'a>(environment: &[&'a CStr], new_user: Option<&Identity>, listens: bool) -> Environment<'a> {
-    let added = new_user.map_or_else(Vec::new, |user| variables_of(user, environment));
-    let is_added = |name: &[u8]| added.iter().any(|variable| name_and_value(variable.to_bytes()).0 == name);
-    let stays = |variable: &&&CStr| {
-        let name = name_and_value(variable.to_bytes()).0;
-        !(is_ours(variable.to_bytes()) || is_added(name) || (listens && name == b"LISTEN_PID"))
+pub fn for_command(environment: &[&CStr], secrets: Secrets, new_user: Option<&Identity>, listens: bool) -> Environment {
+    let of_user = new_user.map_or_else(Vec::new, |user| variables_of(user, environment, &secrets));
+    let is_of_user = |name: &[u8]| of_user.iter().any(|variable| name_and_value(variable.to_bytes()).0 == name);
+    let secret = |name: &[u8]| secrets.variables.iter().any(|variable| variable.name == name);
+    let stays = |variable: &&[u8]| {
+        let name = name_and_value(variable).0;
+        let consumed = secrets.consumed.iter().any(|consumed| consumed == name);
+        !(is_ours(variable) || consumed || secret(name) || is_of_user(name) || (listens && name == b"LISTEN_PID"))
     };
-    Environment { kept: environment.iter().filter(stays).copied().collect(), added }
+    let came =
+        environment.iter().map(|variable| variable.to_bytes()).filter(stays).map(|variable| [variable, b"", b""]);
+    let new = secrets.variables.iter().filter(|variable| !is_of_user(&variable.name));
+    let new = new.map(|variable| [variable.name.as_slice(), b"=", &variable.value]);
+    let of_user = of_user.iter().map(|variable| [variable.to_bytes(), b"", b""]);
+    let strings: Vec<[&[u8]; 3]> = came.chain(new).chain(of_user).collect();
+    // Room for all at once: what grows leaves its former places behind.
+    let length = strings.iter().map(|parts| parts.iter().map(|part| part.len()).sum::<usize>() + 1).sum();
+    let mut text = Zeroizing::new(Vec::with_capacity(length));
+    for parts in strings {
+        parts.iter().for_each(|part| text.extend_from_slice(part));
+        text.push(0);
+    }
+    Environment { text }
 }
 
-fn variables_of(user: &Identity, environment: &[&CStr]) -> Vec<CString> {
+fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Vec<CString> {
     let variable = |name: &str, value: &[u8]| CString::new([name.as_bytes(), b"=", value].concat()).ok();
-    let home = match value_of(environment, b"HOME") {
+    let from_file = secrets.variables.iter().find(|variable| variable.name == b"HOME");
+    let home = match from_file.map(|variable| variable.value.as_slice()).or_else(|| value_of(environment, b"HOME")) {
         // Another HOME is the image's decision.
         Some(home) if !home.is_empty() && home != b"/" && Some(home) != user.started_home.as_deref() => None,
         _ => variable("HOME", &user.home),
@@ -42,6 +62,7 @@ fn variables_of(user: &Identity, environment: &[&CStr]) -> Vec<CString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::Variable;
     use crate::sys::{GroupId, UserId};
 
     fn app() -> Identity {
@@ -56,7 +77,11 @@ mod tests {
     }
 
     fn made(variables: &[&CStr], user: Option<&Identity>, listens: bool) -> Vec<String> {
-        let environment = for_command(variables, user, listens);
+        made_with(Secrets::default(), variables, user, listens)
+    }
+
+    fn made_with(secrets: Secrets, variables: &[&CStr], user: Option<&Identity>, listens: bool) -> Vec<String> {
+        let environment = for_command(variables, secrets, user, listens);
         environment.variables().iter().map(|variable| variable.to_string_lossy().into_owned()).collect()
     }
 
@@ -80,5 +105,22 @@ mod tests {
         let variables = [c"LISTEN_PID=1", c"LISTEN_FDS=2"];
         assert_eq!(made(&variables, None, true), ["LISTEN_FDS=2"]);
         assert_eq!(made(&variables, None, false), ["LISTEN_PID=1", "LISTEN_FDS=2"]);
+    }
+
+    #[test]
+    fn secrets_come_in_and_the_names_of_their_files_go() {
+        let variable = |name: &str, value: &str| Variable {
+            name: name.as_bytes().to_vec(),
+            value: Zeroizing::new(value.as_bytes().to_vec()),
+        };
+        let secrets = Secrets {
+            variables: vec![variable("TOKEN", "a=b"), variable("HOME", "/data"), variable("USER", "x")],
+            consumed: vec![b"TOKEN_FILE".to_vec()],
+        };
+        let came = [c"A=1", c"TOKEN=", c"TOKEN_FILE=/run/secrets/token", c"DOTENV_PRIVATE_KEY=00", c"HOME=/root"];
+        assert_eq!(
+            made_with(secrets, &came, Some(&app()), false),
+            ["A=1", "TOKEN=a=b", "HOME=/data", "USER=app", "LOGNAME=app"]
+        );
     }
 }

@@ -158,10 +158,18 @@ pub static TABLE: &[Setting] = &[
         .in_image("143"),
     later("TAKUMI_HEALTH_URL", "–", "http://HOST[:PORT]/PATH", "what `--check` asks").in_image("http://127.0.0.1:8188/prompt"),
     later("TAKUMI_HEALTH_TIMEOUT", "10s", "time", "for the whole `--check`"),
-    later("TAKUMI_ENV_FILE", "–", "files with colons", ".env files, plain or encrypted by dotenvx; later ones win")
-        .but("refused in this version"),
-    later("TAKUMI_SECRETS", "–", "names with commas", "NAME is read from the file that NAME_FILE points to")
-        .but("refused in this version"),
+    now(
+        "TAKUMI_ENV_FILE",
+        "–",
+        "files with colons",
+        ".env files, plain or encrypted by dotenvx, for COMMAND; values are literal, the environment wins, then later files. Keys come from DOTENV_PRIVATE_KEY (`.env`), DOTENV_PRIVATE_KEY_CI (`.env.ci`) and so on, or from the file that the same name with _FILE names",
+    ),
+    now(
+        "TAKUMI_SECRETS",
+        "–",
+        "names with commas",
+        "the file that NAME_FILE names is read before the drop, and COMMAND gets its content as NAME; both set is refused",
+    ),
     later("TAKUMI_NODES", "–", "directory", "custom nodes to scan").in_image("/data/custom_nodes"),
     later(
         "TAKUMI_STATE",
@@ -181,8 +189,8 @@ pub static TABLE: &[Setting] = &[
 const NOTES: &str = "\
 An empty value means unset for lists and texts; an empty PUID, PGID, UMASK, TAKUMI_USER or word is refused. A value that cannot be
 parsed, a setting that stands twice and an unknown name that begins with TAKUMI_ end the start with 125. Ids are decimal, 0 to
-4294967294. Times are a number with ms, s or m. All of these and DOTENV_PRIVATE_KEY* are taken out of COMMAND's environment, except
-TAKUMI_LOG and TAKUMI_LOG_FORMAT.
+4294967294. Times are a number with ms, s or m. All of these, DOTENV_PRIVATE_KEY* and the NAME_FILE of each TAKUMI_SECRETS are taken
+out of COMMAND's environment, except TAKUMI_LOG and TAKUMI_LOG_FORMAT.
 ";
 
 /// The table as `--help` prints it.

@@ -81,12 +81,20 @@ fn a_protection_that_this_version_lacks_cannot_be_demanded() {
         c"TAKUMI_SCAN=quarantine",
         c"TAKUMI_REQUIRE=all",
         c"TAKUMI_REQUIRE=file",
-        c"TAKUMI_ENV_FILE=/run/.env",
-        c"TAKUMI_SECRETS=TOKEN",
     ] {
         assert!(!mistakes(&[demand]).is_empty(), "{demand:?}");
     }
     assert!(read(&[c"TAKUMI_REQUIRE=unprivileged,capabilities,no-new-privileges"]).is_ok());
+}
+
+#[test]
+fn a_secret_has_a_name_of_commands_own() {
+    assert_eq!(read(&[c"TAKUMI_SECRETS=A, B_1"]).unwrap().secrets, [b"A".to_vec(), b"B_1".to_vec()]);
+    for names in
+        [c"TAKUMI_SECRETS=1A", c"TAKUMI_SECRETS=A,,B", c"TAKUMI_SECRETS=DOTENV_PRIVATE_KEY", c"TAKUMI_SECRETS=PUID"]
+    {
+        assert_eq!(mistakes(&[names]).len(), 1, "{names:?}");
+    }
 }
 
 #[test]

@@ -3,12 +3,40 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-/// What the kernel put on the stack: arguments and environment, byte for byte, alive as long as the process.
+/// What the kernel put on the stack: arguments and environment, byte for byte.
 pub struct Start {
     /// argv, the program's own name first (it may be empty: `execve` allows that).
     pub arguments: Vec<&'static CStr>,
+    /// envp.
+    pub environment: Environment,
+}
+
+/// The environment that this process was started with: what /proc/PID/environ shows of it.
+pub struct Environment {
+    strings: Vec<&'static CStr>,
+    array: *const *const c_char,
+}
+
+impl Environment {
     /// `NAME=value` strings as they came; a name may stand twice, a string may lack its `=`.
-    pub environment: Vec<&'static CStr>,
+    pub fn variables(&self) -> &[&CStr] {
+        &self.strings
+    }
+
+    /// Overwrites all of it with zeroes: keys were in it, and only exec ever replaces it.
+    pub fn wipe(self) {
+        for index in 0..self.strings.len() {
+            // SAFETY: the array and its strings lie on this process's stack, writable and as long as it lives; who got a string
+            // from `variables` has given it back, since this takes `self`. volatile: nobody of this program reads it again.
+            unsafe {
+                let mut byte = (*self.array.add(index)).cast_mut();
+                while *byte != 0 {
+                    byte.write_volatile(0);
+                    byte = byte.add(1);
+                }
+            }
+        }
+    }
 }
 
 impl Start {
@@ -18,7 +46,7 @@ impl Start {
     /// Both must be NULL-terminated arrays of NUL-terminated strings that live as long as the process.
     pub unsafe fn from_raw(argv: *const *const c_char, envp: *const *const c_char) -> Self {
         // SAFETY: the caller's promise.
-        unsafe { Start { arguments: strings(argv), environment: strings(envp) } }
+        unsafe { Start { arguments: strings(argv), environment: Environment { strings: strings(envp), array: envp } } }
     }
 }
 
@@ -63,4 +91,24 @@ macro_rules! entry {
             start(unsafe { $crate::sys::entry::Start::from_raw(argv, envp) })
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wiped_environment_is_zeroes() {
+        let mut block = *b"KEY=secret\0odd\0\0A=1\0";
+        let begin: *mut u8 = block.as_mut_ptr();
+        let array = [0, 11, 15, 16].map(|offset| begin.wrapping_add(offset).cast::<c_char>().cast_const());
+        let array = [array[0], array[1], array[2], array[3], std::ptr::null()];
+        let none = [std::ptr::null()];
+        // SAFETY: NULL-terminated arrays of NUL-terminated strings that outlive their last use.
+        let start = unsafe { Start::from_raw(none.as_ptr(), array.as_ptr()) };
+        assert_eq!(start.environment.variables(), [c"KEY=secret", c"odd", c"", c"A=1"]);
+        start.environment.wipe();
+        // SAFETY: read where it was written.
+        assert_eq!(unsafe { std::slice::from_raw_parts(begin, block.len()) }, [0; 20]);
+    }
 }

@@ -40,7 +40,7 @@ pub fn open_terminal(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, libc::O_RDWR | libc::O_NONBLOCK)
 }
 
-fn open_with(path: &CStr, flags: libc::c_int) -> Result<OwnedFd, Errno> {
+pub(super) fn open_with(path: &CStr, flags: libc::c_int) -> Result<OwnedFd, Errno> {
     let descriptor = open_raw(path, flags)?;
     if descriptor < FIRST_OTHER {
         return Err(Errno(libc::EBADF));
@@ -253,7 +253,7 @@ pub fn stdio(number: RawFd) -> Result<Stdio, Errno> {
     Ok(Stdio { handed_over: kind == libc::S_IFIFO || terminal, owner: UserId(status.st_uid) })
 }
 
-fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
+pub(super) fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
     unsafe {

@@ -14,6 +14,8 @@ pub mod ids;
 pub mod io;
 pub mod memory;
 pub mod process;
+pub mod random;
+pub mod secret;
 pub mod signal;
 pub mod spawn;
 pub mod terminal;

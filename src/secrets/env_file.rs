@@ -1,0 +1,189 @@
+//! One .env file of TAKUMI_ENV_FILE: its lines judged, its values decrypted.
+
+use super::cipher::{self, PublicKey};
+use super::dotenv::{self, Assignment, Fault, Quote};
+use super::error::{Error, Problem, place};
+use super::keys::{self, Keys, PUBLIC};
+use super::{Variable, set};
+use crate::sys::secret;
+use log::warn;
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use zeroize::Zeroizing;
+
+/// Far more than an environment may hold (`man 2 execve`).
+const LONGEST: usize = 8 * 1024 * 1024;
+
+/// Reads the file; what it sets takes the place of what earlier ones set, and everything that is wrong is told.
+pub fn read(path: &CStr, environment: &[&CStr], variables: &mut Vec<Variable>, errors: &mut Vec<Error>) {
+    let content = match secret::read(path, LONGEST) {
+        Ok(content) => content,
+        Err(unread) => return errors.push(Error::of_file(path.to_bytes(), unread.into())),
+    };
+    let text = dotenv::normalised(&content);
+    let lines: Vec<_> = dotenv::parse(&text).collect();
+    let mut file =
+        File { path: path.to_bytes(), key: find_key(path, &lines, environment, errors), seen: BTreeMap::new() };
+    for line in &lines {
+        match line.as_ref().map_err(|fault| file.error_of(fault)).and_then(|line| file.judge(line)) {
+            Ok(None) => {}
+            Ok(Some(variable)) => set(variables, variable),
+            Err(error) => errors.push(error),
+        }
+    }
+}
+
+type Line<'a> = Result<Assignment<'a>, Fault<'a>>;
+
+struct File<'a> {
+    path: &'a [u8],
+    key: Key,
+    /// Names, and the lines that set them.
+    seen: BTreeMap<&'a [u8], usize>,
+}
+
+enum Key {
+    These(Keys),
+    /// The variable that should hold it is not set.
+    NotSet(String),
+    /// It was looked for and cannot be used: that is told already, or will not matter to the next lines.
+    Told,
+}
+
+/// The key by the file's name; where there is none, by the name of the public key in the file (it may be mounted anywhere).
+fn find_key(path: &CStr, lines: &[Line<'_>], environment: &[&CStr], errors: &mut Vec<Error>) -> Key {
+    let name = keys::name_for(path.to_bytes());
+    let mut assignments = lines.iter().flatten();
+    if !assignments.clone().any(|line| is_encrypted(line) || is_public_key(line)) {
+        return Key::NotSet(name);
+    }
+    let beside = assignments.find(|line| is_public_key(line)).map(|line| keys::name_beside(line.name));
+    for name in [Some(&name), beside.as_ref()].into_iter().flatten() {
+        match keys::find(name, environment) {
+            Ok(Some(keys)) => return Key::These(keys),
+            Ok(None) => {}
+            Err(error) => {
+                errors.push(error);
+                return Key::Told;
+            }
+        }
+    }
+    Key::NotSet(name)
+}
+
+fn is_encrypted(line: &Assignment<'_>) -> bool {
+    line.raw.starts_with(cipher::PREFIX.as_bytes())
+}
+
+/// Whether the line holds a file's public key, which is no variable of COMMAND's.
+pub fn is_public_key(line: &Assignment<'_>) -> bool {
+    line.name.strip_prefix(PUBLIC.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"_"))
+}
+
+impl<'a> File<'a> {
+    fn error_of(&self, fault: &Fault<'_>) -> Error {
+        let problem = if fault.name.is_some() { Problem::Quote } else { Problem::NoAssignment };
+        Error::of_line(self.path, fault.line, fault.name, problem)
+    }
+
+    /// The variable that a line sets: none where it holds the file's public key.
+    fn judge(&mut self, line: &Assignment<'a>) -> Result<Option<Variable>, Error> {
+        let path = self.path;
+        let value = match self.value(line) {
+            Ok(value) => value,
+            Err(problem) => return Err(Error::of_line(path, line.line, Some(line.name), problem)),
+        };
+        Ok(value.map(|value| Variable { name: line.name.to_vec(), value }))
+    }
+
+    fn value(&mut self, line: &Assignment<'a>) -> Result<Option<Zeroizing<Vec<u8>>>, Problem> {
+        if let Some(&first) = self.seen.get(line.name) {
+            return Err(Problem::Duplicate(first));
+        }
+        self.seen.insert(line.name, line.line);
+        if is_public_key(line) {
+            return self.compare(&line.value()).map(|()| None);
+        }
+        if is_denied(line.name) {
+            return Err(Problem::Denied);
+        }
+        let value = if is_encrypted(line) { self.decrypted(line)? } else { Some(self.plain(line)?) };
+        match value {
+            Some(value) if value.contains(&0) => Err(Problem::Nul),
+            value => Ok(value),
+        }
+    }
+
+    fn compare(&mut self, digits: &[u8]) -> Result<(), Problem> {
+        let public = PublicKey::parse(digits).map_err(Problem::PublicKey)?;
+        match &self.key {
+            Key::These(keys) if !keys.have(&public) => {
+                let problem = Problem::OtherKey(keys.source.clone());
+                self.key = Key::Told;
+                Err(problem)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing where the key itself is at fault, which is told once and not with every value.
+    fn decrypted(&mut self, line: &Assignment<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, Problem> {
+        let keys = match std::mem::replace(&mut self.key, Key::Told) {
+            Key::Told => return Ok(None),
+            Key::NotSet(name) => return Err(Problem::NoKey(name)),
+            Key::These(keys) => keys,
+        };
+        let value = keys.decrypt(line.raw);
+        self.key = Key::These(keys);
+        let value = value.map_err(Problem::Cipher)?;
+        if line.quote != Quote::Single && dotenv::has_command(&value) {
+            warn!(
+                "{}: the decrypted value holds $(, which is handed on as it is (dotenvx would run it)",
+                place(self.path, line.line, Some(line.name))
+            );
+        }
+        Ok(Some(value))
+    }
+
+    fn plain(&self, line: &Assignment<'_>) -> Result<Zeroizing<Vec<u8>>, Problem> {
+        if line.has_command() {
+            return Err(Problem::Command);
+        }
+        let place = || place(self.path, line.line, Some(line.name));
+        if line.has_reference() {
+            warn!(
+                "{}: a $ is handed on as it is (dotenvx would expand it; single quotes say that none is meant)",
+                place()
+            );
+        }
+        if line.colon {
+            warn!("{}: dotenvx leaves lines with a colon unencrypted (write NAME=value)", place());
+        }
+        Ok(line.value())
+    }
+}
+
+/// Names that steer the start, the loader, Python or the way out: who may write a file must not get that far.
+pub fn is_denied(name: &[u8]) -> bool {
+    let begins = |prefix: &[u8]| name.starts_with(prefix);
+    matches!(name, b"PATH" | b"PUID" | b"PGID" | b"UMASK")
+        || [&b"LD_"[..], b"PYTHON", b"TAKUMI_", b"DOTENV_"].into_iter().any(begins)
+        || name.to_ascii_uppercase().ends_with(b"_PROXY")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_steer_are_denied_and_names_like_them_are_not() {
+        for name in
+            ["PATH", "LD_PRELOAD", "PYTHONPATH", "HTTPS_PROXY", "no_proxy", "TAKUMI_X", "PUID", "DOTENV_PRIVATE_KEY"]
+        {
+            assert!(is_denied(name.as_bytes()), "{name}");
+        }
+        for name in ["MY_PATH", "LDAP", "PY", "PROXY", "MY_PYTHON", "UMASK_"] {
+            assert!(!is_denied(name.as_bytes()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Where the private key of a .env file comes from.
+
+use super::cipher::{self, PrivateKey, PublicKey};
+use super::dotenv;
+use super::error::{Error, Problem, absolute};
+use crate::settings::value_of;
+use crate::sys::secret;
+use std::ffi::CStr;
+use zeroize::Zeroizing;
+
+/// What the names of private and public keys begin with.
+pub(super) const PRIVATE: &str = "DOTENV_PRIVATE_KEY";
+/// See [`PRIVATE`].
+pub const PUBLIC: &str = "DOTENV_PUBLIC_KEY";
+/// A list of a few hundred keys.
+const LONGEST: usize = 64 * 1024;
+
+/// The keys of one file.
+pub struct Keys {
+    /// The variable that they came from, or that named their file.
+    pub source: String,
+    /// To be tried in turn.
+    pub keys: Vec<PrivateKey>,
+}
+
+impl Keys {
+    /// Whether one of them is the other half of `public`.
+    pub fn have(&self, public: &PublicKey) -> bool {
+        self.keys.iter().any(|key| key.public() == *public)
+    }
+
+    /// The plaintext of `value`, by the first key that opens it.
+    pub fn decrypt(&self, value: &[u8]) -> Result<Zeroizing<Vec<u8>>, cipher::Error> {
+        let mut last = cipher::Error::Refused;
+        for key in &self.keys {
+            match cipher::decrypt(key, value) {
+                Ok(plain) => return Ok(plain),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The private key's variable for a file, as dotenvx derives it from the file's name: `.env.production` is
+/// DOTENV_PRIVATE_KEY_PRODUCTION, `.env` is DOTENV_PRIVATE_KEY.
+pub fn name_for(path: &[u8]) -> String {
+    let file = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let file = String::from_utf8_lossy(file).to_lowercase();
+    let file = file.strip_suffix(".txt").filter(|file| file.starts_with(".env")).unwrap_or(&file);
+    if file == ".env" {
+        return PRIVATE.to_owned();
+    }
+    let parts: Vec<&str> = file.split('.').skip(2).take(2).collect();
+    // `.env1` is DEVELOPMENT1 to it.
+    let environment = if parts.is_empty() { file.replacen(".env", "development", 1) } else { parts.join("_") };
+    format!("{PRIVATE}_{}", environment.to_uppercase())
+}
+
+/// The private key's variable beside a public key's.
+pub fn name_beside(public: &[u8]) -> String {
+    format!("{PRIVATE}{}", String::from_utf8_lossy(&public[PUBLIC.len()..]))
+}
+
+/// The keys in the variable `name`, or in the file that `name`_FILE names; nothing where both are unset or empty.
+pub fn find(name: &str, environment: &[&CStr]) -> Result<Option<Keys>, Error> {
+    let value = |name: &str| value_of(environment, name.as_bytes()).filter(|value| !value.is_empty());
+    let file_name = format!("{name}_FILE");
+    match (value(name), value(&file_name)) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(Error::of_variable(&file_name, Problem::Both(name.to_owned()))),
+        (Some(list), None) => {
+            parse(list).map_err(|problem| Error::of_variable(name, problem)).map(|keys| keys.of(name))
+        }
+        (None, Some(path)) => {
+            let place = |problem| Error::of_file_variable(&file_name, path, problem);
+            let content =
+                secret::read(&absolute(path).map_err(place)?, LONGEST).map_err(|unread| place(unread.into()))?;
+            parse(&in_file(&content, name)).map_err(place).map(|keys| keys.of(&file_name))
+        }
+    }
+}
+
+/// A file of keys holds the list alone, or is the .env.keys of dotenvx.
+fn in_file(content: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
+    let text = dotenv::normalised(content);
+    let assigned = dotenv::parse(&text).flatten().find(|line| line.name == name.as_bytes()).map(|line| line.value());
+    assigned.unwrap_or(text)
+}
+
+struct Parsed(Vec<PrivateKey>);
+
+impl Parsed {
+    fn of(self, source: &str) -> Option<Keys> {
+        Some(Keys { source: source.to_owned(), keys: self.0 })
+    }
+}
+
+fn parse(list: &[u8]) -> Result<Parsed, Problem> {
+    let parts = || list.split(|&byte| byte == b',');
+    // Room for all at once: a vector that grows leaves its former places behind.
+    let mut keys = Vec::with_capacity(parts().count());
+    for part in parts() {
+        keys.push(PrivateKey::parse(part.trim_ascii()).map_err(Problem::Key)?);
+    }
+    Ok(Parsed(keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_derived_as_dotenvx_derives_them() {
+        for (path, name) in [
+            ("/run/.env", "DOTENV_PRIVATE_KEY"),
+            ("/x/.env.production", "DOTENV_PRIVATE_KEY_PRODUCTION"),
+            (".ENV.Production", "DOTENV_PRIVATE_KEY_PRODUCTION"),
+            (".env.production.local", "DOTENV_PRIVATE_KEY_PRODUCTION_LOCAL"),
+            (".env.a.b.c", "DOTENV_PRIVATE_KEY_A_B"),
+            (".env1", "DOTENV_PRIVATE_KEY_DEVELOPMENT1"),
+            (".env.txt", "DOTENV_PRIVATE_KEY"),
+            (".env.ci.txt", "DOTENV_PRIVATE_KEY_CI"),
+            ("/run/secrets/api", "DOTENV_PRIVATE_KEY_API"),
+        ] {
+            assert_eq!(name_for(path.as_bytes()), name, "{path}");
+        }
+        assert_eq!(name_beside(b"DOTENV_PUBLIC_KEY_CI"), "DOTENV_PRIVATE_KEY_CI");
+    }
+
+    #[test]
+    fn a_key_that_stands_where_its_file_belongs_is_not_repeated() {
+        let said = |variables: &[&CStr]| find("DOTENV_PRIVATE_KEY", variables).err().unwrap().to_string();
+        let wrong_place = said(&[c"DOTENV_PRIVATE_KEY_FILE=f987538d"]);
+        assert!(wrong_place.contains("no absolute path") && !wrong_place.contains("f987538d"), "{wrong_place}");
+        let no_key = said(&[c"DOTENV_PRIVATE_KEY=f987538d"]);
+        assert!(no_key.contains("64 hexadecimal digits") && !no_key.contains("f987538d"), "{no_key}");
+    }
+
+    #[test]
+    fn keys_come_alone_as_a_list_or_in_a_env_keys() {
+        let key = include_str!("../../tests/secrets/vectors/key.hex").trim();
+        let count = |list: &str| parse(list.as_bytes()).ok().map(|keys| keys.0.len());
+        assert_eq!(count(key), Some(1));
+        assert_eq!(count(&format!("{key}, {key}\n")), Some(2));
+        for list in ["", ",", &format!("{key},"), &key[1..]] {
+            assert_eq!(count(list), None, "{list}");
+        }
+        let keys = include_bytes!("../../tests/secrets/vectors/env.keys");
+        assert!(in_file(keys, "DOTENV_PRIVATE_KEY_PRODUCTION").starts_with(b"f987538d"));
+        assert_eq!(in_file(b"abc\r\n", "DOTENV_PRIVATE_KEY").as_slice(), b"abc\n");
+    }
+}

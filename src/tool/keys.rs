@@ -1,0 +1,123 @@
+//! The pair of keys of one .env file: the public one stands in it, the private one in .env.keys beside it or in the environment.
+
+use crate::Failure;
+use crate::env_file::EnvFile;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use takumi_init::secrets::cipher::{self, PrivateKey, PublicKey};
+use takumi_init::secrets::dotenv::Assignment;
+use takumi_init::secrets::env_file::is_public_key;
+use takumi_init::secrets::keys;
+use zeroize::Zeroizing;
+
+pub struct Keys {
+    private: String,
+    store: PathBuf,
+}
+
+impl Keys {
+    /// Named as the public key in the file says, else as the file's name says.
+    pub fn of(path: &Path, file: &EnvFile) -> Result<Keys, Failure> {
+        let name = path.file_name().filter(|name| *name != ".env.keys");
+        let name = name.ok_or_else(|| format!("{} is no .env file", path.display()))?;
+        let assignments = file.assignments()?;
+        let public = assignments.iter().find(|found| is_public_key(found));
+        let private = public.map_or_else(|| keys::name_for(name.as_bytes()), |found| keys::name_beside(found.name));
+        Ok(Keys { private, store: path.with_file_name(".env.keys") })
+    }
+
+    /// The file that private keys are kept in.
+    pub fn path(&self) -> &Path {
+        &self.store
+    }
+
+    pub fn public_name(&self) -> String {
+        self.private.replacen("PRIVATE", "PUBLIC", 1)
+    }
+
+    pub fn private_name(&self) -> &str {
+        &self.private
+    }
+
+    /// The public key that stands in the file.
+    pub fn public(&self, file: &EnvFile) -> Result<PublicKey, Failure> {
+        let name = self.public_name();
+        let assignments = file.assignments()?;
+        let found = assignments.iter().find(|found| found.name == name.as_bytes());
+        let found = found.ok_or_else(|| format!("no {name} in the file (make a pair: scripts/secrets.sh key FILE)"))?;
+        PublicKey::parse(&found.value()).map_err(|error| file.at(found, &error.to_string()))
+    }
+
+    /// Fails unless one of the keys is the file's own.
+    pub fn matches(&self, file: &EnvFile, keys: &[PrivateKey]) -> Result<(), Failure> {
+        let public = self.public(file)?;
+        if keys.iter().any(|key| key.public() == public) {
+            return Ok(());
+        }
+        Err(format!("{} does not belong to {} in the file", self.private, self.public_name()))
+    }
+
+    /// The private keys, to be tried in turn: of the environment, of the file that it names, or of .env.keys.
+    pub fn private(&self) -> Result<Vec<PrivateKey>, Failure> {
+        let given = [self.private.clone(), format!("{}_FILE", self.private)].into_iter().filter_map(|name| {
+            let value = std::env::var_os(&name).filter(|value| !value.is_empty())?;
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        });
+        let given: Vec<CString> = given.collect();
+        let given: Vec<_> = given.iter().map(CString::as_c_str).collect();
+        match keys::find(&self.private, &given).map_err(|error| error.to_string())? {
+            Some(found) => Ok(found.keys),
+            None => self.stored()?.ok_or_else(|| {
+                format!("no {}: it is neither in the environment nor in {}", self.private, self.store.display())
+            }),
+        }
+    }
+
+    /// The private keys in .env.keys, if it has any for the file.
+    pub fn stored(&self) -> Result<Option<Vec<PrivateKey>>, Failure> {
+        let Some(list) = self.in_store()? else { return Ok(None) };
+        let key = |digits: &[u8]| PrivateKey::parse(digits.trim_ascii());
+        let keys: Result<_, _> = list.split(|&byte| byte == b',').map(key).collect();
+        keys.map(Some).map_err(|error| format!("{}: {} {error}", self.store.display(), self.private))
+    }
+
+    fn in_store(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+        let file = EnvFile::read_or_new(&self.store)?;
+        Ok(file.assignments()?.iter().find(|found| found.name == self.private.as_bytes()).map(Assignment::value))
+    }
+
+    /// Puts these, the newest first, in the place of what .env.keys holds for the file, and closes it to everybody else.
+    pub fn store(&self, keys: &[&PrivateKey]) -> Result<(), Failure> {
+        let mut list = Zeroizing::new(String::with_capacity(65 * keys.len()));
+        for (index, key) in keys.iter().enumerate() {
+            list.push_str(if index > 0 { "," } else { "" });
+            list.push_str(&key.to_hex());
+        }
+        let mut file = EnvFile::read_or_new(&self.store)?;
+        let name = &self.private;
+        let range = file
+            .assignments()?
+            .iter()
+            .find(|found| found.name == name.as_bytes())
+            .map(|found| file.range_of(found.raw));
+        match range {
+            Some(range) => file.put(range, list.as_bytes()),
+            None => file.append(&Zeroizing::new(format!("{name}={}\n", *list))),
+        }
+        file.close_to_others();
+        file.write()
+    }
+}
+
+/// The plaintext under the first key that opens it.
+pub fn decrypt(keys: &[PrivateKey], value: &[u8]) -> Result<Zeroizing<Vec<u8>>, cipher::Error> {
+    let mut last = cipher::Error::Refused;
+    for key in keys {
+        match cipher::decrypt(key, value) {
+            Ok(plain) => return Ok(plain),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
