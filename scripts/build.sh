@@ -59,7 +59,7 @@ choose_base() {
     case $ID in
     debian) ORIGIN=Debian ;;
     ubuntu) ORIGIN=Ubuntu ;;
-    *) die "a base image is made here only on Debian and Ubuntu: name one, e.g. BASE_IMAGE=docker.io/library/python:3-slim" ;;
+    *) die "a base image is made here only on Debian and Ubuntu: name one, e.g. BASE_IMAGE=python:3-slim" ;;
     esac
     BASE=takumi-base:$VERSION_CODENAME
     recipe=$(declare -f make_base | sha256sum | cut -c 1-16)
