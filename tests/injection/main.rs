@@ -170,6 +170,8 @@ fn profiles() -> Vec<Profile> {
                 ],
             )
         },
+        // A file that is read as root: what COMMAND gets of it is part of the state.
+        named("a .env file", vec![("PUID", "1000"), ("TAKUMI_ENV_FILE", "{volume}/.env"), ("TAKUMI_LOG", "warn")]),
         Profile { user: Some("plain"), ..named("ordinary user", vec![("TAKUMI_LOG", "warn")]) },
         Profile { first: true, ..named("PID 1, pipes", vec![("PUID", "1000"), ("TAKUMI_LOG", "warn")]) },
     ]

@@ -220,6 +220,9 @@ fn prepare_volume(volume: &Path, wrong_owner: bool) {
     fs::set_permissions(volume, fs::Permissions::from_mode(0o755)).unwrap();
     let stray = volume.join("stray");
     fs::write(&stray, b"").unwrap();
+    let env_file = volume.join(".env");
+    fs::write(&env_file, "HOME=/from/the/file\n").unwrap();
+    chown(&env_file, Some(1000), Some(1000)).unwrap();
     let owner = if wrong_owner { 0 } else { 1000 };
     chown(&stray, Some(owner), Some(owner)).unwrap();
     chown(volume, Some(1000), Some(1000)).unwrap();
