@@ -77,7 +77,8 @@ skipped=$(($(skips | wc -l) + $(sum ignored)))
 say ""
 skips | sort | uniq -c
 ((failed != 124)) || warn "stopped after 25 minutes"
-say "$(($(sum passed) - $(skips | wc -l))) passed, $(sum failed) failed, $skipped skipped in $((SECONDS - began)) s"
+say "in $((SECONDS - began)) s:"
+say "$(($(sum passed) - $(skips | wc -l))) passed, $(sum failed) failed, $skipped skipped"
 if ((failed != 0)); then exit 1; fi
 (($(sum passed) > 0)) || die "no test ran"
 if [[ ${CI:-} == true ]] && ((skipped > 0)); then die "in CI nothing may be skipped"; fi
