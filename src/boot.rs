@@ -164,11 +164,12 @@ fn become_nobody(
         let volumes = ownership::volumes_of_a_plain_start(&volume_paths(settings))?;
         return Ok(Nobody { dropped, secrets, volumes, new_user: None });
     };
+    let means = drop::means(&identity, before.capabilities, setgroups_denied(before))?;
     let volumes = own_volumes(settings, before, &identity)?;
     if is_pid_1 {
         hand_over_stdio(identity.user);
     }
-    let dropped = drop::become_user(&identity, before.capabilities, setgroups_denied(before))?;
+    let dropped = drop::become_user(&identity, means)?;
     Ok(Nobody { dropped, secrets, volumes, new_user: Some(identity) })
 }
 

@@ -1,10 +1,11 @@
 //! `--report`: what a start here would find. Changes nothing.
 
-use super::{Before, Refusal, become_whom, container_of, volume_paths};
+use super::{Before, Refusal, become_whom, container_of, setgroups_denied, volume_paths};
 use crate::logging;
 use crate::ownership::{self, Outcome, Target};
 use crate::posture::finding::Finding;
 use crate::posture::report::{Report, Verdict};
+use crate::privilege::drop;
 use crate::settings::{Ownership, Settings};
 use crate::sys::io;
 use log::error;
@@ -62,6 +63,12 @@ fn look(environment: &[&CStr]) -> Result<Vec<Finding>, Refusal> {
         required: true,
         ..Finding::held("unprivileged", "identity", format!("COMMAND runs as {who}"))
     });
+    if let Some(identity) = &identity
+        && let Err(error) = drop::means(identity, before.capabilities, setgroups_denied(&before))
+    {
+        let (detail, fix) = detail_and_fix(&error.to_string());
+        findings.push(Finding { required: true, ..Finding::missing("capabilities", "identity", detail, fix) });
+    }
     let as_root = identity.is_some();
     findings.extend(volume_paths(&settings).iter().map(|path| volume(path, &settings, &before, &target, as_root)));
     Ok(findings)

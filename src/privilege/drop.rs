@@ -13,13 +13,14 @@ pub const SECURE_BITS: u32 = 0xEB;
 /// Capabilities that a kernel can know; it says EINVAL from its last on.
 pub(super) const MOST_CAPABILITIES: u32 = 64;
 
-/// Becomes `identity`, a start as root's target. `held`: what capget said at the start; `setgroups_denied`: what the user
-/// namespace says.
-pub fn become_user(identity: &Identity, held: Capabilities, setgroups_denied: bool) -> Result<Dropped, Error> {
-    let groups_are_right = sorted(groups()?) == identity.groups;
-    check_means(identity, held, groups_are_right, setgroups_denied)?;
-    let may_lock = held.effective & capabilities::SETPCAP != 0;
+/// That a drop can be tried: nothing that it needs is missing. Only [`means`] makes it.
+pub struct Means {
+    groups_are_right: bool,
+    may_lock: bool,
+}
 
+/// Becomes `identity`, a start as root's target.
+pub fn become_user(identity: &Identity, Means { groups_are_right, may_lock }: Means) -> Result<Dropped, Error> {
     credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
     if !groups_are_right {
         credentials::set_groups(&identity.groups)
@@ -56,13 +57,10 @@ pub fn stay_user(users: Three<UserId>, group_ids: Three<GroupId>, held: Capabili
     verify::verify(&Expected { users, group_ids, groups, empty_bounding_set: may_lock, secure_bits: None })
 }
 
-/// Says what is missing before anything is changed.
-fn check_means(
-    identity: &Identity,
-    held: Capabilities,
-    groups_are_right: bool,
-    setgroups_denied: bool,
-) -> Result<(), Error> {
+/// Says what the drop to `identity` lacks, before a volume is changed for a user that nobody can become. `held`: what capget said
+/// at the start; `setgroups_denied`: what the user namespace says.
+pub fn means(identity: &Identity, held: Capabilities, setgroups_denied: bool) -> Result<Means, Error> {
+    let groups_are_right = sorted(groups()?) == identity.groups;
     if !groups_are_right && setgroups_denied {
         return Err(Error::GroupsDenied);
     }
@@ -84,7 +82,7 @@ fn check_means(
     if lacks_setpcap && !bounding_set_is_empty()? {
         return Err(Error::Missing { what: "empty the capability bounding set", missing: capabilities::SETPCAP });
     }
-    Ok(())
+    Ok(Means { groups_are_right, may_lock: !lacks_setpcap })
 }
 
 fn bounding_set_is_empty() -> Result<bool, Error> {

@@ -53,3 +53,14 @@ fn a_closed_volume_of_the_apps_own_needs_nothing_to_be_of_use() {
     own(&place.volume, APP, 0o700);
     place.init().capable_of("-dac_read_search,-dac_override").run().succeeded().says("--cap-add DAC_READ_SEARCH");
 }
+
+#[test]
+fn nothing_is_changed_for_a_user_that_nobody_can_become() {
+    for missing in ["setuid", "setgid", "setpcap"] {
+        let place = Place::new();
+        let file = place.file("file", OTHER, 0o644);
+        let ended = place.init().capable_of(&format!("-{missing}")).run().refused();
+        ended.says(&format!("--cap-add {}", missing.to_uppercase()));
+        assert_eq!(owner(&file), OTHER, "{missing}");
+    }
+}

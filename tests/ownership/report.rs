@@ -55,3 +55,17 @@ fn what_would_refuse_a_start_is_required_and_missing() {
     );
     Init::on(&link).run().refused();
 }
+
+#[test]
+fn a_capability_that_the_drop_lacks_is_foreseen() {
+    let place = Place::new();
+    let output = |set: &str| {
+        let init = place.init().capable_of(set).running(&["--report", "--json"]);
+        let output = init.command().output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, report) = output("-setuid");
+    assert!(code == Some(1) && report.contains("--cap-add SETUID"), "{report}");
+    let (code, report) = output(crate::support::CONTAINERS);
+    assert!(code == Some(0) && !report.contains("--cap-add"), "{report}");
+}
