@@ -7,8 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 usage() {
     cat <<'EOF'
 scripts/bench.sh                every topic but skips; needs root
-scripts/bench.sh --only TOPIC   start, exec, unprivileged, rest, orphans, signal, syscalls, ownership or skips
-    --runs N      rounds of the topics of a start, 200 unless told
+scripts/bench.sh --only TOPIC   start, exec, unprivileged, rest, orphans, signal, syscalls, ownership, check or skips
+    --runs N      rounds of the topics of a start and of check, 200 unless told
     --rounds N    rounds over the large tree of the topics ownership and skips, 3 unless told
     --strict      a missed goal exits with 1
 
@@ -24,14 +24,14 @@ case ${1:-} in
 esac
 [[ $(id -u) == 0 ]] || die "run it as root: a start as root is measured"
 
-need tini:tini dumb-init:dumb-init catatonit:catatonit gosu:gosu setpriv:util-linux strace:strace \
-    readelf:binutils busybox:busybox find:findutils
+need ip:iproute2 tini:tini dumb-init:dumb-init catatonit:catatonit gosu:gosu setpriv:util-linux strace:strace \
+    readelf:binutils busybox:busybox-static find:findutils curl:curl python3:python3
 
 cd "$ROOT"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}"
 INIT=${INIT_UNDER_TEST:-}
 if [[ -n $INIT ]]; then check_static_pie "$INIT"; else build_init; fi
-cargo build --quiet --locked --release --example bench
+release_cargo build --quiet --example bench
 
 # On a disk and written back: a page of the file that waits for that would count as dirty memory of who maps it.
 work=$(mktemp -d -p /var/tmp)
@@ -48,6 +48,29 @@ printf '#!/bin/sh\nset -e\nexec "$@"\n' >"$work/entrypoint.sh"
 chmod 755 "$work/entrypoint.sh" "$work/stamp"
 sync "$work"/*
 
-# What init writes under /run stays in a mount namespace of this run.
+# init looks at every mount, device and interface: what this machine has of them is gone in there, and what is left is what a container
+# has. What init writes under /run stays in there too.
 # shellcheck disable=SC2016
-unshare --mount --propagation private sh -c 'mount -t tmpfs tmpfs /run && exec "$0/bench" "$0" "$@"' "$work" "$@"
+unshare --mount --net --propagation private sh -c '
+    set -e
+    while read -r _ _ _ _ point _; do
+        case $point in
+        / | /proc | /proc/* | /sys | /sys/* | /dev) ;;
+        *) umount -l "$point" 2>/dev/null || true ;;
+        esac
+    done </proc/self/mountinfo
+    mount -t tmpfs tmpfs /run
+    mount -t sysfs -o ro,nosuid,nodev,noexec sysfs /sys
+    ip link set lo up
+    mkdir /run/dev
+    for name in null zero full random urandom tty; do
+        touch "/run/dev/$name"
+        mount --bind "/dev/$name" "/run/dev/$name"
+    done
+    mkdir /run/dev/pts /run/dev/shm
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts /run/dev/pts
+    mount -t tmpfs tmpfs /run/dev/shm
+    ln -s pts/ptmx /run/dev/ptmx
+    ln -s /proc/self/fd /run/dev/fd
+    mount --rbind /run/dev /dev
+    exec "$0/bench" "$0" "$@"' "$work" "$@"

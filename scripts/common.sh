@@ -53,14 +53,45 @@ require_engine() {
     engine_answers || die "'${ENGINE[*]} info' fails: is the daemon running, and may $(id -un) use it?"
 }
 
-# Builds the release binary, sets INIT to its path, and fails unless it is a static-pie.
+# Tools that no distribution packages are built for this checkout alone.
+BUILT_TOOLS=$(cd "$ROOT" && realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")/tools
+CARGO_AUDITABLE_VERSION=0.7.7
+
+# Builds the release binary, sets INIT to its path, and fails unless it is a static-pie that carries the list of its crates.
 build_init() {
-    command -v cargo >/dev/null || die "cargo is missing: see https://rustup.rs"
     need readelf:binutils ldd:libc-bin
-    INIT=$(cd "$ROOT" && cargo build --release --bin init --message-format=json-render-diagnostics |
+    INIT=$(release_cargo build --bin init --message-format=json-render-diagnostics |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p') || die "cargo build failed"
     [[ -x $INIT ]] || die "cargo named no binary"
     check_static_pie "$INIT"
+    readelf --wide --section-headers "$INIT" | grep -F ' .dep-v0 ' >/dev/null || die "$INIT carries no list of its crates (section .dep-v0)"
+}
+
+# release_cargo ARGUMENT... runs `cargo ARGUMENT... --release` for programs that people get: they carry the list of their crates, where
+# scanners look, and their bytes depend on the sources, the compiler, the linker and libc, not on where they were built.
+release_cargo() (
+    cd "$ROOT" || exit
+    command -v cargo >/dev/null || die "cargo is missing: see https://rustup.rs"
+    tool=$BUILT_TOOLS/cargo-auditable-$CARGO_AUDITABLE_VERSION
+    [[ -x $tool/bin/cargo-auditable ]] || install_cargo_auditable "$tool" >&2
+    # Panic messages name the crates' files, by folders that are another on every machine. A crate's folder is there once it is fetched.
+    cargo fetch --quiet --locked || die "the crates of Cargo.lock could not be had"
+    flags="'--remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$(rustc --version --verbose | sed -n 's/^commit-hash: //p')'"
+    for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+        flags+=",'--remap-path-prefix=${folder%/}=/crates'"
+    done
+    # `cargo auditable` would name itself to cargo by its whole path, and cargo hashes that into every symbol. By its bare name it is the
+    # same everywhere; the variable is what `cargo auditable` hands to itself.
+    export PATH=$tool/bin:$PATH RUSTC_WORKSPACE_WRAPPER=cargo-auditable
+    export CARGO_AUDITABLE_ORIG_ARGS='{"offline":false,"locked":true,"frozen":false,"config":[]}'
+    cargo --config "target.x86_64-unknown-linux-gnu.rustflags=[$flags]" "$@" --release --locked
+)
+
+install_cargo_auditable() {
+    say "installing cargo-auditable $CARGO_AUDITABLE_VERSION for this checkout (once)"
+    # cargo install would fill the project's own target directory.
+    env -u CARGO_TARGET_DIR cargo install --quiet --locked --root "$1" "cargo-auditable@$CARGO_AUDITABLE_VERSION" ||
+        die "cargo-auditable could not be installed: a release carries the list of its crates, which it writes"
 }
 
 check_static_pie() {

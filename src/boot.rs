@@ -3,27 +3,38 @@
 //! Until COMMAND runs every error is a [`Refusal`]: one line a reason, and 125 (126 and 127 for COMMAND itself). Nothing below
 //! [`become_nobody`] needs a capability, nothing above it runs afterwards, and there is no way back.
 
+mod again;
+mod before;
 mod environment;
 mod inherited;
+mod refusal;
 mod report;
+mod shields;
 
 pub use report::report;
 
-use crate::identity::resolve::{self, Sources};
-use crate::machine::user_namespace::UserNamespace;
-use crate::ownership::{self, Container, Target, Volume};
-use crate::privilege::{self, Dropped, drop, verify};
+use crate::identity::Identity;
+use crate::machine::{Machine, proxy};
+use crate::ownership::{self, Target, Volume};
+use crate::posture::finding::Finding;
+use crate::posture::report::Report;
+use crate::privilege::{Dropped, drop, verify};
 use crate::secrets::{self, Secrets};
-use crate::settings::{Mistake, Settings};
-use crate::supervise::child::{self, Child, Command};
+use crate::settings::{Ownership, Settings};
+use crate::supervise::child::{self, Child};
+use crate::supervise::last_resort;
 use crate::supervise::lifecycle::Rules;
-use crate::supervise::{last_resort, run};
-use crate::sys::credentials::{self, Capabilities, Three};
+use crate::supervise::reboot::Marker;
+use crate::supervise::run::{self, Reboot, Terms};
 use crate::sys::entry::Environment;
-use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, io, process, signal};
+use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, credentials, io, process, signal};
 use crate::text::{List, Shown};
-use crate::{identity, logging};
-use log::{debug, error, info, warn};
+use crate::{confine, logging};
+use again::{Again, Prepared, reboot_marker};
+use before::{Before, become_whom};
+use log::{debug, info, warn};
+use refusal::Refusal;
+use shields::Plan;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -35,12 +46,17 @@ pub fn start(command: &[&CStr], environment: Environment) -> u8 {
     let mask = signal::set_mask(SignalSet::ALL);
     logging::begin();
     last_resort::arm();
+    child::tell_probe(None);
     match mask
         .map_err(|errno| Refusal::System("block signals", errno))
         .and_then(|mask| begin(command, environment, mask))
     {
         Ok(running) => {
-            let code = run::supervise(running.child, running.rules, running.scope, running.is_pid_1);
+            let again = running.again.as_ref().map(|again| (&again.marker, || again.prepared.start(command)));
+            let reboot = again.as_ref().map(|(marker, start)| Reboot { marker, start });
+            let code = run::supervise(running.child, running.terms, reboot);
+            // `exit` runs no destructor: the place of the reboot's marker would stay on its volume.
+            std::mem::drop(running.again);
             process::exit(code)
         }
         Err(refusal) => refusal.tell(),
@@ -49,11 +65,13 @@ pub fn start(command: &[&CStr], environment: Environment) -> u8 {
 
 struct Running {
     child: Child,
-    rules: Rules,
-    scope: crate::settings::Scope,
-    is_pid_1: bool,
+    terms: Terms,
+    /// For TAKUMI_REBOOT.
+    again: Option<Again>,
 }
 
+// Its frame holds whatever a start needs; inlined it would stay under the supervisor for ever.
+#[inline(never)]
 fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Running, Refusal> {
     io::occupy_closed_stdio().map_err(|errno| Refusal::System("open /dev/null", errno))?;
     let environment = came.variables();
@@ -70,8 +88,14 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     let inherited = inherited::keep_only(&settings.keep, environment, own)?;
 
     let before = Before::look()?;
-    let Nobody { dropped, secrets, volumes, new_user } = become_nobody(&settings, &before, environment, is_pid_1)?;
-    let finished = environment::for_command(environment, secrets, new_user.as_ref(), inherited.listens);
+    let new_user = become_whom(&settings, &before)?;
+    let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
+    let Nobody { dropped, secrets, volumes, report, machine } = become_nobody(&plan, own)?;
+    let marker = reboot_marker(&settings);
+    let mut exports = proxy::exports(environment, settings.egress);
+    exports.extend(marker.as_ref().map(Marker::variable));
+    let finished = environment::for_command(environment, secrets, new_user.as_ref(), &exports, inherited.listens);
+    let style = shields::style(environment);
     // COMMAND's own lies elsewhere by now: no key stays in /proc/1/environ or in memory.
     came.wipe();
     ownership::prove(volumes)?;
@@ -90,55 +114,27 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     if told_to_stop()? {
         return Err(Refusal::ToldToStop);
     }
+    shields::tell(&report, style);
     tell(&settings, &before, &dropped, new_user.as_ref(), command);
 
-    let child = child::start(
-        &dropped,
-        &Command {
-            arguments: command,
-            environment: &finished.variables(),
-            mask,
-            sigchld_ignored,
-            umask: settings.umask,
-            listen_pid: inherited.listens,
-        },
-    )?;
-    // COMMAND runs. From here on nothing ends this process but its end.
-    last_resort::command_runs(child.id);
-    logging::never_wait();
-    let_go();
-    debug!("COMMAND is process {}", child.id);
-    Ok(Running { child, rules: Rules::of(&settings, is_pid_1), scope: settings.scope, is_pid_1 })
-}
-
-/// What this process was started as.
-struct Before {
-    users: Three<UserId>,
-    groups: Three<GroupId>,
-    capabilities: Capabilities,
-    /// `None`: /proc is not mounted.
-    namespace: Option<UserNamespace>,
-}
-
-impl Before {
-    fn look() -> Result<Self, Refusal> {
-        let unseen = |what| move |errno| Refusal::System(what, errno);
-        let users = credentials::user_ids().map_err(unseen("read the user ids"))?;
-        let groups = credentials::group_ids().map_err(unseen("read the group ids"))?;
-        if users != Three::all(users.real)
-            || groups != Three::all(groups.real)
-            || credentials::started_with_more_privilege()
-        {
-            return Err(Refusal::SetUserId);
-        }
-        let capabilities = credentials::capabilities().map_err(unseen("read the capabilities"))?;
-        let namespace = if users.real == UserId(0) { UserNamespace::read().ok() } else { None };
-        Ok(Before { users, groups, capabilities, namespace })
+    // Made before COMMAND runs: afterwards this process allocates nothing.
+    let terms = Terms {
+        rules: Rules::of(&settings, is_pid_1),
+        scope: settings.scope,
+        is_pid_1,
+        health_url: settings.health_url.clone().unwrap_or_default(),
+    };
+    let is_root = new_user.as_ref().map_or(before.users.real, |identity| identity.user) == UserId(0);
+    let lock = confine::prepare(&dropped, &settings, &machine, own, is_root)?;
+    let (umask, listen_pid) = (settings.umask, inherited.listens);
+    let prepared = Prepared { dropped, environment: finished, mask, sigchld_ignored, umask, listen_pid, lock };
+    let child = prepared.start(command)?;
+    // Without a reboot all of it is gone here, before `let_go` closes every descriptor: that of the lock's rules is its own.
+    let again = marker.map(|marker| Again { prepared, marker });
+    if again.is_none() {
+        let_go();
     }
-
-    fn is_root(&self) -> bool {
-        self.users.real == UserId(0)
-    }
+    Ok(Running { child, terms, again })
 }
 
 /// What is left when all privilege is gone.
@@ -146,64 +142,52 @@ struct Nobody {
     dropped: Dropped,
     secrets: Secrets,
     volumes: Vec<Volume>,
-    /// That of a start as root.
-    new_user: Option<identity::Identity>,
+    report: Report,
+    machine: Machine,
 }
 
 /// Everything that needs a privilege, and then the end of all privilege.
-fn become_nobody(
-    settings: &Settings,
-    before: &Before,
-    environment: &[&CStr],
-    is_pid_1: bool,
-) -> Result<Nobody, Refusal> {
-    let new_user = become_whom(settings, before)?;
-    let secrets = secrets::read(settings, environment).map_err(Refusal::Secrets)?;
-    let Some(identity) = new_user else {
-        let dropped = drop::stay_user(before.users, before.groups, before.capabilities)?;
-        let volumes = ownership::volumes_of_a_plain_start(&volume_paths(settings))?;
-        return Ok(Nobody { dropped, secrets, volumes, new_user: None });
+fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
+    let settings = plan.settings;
+    let means = plan.means()?;
+    // Before anything is changed; what came of the volumes is judged when it is known.
+    let mut shields = plan.look(Vec::new());
+    refuse_weak(&shields.report)?;
+    let secrets = secrets::read(settings, plan.environment).map_err(Refusal::Secrets)?;
+    let volumes = match plan.new_user {
+        Some(identity) => own_volumes(settings, plan.before, identity)?,
+        None => ownership::volumes_of_a_plain_start(&volume_paths(settings))?,
     };
-    let means = drop::means(&identity, before.capabilities, setgroups_denied(before))?;
-    let volumes = own_volumes(settings, before, &identity)?;
-    if is_pid_1 {
-        hand_over_stdio(identity.user);
+    if !volumes.is_empty() {
+        let changes = plan.new_user.is_some() && !matches!(settings.ownership, Ownership::Verify | Ownership::Off);
+        let findings = volumes.iter().map(|volume| shields::of_volume(volume, settings.ownership, changes)).collect();
+        shields.report = plan.judge(&shields.machine, findings);
+        refuse_weak(&shields.report)?;
     }
-    let dropped = drop::become_user(&identity, means)?;
-    Ok(Nobody { dropped, secrets, volumes, new_user: Some(identity) })
+    plan.leave_for_the_probe(&shields, own);
+    let dropped = match (plan.new_user, means) {
+        (Some(identity), Some(means)) => {
+            if own == ProcessId(1) {
+                hand_over_stdio(identity.user);
+            }
+            drop::become_user(identity, means)?
+        }
+        _ => drop::stay_user(plan.before.users, plan.before.groups, plan.before.capabilities)?,
+    };
+    Ok(Nobody { dropped, secrets, volumes, report: shields.report, machine: shields.machine })
 }
 
-/// The target of a start as root; nobody in a start as an ordinary user, which must not be told to become another.
-fn become_whom(settings: &Settings, before: &Before) -> Result<Option<identity::Identity>, Refusal> {
-    let passwd = account_file(c"/etc/passwd", settings, before)?;
-    let group = account_file(c"/etc/group", settings, before)?;
-    let sources = Sources { passwd: &passwd, group: &group, namespace: before.namespace.as_ref() };
-    if before.is_root() {
-        return Ok(Some(resolve::resolve(settings, &sources)?));
-    }
-    match resolve::somebody_else(settings, &sources, before.users.real, before.groups.real)? {
-        Some(asked) => Err(Refusal::NotRoot(asked, before.users.real, before.groups.real)),
-        None => Ok(None),
-    }
-}
-
-/// /etc/passwd or /etc/group, where anything is to be looked up in it: an ordinary start by numbers reads neither.
-fn account_file(path: &'static CStr, settings: &Settings, before: &Before) -> Result<Vec<u8>, Refusal> {
-    if !before.is_root() && settings.user.is_none() && settings.groups.is_none() {
-        return Ok(Vec::new());
-    }
-    match io::read_whole(path, 64 << 20) {
-        Ok(text) => Ok(text),
-        Err(Errno(libc::ENOENT | libc::ENOTDIR)) => Ok(Vec::new()),
-        Err(errno) => Err(Refusal::AccountFile(path.to_str().unwrap_or_default(), errno)),
-    }
+/// Everything that is required and not held is told at once.
+fn refuse_weak(report: &Report) -> Result<(), Refusal> {
+    let refused: Vec<Finding> = report.findings.iter().filter(|finding| finding.refuses()).cloned().collect();
+    if refused.is_empty() { Ok(()) } else { Err(Refusal::Weak(refused)) }
 }
 
 fn volume_paths(settings: &Settings) -> Vec<PathBuf> {
     settings.volumes.iter().map(|path| PathBuf::from(OsStr::from_bytes(path.to_bytes()))).collect()
 }
 
-fn own_volumes(settings: &Settings, before: &Before, identity: &identity::Identity) -> Result<Vec<Volume>, Refusal> {
+fn own_volumes(settings: &Settings, before: &Before, identity: &Identity) -> Result<Vec<Volume>, Refusal> {
     if settings.volumes.is_empty() {
         return Ok(Vec::new());
     }
@@ -211,12 +195,7 @@ fn own_volumes(settings: &Settings, before: &Before, identity: &identity::Identi
     // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
     let mut stopped = || told_to_stop().unwrap_or(false);
     let paths = volume_paths(settings);
-    Ok(ownership::prepare(&paths, settings.ownership, &target, &container_of(before), &mut stopped)?)
-}
-
-fn container_of(before: &Before) -> Container {
-    let namespace = before.namespace.clone().unwrap_or_else(UserNamespace::first);
-    Container { namespace, capabilities: before.capabilities.effective }
+    Ok(ownership::prepare(&paths, settings.ownership, &target, &before.container(), &mut stopped)?)
 }
 
 /// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only pipes and
@@ -231,13 +210,6 @@ fn hand_over_stdio(user: UserId) {
             debug!("descriptor {number} stays with uid {}: {errno} (COMMAND cannot reopen it)", stdio.owner);
         }
     }
-}
-
-/// Only a namespace that an ordinary user made without help denies it (`man 7 user_namespaces`).
-fn setgroups_denied(before: &Before) -> bool {
-    let whole = before.namespace.as_ref().is_none_or(|namespace| namespace.groups.is_whole());
-    let mut buffer = [0; 16];
-    !whole && io::read_into(c"/proc/self/setgroups", &mut buffer).is_ok_and(|text| text.starts_with(b"deny"))
 }
 
 /// tini's -p. After the drop, which clears it.
@@ -267,7 +239,8 @@ fn told_to_stop() -> Result<bool, Refusal> {
     Err(Refusal::System("look for pending signals", Errno(libc::EINTR)))
 }
 
-/// COMMAND has its own copy of everything: PID 1 pins neither a descriptor nor a directory (catatonit#12, #28).
+/// COMMAND has its own copy of everything: PID 1 pins neither a descriptor nor a directory (catatonit#12, #28). Not where COMMAND may
+/// be started again, which it is with the same descriptors in the same directory.
 fn let_go() {
     if let Err(errno) = io::close_range(io::FIRST_OTHER as u32, u32::MAX) {
         warn!("cannot close inherited descriptors: {errno} (they stay open as long as COMMAND runs)");
@@ -277,13 +250,7 @@ fn let_go() {
     }
 }
 
-fn tell(
-    settings: &Settings,
-    before: &Before,
-    dropped: &Dropped,
-    new_user: Option<&identity::Identity>,
-    command: &[&CStr],
-) {
+fn tell(settings: &Settings, before: &Before, dropped: &Dropped, new_user: Option<&Identity>, command: &[&CStr]) {
     let without_effect = settings.without_effect();
     if !without_effect.is_empty() {
         info!("no effect in this version: {}", List(&without_effect));
@@ -313,58 +280,5 @@ fn tell(
     }
     if new_user.is_none() && before.groups.has(GroupId(0)) {
         info!("COMMAND keeps group 0, which the engine gave (--user {0}:{0} gives another)", before.users.real);
-    }
-}
-
-/// Why COMMAND does not run.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("")]
-    Settings(Vec<Mistake>),
-    #[error("")]
-    Secrets(Vec<secrets::Error>),
-    #[error(
-        "no COMMAND to start: usage: init [--] COMMAND [ARG]... (give it in CMD or after the image's name; see init --help)"
-    )]
-    NoCommand,
-    #[error("cannot {0}: {1} (a seccomp filter or a sandbox refuses it; start without that rule)")]
-    System(&'static str, Errno),
-    #[error(
-        "init was started with more privilege than its caller has: it must be neither setuid nor setgid nor have file capabilities (chmod 0711 /init, setcap -r /init)"
-    )]
-    SetUserId,
-    #[error(
-        "cannot become {0}: init was started as uid {1}, gid {2} (start the container as root, or leave PUID, PGID, TAKUMI_USER and TAKUMI_GROUPS unset)"
-    )]
-    NotRoot(String, UserId, GroupId),
-    #[error("cannot read {0}: {1} (make it readable, or remove it and name ids)")]
-    AccountFile(&'static str, Errno),
-    #[error(
-        "the working directory lies outside the container (an engine with CVE-2024-21626? update it, or set WORKDIR)"
-    )]
-    DirectoryOutside,
-    #[error("told to stop before COMMAND ran (nothing is lost: start again)")]
-    ToldToStop,
-    #[error(transparent)]
-    Identity(#[from] resolve::Error),
-    #[error(transparent)]
-    Ownership(#[from] ownership::Error),
-    #[error(transparent)]
-    Privilege(#[from] privilege::Error),
-    #[error(transparent)]
-    Child(#[from] child::Error),
-}
-
-impl Refusal {
-    fn tell(&self) -> u8 {
-        match self {
-            Refusal::Settings(mistakes) => mistakes.iter().for_each(|mistake| error!("{mistake}")),
-            Refusal::Secrets(errors) => errors.iter().for_each(|error| error!("{error}")),
-            refusal => error!("{refusal}"),
-        }
-        match self {
-            Refusal::Child(error) => error.code(),
-            _ => 125,
-        }
     }
 }

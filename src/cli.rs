@@ -4,13 +4,14 @@ use crate::settings::table::Help;
 use crate::sys::entry::Start;
 use crate::sys::io;
 use crate::text::Shown;
-use crate::{boot, logging};
+use crate::{boot, logging, probe};
 use log::error;
 use std::ffi::{CStr, c_int};
 
 const USAGE: &str = "\
 usage: init [--] COMMAND [ARG]...    start COMMAND as an unprivileged user and stay as PID 1
        init --report [--json]         what a start here would find (user and volumes); changes nothing
+       init --check [--json]          health probe of a running container: exit 0 healthy, 1 unhealthy
        init --help | -h | --version
 
 Options end at the first word that is none: `init python app.py --version` starts Python with its own option.
@@ -22,8 +23,8 @@ Settings (environment):
 
 ";
 
-/// Probe and nodes are promised by the interface and come with later versions.
-const NOT_YET: [&[u8]; 2] = [b"--check", b"--nodes"];
+/// Promised by the interface, and comes with a later version.
+const NOT_YET: &[u8] = b"--nodes";
 
 /// What the command line asks for.
 #[derive(PartialEq, Eq, Debug)]
@@ -31,7 +32,14 @@ enum Verb<'a> {
     Start(&'a [&'a CStr]),
     Help,
     Version,
-    Report { json: bool },
+    Report {
+        json: bool,
+    },
+    Check {
+        json: bool,
+    },
+    /// A probe's exit code is 0 or 1, whatever it was asked.
+    UnknownToCheck(&'a CStr),
     NotYet(&'a CStr),
     Unknown(&'a CStr),
 }
@@ -47,7 +55,13 @@ fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {
             [json] if json.to_bytes() == b"--json" => Verb::Report { json: true },
             [other, ..] => Verb::Unknown(other),
         },
-        verb if NOT_YET.contains(&verb) => Verb::NotYet(first),
+        b"--check" => match rest {
+            [] => Verb::Check { json: false },
+            [json] if json.to_bytes() == b"--json" => Verb::Check { json: true },
+            [json, other, ..] if json.to_bytes() == b"--json" => Verb::UnknownToCheck(other),
+            [other, ..] => Verb::UnknownToCheck(other),
+        },
+        NOT_YET => Verb::NotYet(first),
         [b'-', _, ..] => Verb::Unknown(first),
         _ => Verb::Start(arguments),
     }
@@ -61,11 +75,9 @@ pub fn run(start: Start) -> c_int {
         Verb::Help => print(&format!("{USAGE}{Help}")),
         Verb::Version => print(concat!("takumi-init ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Report { json } => boot::report(start.environment.variables(), json),
-        Verb::NotYet(verb) => refuse(
-            verb,
-            "is not built in this version (probe the app from outside; `init --help` says what is built)",
-            1,
-        ),
+        Verb::Check { json } => probe::check(start.environment.variables(), json),
+        Verb::UnknownToCheck(option) => refuse(option, "is no option of init --check (see init --help)", 1),
+        Verb::NotYet(verb) => refuse(verb, "is not built in this version (`init --help` says what is built)", 1),
         Verb::Unknown(option) => {
             refuse(option, "is no option of init (see init --help; a COMMAND of that name is started after `--`)", 125)
         }
@@ -106,7 +118,11 @@ mod tests {
             (&[c""], Verb::Start(&[c""])),
             (&[c"--version", c"app"], Verb::Version),
             (&[c"-h"], Verb::Help),
-            (&[c"--check"], Verb::NotYet(c"--check")),
+            (&[c"--nodes"], Verb::NotYet(c"--nodes")),
+            (&[c"--check"], Verb::Check { json: false }),
+            (&[c"--check", c"--json"], Verb::Check { json: true }),
+            (&[c"--check", c"--yaml"], Verb::UnknownToCheck(c"--yaml")),
+            (&[c"--check", c"--json", c"app"], Verb::UnknownToCheck(c"app")),
             (&[c"--report"], Verb::Report { json: false }),
             (&[c"--report", c"--json"], Verb::Report { json: true }),
             (&[c"--report", c"--yaml"], Verb::Unknown(c"--yaml")),

@@ -6,12 +6,15 @@
 
 pub mod boot;
 pub mod cli;
+pub mod confine;
+pub mod http;
 pub mod identity;
 pub mod logging;
 pub mod machine;
 pub mod ownership;
 pub mod posture;
 pub mod privilege;
+pub mod probe;
 pub mod secrets;
 pub mod settings;
 pub mod supervise;

@@ -41,6 +41,37 @@ pub fn never_wait() {
     SERVING.store(true, Relaxed);
 }
 
+/// Whether a line is to be an object.
+pub fn is_json() -> bool {
+    JSON.load(Relaxed)
+}
+
+/// Whole lines that are finished already, in as few writes as a pipe takes in one piece.
+pub fn block(lines: impl Iterator<Item = String>) {
+    let mut block = String::with_capacity(BLOCK_BYTES);
+    for line in lines {
+        if !block.is_empty() && block.len() + line.len() >= BLOCK_BYTES {
+            write(block.as_bytes());
+            block.clear();
+        }
+        block += &line;
+        block.push('\n');
+    }
+    write(block.as_bytes());
+}
+
+/// `PIPE_BUF`.
+const BLOCK_BYTES: usize = 4096;
+
+fn write(bytes: &[u8]) {
+    // Before COMMAND runs a line is worth a second: it may be why there will be none.
+    let patience = if SERVING.load(Relaxed) { Duration::ZERO } else { Duration::from_secs(1) };
+    if !bytes.is_empty() && io::write_stderr(bytes, patience) == Err(Errno(libc::EAGAIN)) {
+        // Who did not read for a second will not read the next line either.
+        never_wait();
+    }
+}
+
 impl log::Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
@@ -57,12 +88,7 @@ impl log::Log for Stderr {
         };
         // An error is a message too long for a line: what fits is said.
         let _ = written;
-        // Before COMMAND runs a line is worth a second: it may be why there will be none.
-        let patience = if SERVING.load(Relaxed) { Duration::ZERO } else { Duration::from_secs(1) };
-        if io::write_stderr(line.finish(), patience) == Err(Errno(libc::EAGAIN)) {
-            // Who did not read for a second will not read the next line either.
-            never_wait();
-        }
+        write(line.finish());
     }
 
     fn flush(&self) {}

@@ -1,5 +1,5 @@
-//! COMMAND's environment: what came, byte for byte, without our settings and keys, with the secrets, and with the new user's HOME,
-//! USER and LOGNAME.
+//! COMMAND's environment: what came, byte for byte, without our settings and keys, with the secrets, the proxy's variables in both
+//! cases, and the new user's HOME, USER and LOGNAME.
 
 use crate::identity::Identity;
 use crate::secrets::Secrets;
@@ -21,10 +21,19 @@ impl Environment {
     }
 }
 
-/// Makes it. `new_user`: whom COMMAND becomes, `None` where it stays who it is and nothing is set. `listens`: LISTEN_PID is left
-/// out, COMMAND's own process id comes in its place when it is known.
-pub fn for_command(environment: &[&CStr], secrets: Secrets, new_user: Option<&Identity>, listens: bool) -> Environment {
-    let of_user = new_user.map_or_else(Vec::new, |user| variables_of(user, environment, &secrets));
+/// Makes it. `new_user`: whom COMMAND becomes, `None` where it stays who it is and nothing is set. `proxies`: variables that take the
+/// place of those of their names. `listens`: LISTEN_PID is left out, COMMAND's own process id comes in its place when it is known.
+pub fn for_command(
+    environment: &[&CStr],
+    secrets: Secrets,
+    new_user: Option<&Identity>,
+    proxies: &[CString],
+    listens: bool,
+) -> Environment {
+    let mut of_user = new_user.map_or_else(Vec::new, |user| variables_of(user, environment, &secrets));
+    let is_secret =
+        |proxy: &&CString| secrets.variables.iter().any(|variable| variable.name == name_and_value(proxy.to_bytes()).0);
+    of_user.extend(proxies.iter().filter(|proxy| !is_secret(proxy)).cloned());
     let is_of_user = |name: &[u8]| of_user.iter().any(|variable| name_and_value(variable.to_bytes()).0 == name);
     let secret = |name: &[u8]| secrets.variables.iter().any(|variable| variable.name == name);
     let stays = |variable: &&[u8]| {
@@ -81,7 +90,7 @@ mod tests {
     }
 
     fn made_with(secrets: Secrets, variables: &[&CStr], user: Option<&Identity>, listens: bool) -> Vec<String> {
-        let environment = for_command(variables, secrets, user, listens);
+        let environment = for_command(variables, secrets, user, &[], listens);
         environment.variables().iter().map(|variable| variable.to_string_lossy().into_owned()).collect()
     }
 
@@ -98,6 +107,13 @@ mod tests {
     fn an_ordinary_start_changes_nothing_but_our_settings() {
         let variables = [c"HOME=/", c"PUID=1000", c"USER=x", c"odd", c"TAKUMI_LOG=warn", c"A=\xff", c"A=2"];
         assert_eq!(made(&variables, None, false), ["HOME=/", "USER=x", "odd", "TAKUMI_LOG=warn", "A=\u{fffd}", "A=2"]);
+    }
+
+    #[test]
+    fn a_proxys_variable_takes_the_place_of_its_name() {
+        let proxies = [c"NO_PROXY=a,localhost".to_owned(), c"http_proxy=http://p:1".to_owned()];
+        let environment = for_command(&[c"NO_PROXY=a", c"B=1"], Secrets::default(), None, &proxies, false);
+        assert_eq!(environment.variables(), [c"B=1", c"NO_PROXY=a,localhost", c"http_proxy=http://p:1"]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Sources<'a> {
     pub group: &'a [u8],
     /// The user namespace; `None` where /proc does not show it.
     pub namespace: Option<&'a UserNamespace>,
+    /// Groups that open the nodes of a GPU here; for TAKUMI_GROUPS=auto.
+    pub of_devices: &'a [GroupId],
 }
 
 /// Why nobody can be named.
@@ -35,6 +37,9 @@ pub enum Error {
     )]
     Unmapped { what: &'static str, id: u32, map: String },
 }
+
+/// What nodes show whose group is not mapped (`DEFAULT_OVERFLOWGID` of the kernel); also where /proc does not tell the map.
+const OVERFLOW: GroupId = GroupId(65_534);
 
 /// The default of PUID.
 const DEFAULT_USER: u32 = 1000;
@@ -164,9 +169,11 @@ fn supplementary(
 ) -> Result<Vec<GroupId>, Error> {
     let mut groups = match wanted_groups(settings, sources)? {
         Some(groups) => groups,
-        None if group_named => Vec::new(),
         None => {
-            passwd::groups(sources.group).filter(|group| group.has(&user.name)).map(|group| GroupId(group.id)).collect()
+            // A user whose group is named is in no other (`docker run --user`), but a GPU is to be opened all the same.
+            let of_user = passwd::groups(sources.group).filter(|group| !group_named && group.has(&user.name));
+            let of_devices = sources.of_devices.iter().copied().filter(|&group| group != OVERFLOW);
+            of_user.map(|group| GroupId(group.id)).chain(of_devices).collect()
         }
     };
     let explicit = settings.groups.is_some();
@@ -217,8 +224,12 @@ mod tests {
     type Target = (u32, u32, Vec<u32>, String);
 
     fn resolved(variables: &[&str], map: &str) -> Result<Target, Error> {
+        resolved_with(variables, map, &[])
+    }
+
+    fn resolved_with(variables: &[&str], map: &str, of_devices: &[GroupId]) -> Result<Target, Error> {
         let namespace = UserNamespace::of_map(map.as_bytes());
-        let sources = Sources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace) };
+        let sources = Sources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace), of_devices };
         let identity = resolve(&settings(variables), &sources)?;
         let groups = identity.groups.iter().map(|group| group.0).collect();
         Ok((identity.user.0, identity.group.0, groups, String::from_utf8(identity.home).unwrap()))
@@ -243,6 +254,24 @@ mod tests {
         for (variables, expected) in cases {
             assert_eq!(resolved(variables, WHOLE), Ok(expected), "{variables:?}");
         }
+    }
+
+    #[test]
+    fn auto_adds_the_groups_of_devices_and_a_list_does_not() {
+        let groups = |variables: &[&str], map| {
+            let of_devices = [0, 226, 65_534, 70_000].map(GroupId);
+            resolved_with(variables, map, &of_devices).unwrap().2
+        };
+        assert_eq!(groups(&[], WHOLE), [44, 105, 226, 1001, 70_000], "never gid 0 or the overflow gid");
+        assert_eq!(groups(&["TAKUMI_GROUPS=auto", "TAKUMI_USER=app:44"], WHOLE), [44, 226, 70_000]);
+        assert_eq!(groups(&["TAKUMI_GROUPS=105"], WHOLE), [105, 1001]);
+        assert_eq!(
+            groups(&[], "0 1500 1\n1 100000 65536"),
+            [44, 105, 226, 1001],
+            "what is not mapped cannot be joined"
+        );
+        let sources = Sources { passwd: b"", group: b"", namespace: None, of_devices: &[65_534, 226].map(GroupId) };
+        assert_eq!(resolve(&settings(&[]), &sources).unwrap().groups, [226, 1000].map(GroupId));
     }
 
     #[test]
@@ -285,7 +314,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_start_refuses_only_somebody_else() {
-        let sources = Sources { passwd: PASSWD, group: GROUP, namespace: None };
+        let sources = Sources { passwd: PASSWD, group: GROUP, namespace: None, of_devices: &[GroupId(226)] };
         let named =
             |variables: &[&str]| somebody_else(&settings(variables), &sources, UserId(1000), GroupId(1000)).unwrap();
         for nobody_else in [&[][..], &["PUID=1000"], &["TAKUMI_USER=app"], &["TAKUMI_USER=app:1000"]] {

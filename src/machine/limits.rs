@@ -1,8 +1,73 @@
-//! The memory limit of this container and how often the kernel killed for it: cgroup v2's memory.events, v1's
-//! memory.oom_control. Read after COMMAND runs and when it died, so nothing here allocates.
+//! The limits of this container, and how often the kernel killed for memory: cgroup v2's memory.events, v1's memory.oom_control.
+//! Those are read after COMMAND runs and when it died, so nothing there allocates.
 
-use crate::sys::{Errno, io};
+use crate::sys::{Errno, io, process};
 use std::ffi::CStr;
+
+/// What bounds this container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Of memory, in bytes.
+    pub memory: Limit,
+    /// Of processes and threads.
+    pub processes: Limit,
+    /// Of a core file, in bytes: what a crash writes of COMMAND's memory.
+    pub core: Limit,
+}
+
+/// One limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// That many.
+    Of(u64),
+    /// There is none.
+    Without,
+    /// Nothing shows whether there is one: no controller, or it is not mounted.
+    Unseen,
+}
+
+impl Limits {
+    /// Nothing is known of them.
+    pub const UNSEEN: Limits = Limits { memory: Limit::Unseen, processes: Limit::Unseen, core: Limit::Unseen };
+}
+
+/// Looks at them.
+pub fn look() -> Limits {
+    let mut buffer = [0; 4096];
+    let cgroups = io::read_into(c"/proc/self/cgroup", &mut buffer).unwrap_or_default();
+    let core = match process::core_limit() {
+        Ok(Some(bytes)) => Limit::Of(bytes),
+        Ok(None) => Limit::Without,
+        Err(_) => Limit::Unseen,
+    };
+    let memory = limit(cgroups, "memory", c"/sys/fs/cgroup/memory", "memory.max", "memory.limit_in_bytes");
+    Limits { memory, processes: limit(cgroups, "pids", c"/sys/fs/cgroup/pids", "pids.max", "pids.max"), core }
+}
+
+fn limit(cgroups: &[u8], controller: &str, top_of_1: &CStr, file_of_2: &str, file_of_1: &str) -> Limit {
+    let mut buffer = [0; 32];
+    let of_1 = own_path(cgroups, |names| names.split(|&byte| byte == b',').any(|name| name == controller.as_bytes()));
+    // A hierarchy of version 1 has the controller, or version 2 has: never both.
+    let text = match (of_1, own_path(cgroups, <[u8]>::is_empty)) {
+        (Some(path), _) => read_at(top_of_1, path, file_of_1, &mut buffer),
+        (None, Some(path)) => read_at(c"/sys/fs/cgroup", path, file_of_2, &mut buffer),
+        (None, None) => None,
+    };
+    Limit::parse(text.map(|(_, text)| text))
+}
+
+impl Limit {
+    /// Reads the text of a limit's file; `None`: there is no such file.
+    pub fn parse(text: Option<&[u8]>) -> Self {
+        match text {
+            None => Limit::Unseen,
+            Some(text) => match number(text).filter(|&limit| limit < NO_LIMIT) {
+                Some(limit) => Limit::Of(limit),
+                None => Limit::Without,
+            },
+        }
+    }
+}
 
 /// Counters of one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -1,7 +1,121 @@
 //! Observation only: what the kernel says of this process and its surroundings. Nothing here judges or changes anything.
 
 pub mod capabilities;
+pub mod devices;
+pub mod hosts;
 pub mod limits;
+pub mod mounts;
+pub mod namespaces;
+pub mod network;
+pub mod places;
 pub mod processes;
+pub mod proxy;
+pub mod second_lock;
+pub mod security;
+pub mod sockets;
 pub mod status;
 pub mod user_namespace;
+
+use crate::identity::Identity;
+use crate::settings::{Settings, Wanted};
+use crate::sys::Errno;
+use devices::Devices;
+use limits::Limits;
+use mounts::Mounts;
+use namespaces::Namespaces;
+use network::Network;
+use places::Places;
+use second_lock::SecondLock;
+use sockets::Sockets;
+use status::Status;
+use std::ffi::CStr;
+use user_namespace::UserNamespace;
+
+/// One look at the machine. What nobody asked for is not looked at, and is `None`.
+#[derive(Debug)]
+pub struct Machine {
+    /// /proc/self/status.
+    pub status: Result<Status, Errno>,
+    /// Whom the ids of this user namespace stand for.
+    pub user_namespace: Result<UserNamespace, Errno>,
+    /// Every mount.
+    pub mounts: Result<Mounts, Errno>,
+    /// The name under which a security module confines this process.
+    pub label: Result<Vec<u8>, Errno>,
+    /// Which namespaces are the host's.
+    pub namespaces: Namespaces,
+    /// Limits of memory, processes and core files.
+    pub limits: Limits,
+    /// Directories that the settings name, the root, /proc and /dev.
+    pub places: Places,
+    /// Sockets of container engines.
+    pub sockets: Option<Sockets>,
+    /// Routes, the proxy, and what lies behind it.
+    pub network: Option<Network>,
+    /// Device nodes of a GPU, its driver and its libraries.
+    pub devices: Option<Devices>,
+    /// What the kernel has for the second lock; `None` where it is not to be put on.
+    pub second_lock: Option<SecondLock>,
+}
+
+/// What is to be looked at.
+pub struct Wish<'a> {
+    /// The settings: what they skip is not looked at.
+    pub settings: &'a Settings,
+    /// The environment, as the container got it.
+    pub environment: &'a [&'a CStr],
+    /// Whom COMMAND becomes, where that is not who runs already: device nodes are opened as that user.
+    pub user: Option<&'a Identity>,
+    /// What the caller has read already.
+    pub namespace: Option<&'a Result<UserNamespace, Errno>>,
+    /// These checks alone; `None`: all.
+    pub only: Option<&'a [&'static str]>,
+}
+
+impl Wish<'_> {
+    /// Whether one of these checks is to be made.
+    pub fn wants(&self, ids: &[&str]) -> bool {
+        let skipped = |id: &str| self.settings.skip.contains(&id);
+        let asked = |id: &str| self.only.is_none_or(|only| only.contains(&id));
+        ids.iter().any(|id| asked(id) && !skipped(id))
+    }
+}
+
+const NETWORK: [&str; 5] = ["default-route", "proxy-environment", "proxy-reachable", "proxy-denies", "direct-egress"];
+const GPU: [&str; 4] = ["gpu-nodes", "gpu-access", "gpu-driver", "gpu-libraries"];
+
+/// Checks that the mounts, and the directories on them, answer.
+const FILE: [&str; 5] = ["readonly-root", "tmpfs", "baked-paths", "dangerous-mounts", "masked-paths"];
+/// Nobody asked.
+const UNASKED: Errno = Errno(libc::ENODATA);
+
+/// Looks at all that is asked for, and at nothing else. Takes at most a few hundred microseconds without a network and a GPU;
+/// each of those has a deadline of its own.
+pub fn observe(wish: &Wish) -> Machine {
+    let settings = wish.settings;
+    let wants = |ids: &[&str]| wish.wants(ids);
+    let sockets = wants(&["runtime-socket"]);
+    let places = wants(&FILE) || wants(&["privileged-container"]);
+    let mounts = if places || sockets { Mounts::read() } else { Err(UNASKED) };
+    let network = settings.egress != Wanted::Off && wants(&NETWORK);
+    let devices = settings.gpu != Wanted::Off && wants(&GPU);
+    // What a rootless engine cannot do is no mistake of who started the container.
+    let namespace = devices || wants(&["user-namespace", "apparmor", "limits"]);
+    Machine {
+        status: if wants(&["seccomp", "privileged-container"]) { status::read() } else { Err(UNASKED) },
+        user_namespace: match wish.namespace {
+            Some(known) => known.clone(),
+            None if namespace => UserNamespace::read(),
+            None => Err(UNASKED),
+        },
+        label: if wants(&["apparmor"]) { security::label() } else { Err(UNASKED) },
+        namespaces: if wants(&["host-namespaces"]) { Namespaces::look() } else { Namespaces::unseen(UNASKED) },
+        limits: if wants(&["limits"]) { limits::look() } else { Limits::UNSEEN },
+        places: if places { Places::look(settings, mounts.as_ref().ok()) } else { Places::unseen(UNASKED) },
+        sockets: mounts.as_ref().ok().filter(|_| sockets).map(sockets::look),
+        network: network.then(|| Network::look(wish)),
+        devices: devices.then(|| Devices::look(wish)),
+        second_lock: SecondLock::look(settings, wish.environment),
+        mounts,
+    }
+}

@@ -36,6 +36,38 @@ pub fn look(id: ProcessId) -> Option<Process> {
     Some(Process { id, parent: ProcessId(fields.next()?.parse().ok()?), zombie })
 }
 
+/// What /proc/PID/stat says of a process beside its place in the tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Times {
+    /// `R`, `S`, `D`, `T`, `Z` … (`man 5 proc_pid_stat`).
+    pub state: u8,
+    /// Its parent; 0 outside this pid namespace.
+    pub parent: ProcessId,
+    /// Processor time of all its threads, in user mode and in the kernel, in clock ticks.
+    pub processor: u64,
+    /// When it began: clock ticks since the boot.
+    pub start: u64,
+}
+
+/// [`Times`] of one process; `None` where it is gone or not to be seen.
+pub fn times(id: ProcessId) -> Option<Times> {
+    let mut buffer = [0; 1024];
+    times_of(read_of(id, "stat", &mut buffer)?)
+}
+
+fn times_of(text: &[u8]) -> Option<Times> {
+    let after_name = &text[text.iter().rposition(|&byte| byte == b')')? + 1..];
+    let fields: Vec<&str> = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().collect();
+    // The state is field 3 of the file.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    Some(Times {
+        state: *fields.first()?.as_bytes().first()?,
+        parent: ProcessId(fields.get(1)?.parse().ok()?),
+        processor: number(14)? + number(15)?,
+        start: number(22)?,
+    })
+}
+
 /// The name that a process shows (`man 5 proc_pid_comm`), at most 15 bytes; empty where it is gone.
 pub fn name(id: ProcessId, buffer: &mut [u8; 16]) -> &[u8] {
     read_of(id, "comm", buffer).map_or(b"", |text| text.trim_ascii_end())
@@ -67,6 +99,14 @@ fn read_of<'buffer>(id: ProcessId, file: &str, buffer: &'buffer mut [u8]) -> Opt
 mod tests {
     use super::*;
     use crate::sys::process;
+
+    #[test]
+    fn the_kernels_line_is_read_whatever_the_name_is() {
+        let line = b"7 (a) S 9 (b)) D 1 7 7 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 1 0 4711 1 1 1";
+        let expected = Times { state: b'D', parent: ProcessId(1), processor: 42, start: 4711 };
+        assert_eq!(times_of(line), Some(expected));
+        assert_eq!(times_of(b"7 (a) S 1"), None);
+    }
 
     #[test]
     fn this_process_is_seen_with_its_parent() {

@@ -16,6 +16,10 @@ pub struct Status {
     pub capabilities: [Option<CapabilityBits>; 5],
     /// Whether no exec can give a privilege.
     pub no_new_privileges: Option<bool>,
+    /// How system calls are filtered: 0 not at all, 1 strictly, 2 by filters.
+    pub seccomp: Option<u32>,
+    /// How many filters there are (Linux 5.9 and newer).
+    pub seccomp_filters: Option<u32>,
     /// Permission bits that new files do not get (Linux 4.7 and newer).
     pub umask: Option<u32>,
 }
@@ -43,6 +47,8 @@ pub fn parse(text: &[u8]) -> Status {
             b"Gid" => status.group_ids = four(value).map(|ids| ids.map(GroupId)),
             b"Groups" => status.groups = numbers(value).map(|ids| ids.into_iter().map(GroupId).collect()),
             b"NoNewPrivs" => status.no_new_privileges = value.parse().ok().map(|set: u32| set == 1),
+            b"Seccomp" => status.seccomp = value.parse().ok(),
+            b"Seccomp_filters" => status.seccomp_filters = value.parse().ok(),
             b"Umask" => status.umask = u32::from_str_radix(value, 8).ok(),
             name => {
                 if let Some(set) = SETS.iter().position(|set| set.as_bytes() == name) {
@@ -71,13 +77,14 @@ mod tests {
         let status = parse(
             b"Name:\todd: name\nUmask:\t0022\nUid:\t0\t1\t2\t3\nGid:\t4\t4\t4\t4\nGroups:\t4 27 1000 \nCapInh:\t0000000000000000\n\
               CapPrm:\t000001ffffffffff\nCapEff:\t00000000a80425fb\nCapBnd:\t00000000000000c0\nCapAmb:\t0000000000000001\n\
-              NoNewPrivs:\t1\nSeccomp:\t0\n",
+              NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t3\n",
         );
         assert_eq!(status.users, Some([0, 1, 2, 3].map(UserId)));
         assert_eq!(status.group_ids, Some([GroupId(4); 4]));
         assert_eq!(status.groups, Some(vec![GroupId(4), GroupId(27), GroupId(1000)]));
         assert_eq!(status.capabilities, [Some(0), Some(0x1ff_ffff_ffff), Some(0xa804_25fb), Some(0xc0), Some(1)]);
         assert_eq!((status.no_new_privileges, status.umask), (Some(true), Some(0o22)));
+        assert_eq!((status.seccomp, status.seccomp_filters), (Some(2), Some(3)));
     }
 
     #[test]

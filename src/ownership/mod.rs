@@ -25,7 +25,6 @@ pub use prove::prove;
 use crate::settings::Ownership;
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, GroupId, UserId};
-use mount::Mount;
 use outcome::Tally;
 use path::Shown;
 use progress::Watch;
@@ -227,11 +226,11 @@ fn look_through(volume: &mut Volume, directory: &OwnedFd, plan: &Plan<'_>, watch
     let system =
         |errno| Error::System { act: "look at", at: at(), errno, hint: "look at the host's filesystem".into() };
     let root = fs::stat(directory.as_fd(), Freshness::Cached).map_err(system)?;
-    let mount = || root.mount.and_then(Mount::find);
+    let lies_on = || root.mount.and_then(mount::find);
     let shares = match plan.mode {
         Ownership::Share => true,
         Ownership::Auto | Ownership::Verify => {
-            plan.container.root_is_the_host_user() && mount().as_ref().is_some_and(Mount::is_hosts)
+            plan.container.root_is_the_host_user() && lies_on().as_ref().is_some_and(mount::is_hosts)
         }
         Ownership::Chown | Ownership::Off => false,
     };
@@ -247,7 +246,7 @@ fn look_through(volume: &mut Volume, directory: &OwnedFd, plan: &Plan<'_>, watch
     let owner = if shares { (UserId(0), GroupId(0)) } else { (plan.target.uid, plan.target.gid) };
     volume.remedy = match outcome {
         Outcome::Right | Outcome::Fixed(_) | Outcome::Shared(_) => None,
-        _ => Some(mount::host_command(mount().as_ref(), &volume.path, plan.container, owner)),
+        _ => Some(mount::host_command(lies_on().as_ref(), &volume.path, plan.container, owner)),
     };
     volume.outcome = Some(outcome);
     volume.tally = Some(tally);

@@ -1,47 +1,29 @@
 //! The mount that a volume lies on, and what its directory is called on the host.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::Container;
 use super::path::Shown;
-use crate::sys::{GroupId, UserId, io};
+use crate::machine::mounts::{Mount, Mounts};
+use crate::sys::{GroupId, UserId};
 
-/// One line of `/proc/self/mountinfo` (`man 5 proc_pid_mountinfo`).
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mount {
-    /// Which directory of its filesystem is mounted: the host's path, where that filesystem is the host's root.
-    root: PathBuf,
-    point: PathBuf,
-    filesystem: String,
+/// A directory of the host rather than one of the engine's: not the container's own root, not memory, and not the
+/// `volumes/NAME/_data` where Docker and Podman keep named volumes.
+pub(super) fn is_hosts(mount: &Mount) -> bool {
+    let names: Vec<&OsStr> = path(mount.root()).iter().collect();
+    let is_named_volume = names.windows(3).any(|names| matches!(names, [a, _, c] if *a == "volumes" && *c == "_data"));
+    mount.point() != b"/" && mount.filesystem() != "tmpfs" && !is_named_volume
 }
 
-impl Mount {
-    /// The mount with this id; `None` without /proc.
-    pub(super) fn find(id: u64) -> Option<Self> {
-        let table = io::read_whole(c"/proc/self/mountinfo", 16 << 20).ok()?;
-        table.split(|&byte| byte == b'\n').find_map(|line| Self::parse(line, id))
-    }
+/// The mount with this id; `None` without /proc.
+pub(super) fn find(id: u64) -> Option<Mount> {
+    Mounts::read().ok()?.find(id).cloned()
+}
 
-    fn parse(line: &[u8], id: u64) -> Option<Self> {
-        let mut fields = line.split(|&byte| byte == b' ');
-        if fields.next()? != id.to_string().as_bytes() {
-            return None;
-        }
-        let (root, point) = (unescape(fields.nth(2)?), unescape(fields.next()?));
-        let filesystem = fields.skip_while(|field| field != b"-").nth(1)?;
-        Some(Self { root, point, filesystem: String::from_utf8_lossy(filesystem).into_owned() })
-    }
-
-    /// A directory of the host rather than one of the engine's: not the container's own root, not memory, and not the
-    /// `volumes/NAME/_data` where Docker and Podman keep named volumes.
-    pub(super) fn is_hosts(&self) -> bool {
-        let names: Vec<&OsStr> = self.root.iter().collect();
-        let is_named_volume =
-            names.windows(3).any(|names| matches!(names, [a, _, c] if *a == "volumes" && *c == "_data"));
-        self.point != Path::new("/") && self.filesystem != "tmpfs" && !is_named_volume
-    }
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
 }
 
 /// `sudo chown -R 1500:1500 /srv/models`, as far as the container can know its host's names: the kernel tells a path on the mounted
@@ -55,8 +37,9 @@ pub(super) fn host_command(
 ) -> String {
     let uid = container.namespace.users.outside(uid.0).unwrap_or(uid.0);
     let gid = container.namespace.groups.outside(gid.0).unwrap_or(gid.0);
-    let hosts = mount.filter(|mount| mount.point != Path::new("/") && mount.root != Path::new("/"));
-    let below = hosts.and_then(|mount| volume.strip_prefix(&mount.point).ok().map(|below| mount.root.join(below)));
+    let hosts = mount.filter(|mount| mount.point() != b"/" && mount.root() != b"/");
+    let below = hosts
+        .and_then(|mount| volume.strip_prefix(path(mount.point())).ok().map(|below| path(mount.root()).join(below)));
     match below {
         Some(path) => {
             let (path, volume) = (quoted(&path), Shown::of(volume));
@@ -76,44 +59,23 @@ fn quoted(path: &Path) -> String {
     if text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Space, tab, newline and backslash stand as three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        rest = match (first, tail) {
-            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                tail
-            }
-            _ => {
-                bytes.push(*first);
-                tail
-            }
-        };
-    }
-    OsString::from_vec(bytes).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::machine::user_namespace::UserNamespace;
 
     fn mount(line: &str) -> Mount {
-        Mount::parse(line.as_bytes(), 36).unwrap()
+        Mounts::parse(line.as_bytes()).find(36).unwrap().clone()
     }
 
     #[test]
     fn a_bind_mount_of_the_hosts_is_told_from_the_engines_own() {
-        assert!(mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw").is_hosts());
-        assert!(
-            !mount("36 35 98:0 /home/u/.local/share/docker/volumes/v/_data /data rw - ext4 /dev/vda rw").is_hosts()
-        );
-        assert!(!mount("36 35 0:50 / / rw - overlay overlay rw").is_hosts());
-        assert!(!mount("36 35 0:51 / /data rw - tmpfs tmpfs rw").is_hosts());
-        assert_eq!(Mount::parse(b"37 35 0:51 / /data rw - tmpfs tmpfs rw", 36), None);
-        assert_eq!(Mount::parse(b"36 35", 36), None);
+        assert!(is_hosts(&mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw")));
+        assert!(!is_hosts(&mount(
+            "36 35 98:0 /home/u/.local/share/docker/volumes/v/_data /data rw - ext4 /dev/vda rw"
+        )));
+        assert!(!is_hosts(&mount("36 35 0:50 / / rw - overlay overlay rw")));
+        assert!(!is_hosts(&mount("36 35 0:51 / /data rw - tmpfs tmpfs rw")));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! One check's answer.
 
-use serde::Serialize;
+use crate::settings::checks;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A finding, as text and JSON show it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// The check.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// The shield that it belongs to.
-    pub shield: &'static str,
+    pub shield: Cow<'static, str>,
     /// Its answer.
     pub status: Status,
     /// Whether a start is refused while it is not held.
@@ -20,7 +22,7 @@ pub struct Finding {
 }
 
 /// A check's answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It is as it should be.
@@ -33,19 +35,51 @@ pub enum Status {
     Skipped,
 }
 
+impl Status {
+    /// As it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Held => "held",
+            Status::Missing => "missing",
+            Status::Unknown => "unknown",
+            Status::Skipped => "skipped",
+        }
+    }
+}
+
 impl Finding {
+    fn new(id: &'static str, status: Status, detail: String, fix: Option<String>) -> Self {
+        let shield = checks::shield_of(id).into();
+        Finding { id: id.into(), shield, status, required: false, detail, fix }
+    }
+
     /// A check that found what it should.
-    pub fn held(id: &'static str, shield: &'static str, detail: String) -> Self {
-        Finding { id, shield, status: Status::Held, required: false, detail, fix: None }
+    pub fn held(id: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(id, Status::Held, detail.into(), None)
     }
 
     /// A check that did not.
-    pub fn missing(id: &'static str, shield: &'static str, detail: String, fix: String) -> Self {
-        Finding { id, shield, status: Status::Missing, required: false, detail, fix: Some(fix) }
+    pub fn missing(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::new(id, Status::Missing, detail.into(), Some(fix.into()))
+    }
+
+    /// A check that could not see what it should look at.
+    pub fn unknown(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::new(id, Status::Unknown, detail.into(), Some(fix.into()))
+    }
+
+    /// A check that does not apply here, and why.
+    pub fn skipped(id: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(id, Status::Skipped, detail.into(), None)
+    }
+
+    /// Whether it is as it should be, or does not apply.
+    pub fn is_well(&self) -> bool {
+        matches!(self.status, Status::Held | Status::Skipped)
     }
 
     /// Whether a start is refused for it.
     pub fn refuses(&self) -> bool {
-        self.required && matches!(self.status, Status::Missing | Status::Unknown)
+        self.required && !self.is_well()
     }
 }

@@ -1,19 +1,20 @@
-//! All findings together, and what follows from them.
+//! All findings together, what follows from them, and how a person reads them.
 
 use super::finding::{Finding, Status};
-use serde::Serialize;
-use std::fmt;
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Write as _};
 
-/// What `--report` shows.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+/// What `--report` shows, and a start tells.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Report {
     version: u32,
     verdict: Verdict,
-    findings: Vec<Finding>,
+    /// Each check's answer, in the order of the table of checks.
+    pub findings: Vec<Finding>,
 }
 
 /// What follows from the findings.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Everything is held.
@@ -24,13 +25,21 @@ pub enum Verdict {
     Refused,
 }
 
+/// How a report is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Style {
+    /// A mark and colours beside the words.
+    pub colours: bool,
+    /// A shield whose checks all do not apply takes one line.
+    pub brief: bool,
+}
+
 impl Report {
     /// Judges the findings.
     pub fn of(findings: Vec<Finding>) -> Self {
-        let unheld = |finding: &Finding| matches!(finding.status, Status::Missing | Status::Unknown);
         let verdict = match () {
             () if findings.iter().any(Finding::refuses) => Verdict::Refused,
-            () if findings.iter().any(unheld) => Verdict::Weak,
+            () if findings.iter().any(|finding| !finding.is_well()) => Verdict::Weak,
             () => Verdict::Held,
         };
         Report { version: 1, verdict, findings }
@@ -40,24 +49,60 @@ impl Report {
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
+
+    /// The report as lines without an end: one a finding, with its shield where that begins, and the fix below it.
+    pub fn lines(&self, style: Style) -> Vec<String> {
+        let mut lines = Vec::with_capacity(self.findings.len() * 2);
+        for findings in self.findings.chunk_by(|one, next| one.shield == next.shield) {
+            let all_skipped = findings.iter().all(|finding| finding.status == Status::Skipped);
+            match findings {
+                [first, _, ..] if style.brief && all_skipped => lines.push(line(first, "", true, style)),
+                _ => {
+                    for (index, finding) in findings.iter().enumerate() {
+                        lines.push(line(finding, &finding.id, index == 0, style));
+                        let column = FIX + if style.colours { MARK } else { 0 };
+                        lines.extend(finding.fix.iter().map(|fix| format!("{:column$}fix: {fix}", "")));
+                    }
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// Widths of the columns: the longest shield, status and check with two spaces behind each.
+const SHIELD: usize = 10;
+const STATUS: usize = 9;
+const ID: usize = 22;
+/// A mark and the space behind it.
+const MARK: usize = 2;
+/// Where a fix begins.
+const FIX: usize = SHIELD + STATUS + ID;
+
+fn line(finding: &Finding, id: &str, begins: bool, style: Style) -> String {
+    let shield = if begins { &finding.shield } else { "" };
+    let mut line = format!("{shield:SHIELD$}");
+    let word = finding.status.word();
+    if style.colours {
+        let (mark, colour) = match (finding.status, finding.required) {
+            (Status::Held, _) => ("✓", "32"),
+            (Status::Missing | Status::Unknown, true) => ("✗", "31"),
+            (Status::Missing, false) => ("✗", "33"),
+            (Status::Unknown, false) => ("?", "33"),
+            (Status::Skipped, _) => ("–", "2"),
+        };
+        let _ = write!(line, "\x1b[{colour}m{mark} {word:STATUS$}\x1b[0m");
+    } else {
+        let _ = write!(line, "{word:STATUS$}");
+    }
+    let required = if finding.required && !finding.is_well() { " (required)" } else { "" };
+    let _ = write!(line, "{id:ID$}{}{required}", finding.detail);
+    line
 }
 
 impl fmt::Display for Report {
-    /// One line a finding, its fix below it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for finding in &self.findings {
-            let status = match finding.status {
-                Status::Held => "held",
-                Status::Missing => "missing",
-                Status::Unknown => "unknown",
-                Status::Skipped => "skipped",
-            };
-            writeln!(f, "{:<8} {:<14} {:<8} {}", finding.shield, finding.id, status, finding.detail)?;
-            if let Some(fix) = &finding.fix {
-                writeln!(f, "{:<33}{fix}", "")?;
-            }
-        }
-        Ok(())
+        self.lines(Style::default()).iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -66,12 +111,12 @@ mod tests {
     use super::*;
 
     fn missing(required: bool) -> Finding {
-        Finding { required, ..Finding::missing("volumes", "file", "/data: closed".into(), "open it".into()) }
+        Finding { required, ..Finding::missing("volumes", "/data: closed", "open it") }
     }
 
     #[test]
     fn only_a_required_finding_refuses() {
-        let held = Finding::held("volumes", "file", "/data: right".into());
+        let held = Finding::held("volumes", "/data: right");
         assert_eq!(Report::of(vec![held.clone()]).verdict(), Verdict::Held);
         assert_eq!(Report::of(vec![held.clone(), missing(false)]).verdict(), Verdict::Weak);
         assert_eq!(Report::of(vec![missing(true), held.clone()]).verdict(), Verdict::Refused);
@@ -84,11 +129,38 @@ mod tests {
     #[test]
     fn text_and_json_show_the_same() {
         let report = Report::of(vec![missing(true)]);
-        assert_eq!(report.to_string(), format!("file     volumes        missing  /data: closed\n{:33}open it\n", ""));
+        let expected = "file      missing  volumes               /data: closed (required)\n\
+                        \x20                                        fix: open it\n";
+        assert_eq!(report.to_string(), expected);
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(
             json,
             r#"{"version":1,"verdict":"refused","findings":[{"id":"volumes","shield":"file","status":"missing","required":true,"detail":"/data: closed","fix":"open it"}]}"#
         );
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+
+    #[test]
+    fn a_shield_is_named_once_and_takes_one_line_where_it_does_not_apply() {
+        let network = ["default-route", "proxy-denies"].map(|id| Finding::skipped(id, "no proxy is set"));
+        let report = Report::of([vec![Finding::held("limits", "some")], network.to_vec()].concat());
+        let brief = report.lines(Style { brief: true, colours: false });
+        assert_eq!(
+            brief,
+            [
+                "identity  held     limits                some",
+                "network   skipped                        no proxy is set"
+            ]
+        );
+        let whole = report.lines(Style::default());
+        assert_eq!(whole[2], "          skipped  proxy-denies          no proxy is set");
+    }
+
+    #[test]
+    fn marks_and_colours_are_for_a_terminal() {
+        let report = Report::of(vec![missing(false), Finding::held("limits", "some")]);
+        let lines = report.lines(Style { colours: true, brief: false });
+        assert!(lines[0].contains("\x1b[33m✗ missing  \x1b[0mvolumes"), "{lines:?}");
+        assert!(!report.to_string().contains('\x1b') && !report.to_string().contains('✗'));
     }
 }

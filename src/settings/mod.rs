@@ -296,21 +296,19 @@ impl Settings {
         for required in self.require.iter().filter(|required| self.skip.contains(required)) {
             refuse("TAKUMI_SKIP", required, "no check that TAKUMI_REQUIRE requires");
         }
-        for required in self.require.iter().filter(|required| !checks::ALWAYS.contains(required)) {
-            refuse(
-                "TAKUMI_REQUIRE",
-                required,
-                "only unprivileged, capabilities and no-new-privileges: this version has no other check",
-            );
+        for required in self.require.iter().filter(|required| checks::NOT_BUILT.contains(required)) {
+            refuse("TAKUMI_REQUIRE", required, "a check that this version makes; it does not make this one");
         }
-        if self.gpu == Wanted::Require {
-            refuse("TAKUMI_GPU", "require", "auto or off: this version has no check of the GPU");
+        for (name, wanted, shield) in [("TAKUMI_EGRESS", self.egress, "network"), ("TAKUMI_GPU", self.gpu, "gpu")] {
+            for skipped in self.skip.iter().filter(|id| wanted == Wanted::Require && checks::shield_of(id) == shield) {
+                refuse("TAKUMI_SKIP", skipped, &format!("no check that {name}=require requires"));
+            }
         }
-        if self.egress == Wanted::Require {
-            refuse("TAKUMI_EGRESS", "require", "auto or off: this version has no check of the network");
+        if self.health_url.is_none() && self.stop.iter().any(|rung| rung.signal.is_none()) {
+            refuse("TAKUMI_STOP", "drain", "TAKUMI_HEALTH_URL beside it: drain asks ComfyUI at that host and port");
         }
-        if self.confine == Confine::Strict {
-            refuse("TAKUMI_CONFINE", "strict", "auto or off: this version has no second lock");
+        if self.confine == Confine::Strict && self.skip.contains(&"confined") {
+            refuse("TAKUMI_SKIP", "confined", "no check that TAKUMI_CONFINE=strict requires");
         }
         if matches!(self.scan, Scan::Block | Scan::Quarantine) {
             refuse("TAKUMI_SCAN", "block or quarantine", "warn or off: this version scans no nodes");
@@ -321,16 +319,6 @@ impl Settings {
     pub fn without_effect(&self) -> Vec<&'static str> {
         let default = Settings::default();
         [
-            ("TAKUMI_TMPFS", !self.tmpfs.is_empty()),
-            ("TAKUMI_BAKED", !self.baked.is_empty()),
-            ("TAKUMI_SKIP", !self.skip.is_empty()),
-            ("TAKUMI_CONFINE", self.confine != Confine::Off),
-            ("TAKUMI_WRITABLE", !self.writable.is_empty()),
-            ("TAKUMI_CONNECT", !self.connect.is_empty()),
-            ("TAKUMI_STOP's drain", self.stop.iter().any(|rung| rung.signal.is_none())),
-            ("TAKUMI_REBOOT", self.reboot),
-            ("TAKUMI_HEALTH_URL", self.health_url.is_some()),
-            ("TAKUMI_HEALTH_TIMEOUT", self.health_timeout != default.health_timeout),
             ("TAKUMI_NODES", self.nodes.is_some()),
             ("TAKUMI_STATE", self.state.is_some()),
             ("TAKUMI_SCAN_COMMAND", self.scan_command != default.scan_command),

@@ -67,9 +67,8 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_GROUPS",
         "auto",
         "auto, or names and gids with commas",
-        "supplementary groups; `auto`: the user's in /etc/group, none when TAKUMI_USER names a group; never gid 0 or the overflow gid",
-    )
-    .but("`auto` does not add the groups of GPU nodes in this version"),
+        "supplementary groups; `auto`: the user's in /etc/group, none when TAKUMI_USER names a group, and those of GPU nodes whose mode needs them; never gid 0 or the overflow gid",
+    ),
     now("UMASK", "inherited", "octal", "COMMAND's umask"),
     now(
         "TAKUMI_VOLUMES",
@@ -84,37 +83,54 @@ pub static TABLE: &[Setting] = &[
         "auto, chown, share, verify, off",
         "how volumes become COMMAND's: `share` grants by POSIX ACL and leaves the owner; `auto` is chown, but share for a rootless bind mount of the host user's own files",
     ),
-    later("TAKUMI_TMPFS", "–", "directories with colons", "must be tmpfs, nosuid, nodev").in_image("/tmp:/run"),
-    later(
+    now("TAKUMI_TMPFS", "–", "directories with colons", "must be tmpfs of limited size, nosuid, nodev, noexec").in_image("/tmp:/run"),
+    now(
         "TAKUMI_BAKED",
         "–",
         "directories with colons",
         "image directories at or under which nothing may be mounted, except the volumes",
     )
     .in_image("/app:/scripts"),
-    later("TAKUMI_GPU", "auto", "auto, require, off", "check the GPU's device nodes")
-        .but("`require` is refused in this version, the others have no effect"),
-    later("TAKUMI_EGRESS", "auto", "auto, require, off", "check that only the proxy leads out")
-        .in_image("require")
-        .but("`require` is refused in this version, the others have no effect"),
+    now(
+        "TAKUMI_GPU",
+        "auto",
+        "auto, require, off",
+        "check the GPU's device nodes, driver and libraries; `auto`: where one was given to the container; `require`: refuse the start without",
+    ),
+    now(
+        "TAKUMI_EGRESS",
+        "auto",
+        "auto, require, off",
+        "check that only the proxy leads out, and give COMMAND the proxy's variables in both cases; `auto`: when one of them is set; `require`: refuse the start otherwise. The proxy's host is an address, localhost or a name in /etc/hosts",
+    )
+    .in_image("require"),
     now(
         "TAKUMI_REQUIRE",
         "–",
         "check ids or shields with commas, all",
         "a start is refused while one of them is not held",
     )
-    .but("only unprivileged, capabilities and no-new-privileges are checked in this version; requiring another is refused"),
-    later("TAKUMI_SKIP", "–", "check ids with commas", "checks not to run"),
-    later("TAKUMI_CONFINE", "off", "auto, strict, off", "second lock: Landlock and seccomp around COMMAND")
-        .in_image("auto")
-        .but("`strict` is refused in this version, `auto` has no effect"),
-    later(
+    .but("node-scan is not checked in this version; requiring it by name is refused"),
+    now("TAKUMI_SKIP", "–", "check ids with commas", "checks not to run"),
+    now(
+        "TAKUMI_CONFINE",
+        "off",
+        "auto, strict, off",
+        "second lock: Landlock and seccomp around COMMAND; `auto`: what the kernel gives, and the finding says how much; `strict`: everything, or the start is refused",
+    )
+    .in_image("auto"),
+    now(
         "TAKUMI_WRITABLE",
         "–",
         "directories with colons",
-        "further directories that COMMAND may write under the second lock",
+        "further directories that COMMAND may write under the second lock; the volumes and every tmpfs are in it already",
     ),
-    later("TAKUMI_CONNECT", "–", "ports with commas", "further TCP ports that COMMAND may connect to under the second lock"),
+    now(
+        "TAKUMI_CONNECT",
+        "–",
+        "ports with commas",
+        "further TCP ports that COMMAND may connect to under the second lock, where a proxy is set; the proxy's and the health URL's are in it already",
+    ),
     now(
         "TAKUMI_SIGNALS",
         "–",
@@ -131,10 +147,9 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_STOP",
         "–",
         "SIGNAL:TIME or drain:TIME with commas",
-        "what SIGTERM starts: each rung's signal is sent and its time waited, then SIGKILL; a second SIGTERM goes to the next rung at once. Empty: SIGTERM is forwarded, no deadline",
+        "what SIGTERM starts: each rung's signal is sent and its time waited, then SIGKILL; a second SIGTERM goes to the next rung at once. `drain` asks ComfyUI at TAKUMI_HEALTH_URL's host and port to clear its queue and to interrupt, and waits until it is idle. Empty: SIGTERM is forwarded, no deadline",
     )
-    .in_image("drain:8s,TERM:1s")
-    .but("a `drain` rung is passed over in this version"),
+    .in_image("drain:8s,TERM:1s"),
     now(
         "TAKUMI_LEFTOVER_GRACE",
         "2s",
@@ -147,7 +162,13 @@ pub static TABLE: &[Setting] = &[
         "signal",
         "the signal that `init` gets, and forwards, when its parent dies (tini -p)",
     ),
-    later("TAKUMI_REBOOT", "–", "comfyui", "start COMMAND again when ComfyUI-Manager asks for it").in_image("comfyui"),
+    now(
+        "TAKUMI_REBOOT",
+        "–",
+        "comfyui",
+        "start COMMAND again, in the same container, when ComfyUI-Manager asks for it: it ends with 0 and leaves the file that `__COMFY_CLI_SESSION__` names; more than 5 times in 60 s ends with its code",
+    )
+    .in_image("comfyui"),
     now(
         "TAKUMI_KEEP_FDS",
         "–",
@@ -156,8 +177,9 @@ pub static TABLE: &[Setting] = &[
     ),
     now("TAKUMI_EXIT_OK", "–", "exit codes with commas", "codes that are reported as 0, e.g. `143,130`")
         .in_image("143"),
-    later("TAKUMI_HEALTH_URL", "–", "http://HOST[:PORT]/PATH", "what `--check` asks").in_image("http://127.0.0.1:8188/prompt"),
-    later("TAKUMI_HEALTH_TIMEOUT", "10s", "time", "for the whole `--check`"),
+    now("TAKUMI_HEALTH_URL", "–", "http://HOST[:PORT]/PATH", "what `--check` asks; empty: no request")
+        .in_image("http://127.0.0.1:8188/prompt"),
+    now("TAKUMI_HEALTH_TIMEOUT", "10s", "time", "for the whole `--check`"),
     now(
         "TAKUMI_ENV_FILE",
         "–",

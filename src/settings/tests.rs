@@ -73,18 +73,34 @@ fn what_is_always_required_cannot_be_skipped() {
 
 #[test]
 fn a_protection_that_this_version_lacks_cannot_be_demanded() {
-    for demand in [
-        c"TAKUMI_GPU=require",
-        c"TAKUMI_EGRESS=require",
-        c"TAKUMI_CONFINE=strict",
-        c"TAKUMI_SCAN=block",
-        c"TAKUMI_SCAN=quarantine",
-        c"TAKUMI_REQUIRE=all",
-        c"TAKUMI_REQUIRE=file",
-    ] {
+    for demand in
+        [c"TAKUMI_SCAN=block", c"TAKUMI_SCAN=quarantine", c"TAKUMI_REQUIRE=file,node-scan", c"TAKUMI_REQUIRE=nodes"]
+    {
         assert!(!mistakes(&[demand]).is_empty(), "{demand:?}");
     }
-    assert!(read(&[c"TAKUMI_REQUIRE=unprivileged,capabilities,no-new-privileges"]).is_ok());
+    for built in [c"TAKUMI_REQUIRE=all", c"TAKUMI_REQUIRE=file", c"TAKUMI_REQUIRE=limits,capabilities"] {
+        assert!(read(&[built]).is_ok_and(|settings| !settings.require.contains(&"node-scan")), "{built:?}");
+    }
+}
+
+#[test]
+fn what_a_setting_requires_cannot_be_skipped() {
+    for variables in [
+        [c"TAKUMI_REQUIRE=file", c"TAKUMI_SKIP=tmpfs"],
+        [c"TAKUMI_EGRESS=require", c"TAKUMI_SKIP=proxy-denies"],
+        [c"TAKUMI_GPU=require", c"TAKUMI_SKIP=gpu-driver"],
+        [c"TAKUMI_CONFINE=strict", c"TAKUMI_SKIP=confined"],
+    ] {
+        assert_eq!(mistakes(&variables).len(), 1, "{variables:?}");
+    }
+    assert!(read(&[c"TAKUMI_EGRESS=require", c"TAKUMI_SKIP=gpu-driver"]).is_ok());
+}
+
+#[test]
+fn a_drain_needs_somebody_to_ask() {
+    assert!(mistakes(&[c"TAKUMI_STOP=drain:8s,TERM:1s"])[0].contains("TAKUMI_HEALTH_URL"));
+    assert!(read(&[c"TAKUMI_STOP=TERM:1s"]).is_ok());
+    assert!(read(&[c"TAKUMI_STOP=drain:8s", c"TAKUMI_HEALTH_URL=http://127.0.0.1:8188/prompt"]).is_ok());
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub struct Rewrite {
 pub struct Rung {
     /// What is sent; nothing for `drain`.
     pub signal: Option<Signal>,
-    /// How long the next rung waits.
+    /// How long the next rung waits; for `drain` at most.
     pub time: Duration,
 }
 

@@ -2,9 +2,10 @@
 
 use crate::privilege::Dropped;
 use crate::settings::value_of;
-use crate::sys::spawn::{self, Failure, Plan};
+use crate::sys::spawn::{self, Failure, Lock, Plan};
 use crate::sys::{Errno, ProcessId, SignalSet, io, process, terminal};
 use crate::text::Shown;
+use log::debug;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -23,6 +24,8 @@ pub struct Command<'a> {
     pub umask: Option<u32>,
     /// Whether the environment needs a LISTEN_PID that names COMMAND.
     pub listen_pid: bool,
+    /// The second lock.
+    pub lock: Option<&'a Lock>,
 }
 
 /// COMMAND, running.
@@ -132,6 +135,20 @@ impl fmt::Display for Error {
     }
 }
 
+/// The probe learns from this process's own name, which nobody else can write, who COMMAND is: `init:7`, or `init` for nobody.
+pub fn tell_probe(command: Option<ProcessId>) {
+    use std::io::Write as _;
+    let mut name = *b"init\0\0\0\0\0\0\0\0\0\0\0\0";
+    if let Some(command) = command {
+        let _ = write!(&mut name[4..], ":{command}\0");
+    }
+    if let Some(name) = CStr::from_bytes_until_nul(&name).ok()
+        && let Err(errno) = process::set_name(name)
+    {
+        debug!("`init --check` will not find COMMAND: {errno}");
+    }
+}
+
 /// Starts COMMAND as what this process has become.
 pub fn start(_: &Dropped, command: &Command) -> Result<Child, Error> {
     let name = command.arguments.first().copied().unwrap_or_default();
@@ -150,6 +167,7 @@ pub fn start(_: &Dropped, command: &Command) -> Result<Child, Error> {
         terminal: descriptor,
         umask: command.umask,
         listen_pid: command.listen_pid,
+        lock: command.lock,
     });
     match spawned {
         Ok(id) => Ok(Child { id, terminal }),

@@ -20,6 +20,11 @@ pub fn command_runs(id: ProcessId) {
     COMMAND.store(id.0, Relaxed);
 }
 
+/// From now on a panic ends in 125 again: COMMAND has ended, or this is a child with other work.
+pub fn serves_nobody() {
+    COMMAND.store(0, Relaxed);
+}
+
 fn on_panic(panic: &PanicHookInfo) {
     log::error!("a defect of init (please report it): {panic}");
     match COMMAND.load(Relaxed) {

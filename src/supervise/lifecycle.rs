@@ -1,6 +1,6 @@
 //! What follows from what, without a kernel: state × event → action.
 
-use crate::settings::{Rewrite, Settings};
+use crate::settings::{Rewrite, Rung, Settings};
 use crate::sys::clock::Instant;
 use crate::sys::wait::WaitStatus;
 use crate::sys::{Signal, SignalSet};
@@ -11,8 +11,8 @@ use std::time::Duration;
 pub struct Rules {
     /// TAKUMI_SIGNALS.
     pub rewrites: Vec<Rewrite>,
-    /// TAKUMI_STOP: what to send, and how long the next rung waits. Empty: SIGTERM is a signal like any other.
-    pub rungs: Vec<(Signal, Duration)>,
+    /// TAKUMI_STOP. Empty: SIGTERM is a signal like any other.
+    pub rungs: Vec<Rung>,
     /// TAKUMI_LEFTOVER_GRACE.
     pub leftover_grace: Duration,
     /// TAKUMI_EXIT_OK.
@@ -22,11 +22,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules of these settings. A `drain` rung is not built: it is passed over.
+    /// The rules of these settings.
     pub fn of(settings: &Settings, is_pid_1: bool) -> Self {
         Rules {
             rewrites: settings.signals.clone(),
-            rungs: settings.stop.iter().filter_map(|rung| Some((rung.signal?, rung.time))).collect(),
+            rungs: settings.stop.clone(),
             leftover_grace: settings.leftover_grace,
             exit_ok: settings.exit_ok.clone(),
             has_job_control: !is_pid_1,
@@ -45,6 +45,10 @@ pub enum Event {
     Stopped(Signal),
     /// COMMAND ended.
     Ended(WaitStatus),
+    /// COMMAND ended with 0 and left the wish to be started again.
+    AskedForReboot,
+    /// The drain came to its end: ComfyUI is idle, or cannot be asked.
+    Drained,
     /// No leftover is there any more.
     NobodyLeft,
 }
@@ -56,12 +60,16 @@ pub enum Action {
     None,
     /// Hand this signal to COMMAND (within the scope).
     Send(Signal),
+    /// Ask ComfyUI to clear its queue and to interrupt, until [`Lifecycle::deadline`].
+    Drain,
     /// Stop `init` itself, as the shell that started it expects.
     Suspend,
     /// Tell the leftovers to end.
     SweepTerm,
     /// End the leftovers.
     SweepKill,
+    /// Start COMMAND again.
+    StartAgain,
     /// End with this code.
     Exit(u8),
 }
@@ -72,11 +80,36 @@ enum Phase {
     Running,
     /// COMMAND runs and was told to stop: the rung that was sent last, and when the next follows (never after SIGKILL).
     Stopping(usize, Option<Instant>),
-    /// COMMAND ended with this code; its leftovers have until then.
-    Leftovers(u8, Instant),
+    /// COMMAND ended; its leftovers have until then.
+    Leftovers(Next, Instant),
     /// They were killed; so long they are reaped.
-    Killed(u8, Instant),
+    Killed(Next, Instant),
 }
+
+/// What comes when nobody is left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    Exit(u8),
+    StartAgain,
+}
+
+impl Next {
+    /// Whoever asks for an end in the middle of a new start gets it.
+    fn without_start(self) -> Self {
+        if self == Next::StartAgain { Next::Exit(0) } else { self }
+    }
+
+    fn action(self) -> Action {
+        match self {
+            Next::Exit(code) => Action::Exit(code),
+            Next::StartAgain => Action::StartAgain,
+        }
+    }
+}
+
+/// COMMAND that wants to be started again more often than this within [`REBOOTS_TIME`] is in a loop, and ends instead.
+const REBOOTS: usize = 5;
+const REBOOTS_TIME: Duration = Duration::from_secs(60);
 
 /// How long killed leftovers are reaped. A process in the kernel's deepest sleep does not die: the kernel takes it with the namespace.
 const REAPING: Duration = Duration::from_millis(500);
@@ -92,12 +125,28 @@ pub struct Lifecycle {
     asked_to_stop: SignalSet,
     suspend_asked: bool,
     has_terminal: bool,
+    /// When COMMAND was started again, the last times.
+    reboots: [Option<Instant>; REBOOTS],
 }
 
 impl Lifecycle {
     /// COMMAND has begun; `has_terminal`: it is the foreground job of one.
     pub fn new(rules: Rules, has_terminal: bool) -> Self {
-        Lifecycle { rules, phase: Phase::Running, asked_to_stop: SignalSet::EMPTY, suspend_asked: false, has_terminal }
+        Lifecycle {
+            rules,
+            phase: Phase::Running,
+            asked_to_stop: SignalSet::EMPTY,
+            suspend_asked: false,
+            has_terminal,
+            reboots: [None; REBOOTS],
+        }
+    }
+
+    /// COMMAND has begun again, after [`Action::StartAgain`].
+    pub fn begins_again(&mut self, has_terminal: bool) {
+        self.phase = Phase::Running;
+        self.suspend_asked = false;
+        self.has_terminal = has_terminal;
     }
 
     /// When [`Event::Deadline`] is due, if ever.
@@ -124,25 +173,41 @@ impl Lifecycle {
         matches!(self.phase, Phase::Stopping(_, None))
     }
 
+    /// Whether the rung that was begun last is a drain.
+    pub fn is_draining(&self) -> bool {
+        let Phase::Stopping(rung, _) = self.phase else { return false };
+        self.rules.rungs.get(rung).is_some_and(|rung| rung.signal.is_none())
+    }
+
+    /// Whether COMMAND ended to be started again.
+    pub fn starts_again(&self) -> bool {
+        matches!(self.phase, Phase::Leftovers(Next::StartAgain, _) | Phase::Killed(Next::StartAgain, _))
+    }
+
     /// One step of it.
     pub fn step(&mut self, event: Event, now: Instant) -> Action {
         match (self.phase, event) {
             (Phase::Running | Phase::Stopping(..), Event::Signal(signal)) => self.on_signal(signal, now),
             (Phase::Stopping(rung, _), Event::Deadline) => self.climb(rung + 1, now),
             (Phase::Running | Phase::Stopping(..), Event::Stopped(signal)) => self.on_stop(signal),
+            (Phase::Stopping(rung, _), Event::Drained) if self.is_draining() => self.climb(rung + 1, now),
+            (Phase::Running | Phase::Stopping(..), Event::AskedForReboot) => self.on_wish(now),
             (Phase::Running | Phase::Stopping(..), Event::Ended(status)) => {
                 let code = status.code();
                 let code = if self.rules.exit_ok.contains(&code) { 0 } else { code };
-                self.phase = Phase::Leftovers(code, now.after(self.rules.leftover_grace));
-                Action::SweepTerm
+                self.leave_to_leftovers(Next::Exit(code), now)
             }
             // Whoever asks again while the leftovers have their grace does not want to wait for it.
-            (Phase::Leftovers(code, _), Event::Signal(signal)) if STOP_SIGNALS.contains(&signal) => {
-                self.kill_leftovers(code, now)
+            (Phase::Leftovers(next, _), Event::Signal(signal)) if STOP_SIGNALS.contains(&signal) => {
+                self.kill_leftovers(next.without_start(), now)
             }
-            (Phase::Leftovers(code, _), Event::Deadline) => self.kill_leftovers(code, now),
-            (Phase::Leftovers(code, _) | Phase::Killed(code, _), Event::NobodyLeft) => Action::Exit(code),
-            (Phase::Killed(code, _), Event::Deadline) => Action::Exit(code),
+            (Phase::Killed(next, until), Event::Signal(signal)) if STOP_SIGNALS.contains(&signal) => {
+                self.phase = Phase::Killed(next.without_start(), until);
+                Action::None
+            }
+            (Phase::Leftovers(next, _), Event::Deadline) => self.kill_leftovers(next, now),
+            (Phase::Leftovers(next, _) | Phase::Killed(next, _), Event::NobodyLeft) => next.action(),
+            (Phase::Killed(next, _), Event::Deadline) => next.action(),
             _ => Action::None,
         }
     }
@@ -170,9 +235,9 @@ impl Lifecycle {
 
     fn climb(&mut self, rung: usize, now: Instant) -> Action {
         match self.rules.rungs.get(rung) {
-            Some(&(signal, time)) => {
+            Some(&Rung { signal, time }) => {
                 self.phase = Phase::Stopping(rung, Some(now.after(time)));
-                Action::Send(signal)
+                signal.map_or(Action::Drain, Action::Send)
             }
             None => {
                 self.phase = Phase::Stopping(self.rules.rungs.len(), None);
@@ -192,8 +257,25 @@ impl Lifecycle {
         }
     }
 
-    fn kill_leftovers(&mut self, code: u8, now: Instant) -> Action {
-        self.phase = Phase::Killed(code, now.after(REAPING));
+    /// COMMAND's wish counts unless somebody else wants an end of it, or it has had its wish too often.
+    fn on_wish(&mut self, now: Instant) -> Action {
+        let spent = self.reboots.iter().all(|time| time.is_some_and(|time| time.until(now) < REBOOTS_TIME));
+        let stops = matches!(self.phase, Phase::Stopping(..)) || self.stop_was_asked();
+        if spent || stops {
+            return self.leave_to_leftovers(Next::Exit(0), now);
+        }
+        self.reboots.rotate_left(1);
+        self.reboots[REBOOTS - 1] = Some(now);
+        self.leave_to_leftovers(Next::StartAgain, now)
+    }
+
+    fn leave_to_leftovers(&mut self, next: Next, now: Instant) -> Action {
+        self.phase = Phase::Leftovers(next, now.after(self.rules.leftover_grace));
+        Action::SweepTerm
+    }
+
+    fn kill_leftovers(&mut self, next: Next, now: Instant) -> Action {
+        self.phase = Phase::Killed(next, now.after(REAPING));
         Action::SweepKill
     }
 }

@@ -1,9 +1,12 @@
 //! The loop: takes what the kernel has to tell, one thing at a time, and acts as [`lifecycle`](super::lifecycle) says. Idle, it
 //! sleeps in one system call for ever.
 
-use super::child::Child;
+mod comfyui;
+
+use super::child::{self, Child};
 use super::epitaph::{Death, Sender};
 use super::lifecycle::{Action, Event, Lifecycle, Rules};
+use super::reboot::Marker;
 use crate::machine::limits::{self, OutOfMemory};
 use crate::machine::processes;
 use crate::settings::Scope;
@@ -23,8 +26,30 @@ const GATHERING: Duration = Duration::from_millis(1);
 /// How long an answer that cannot be is slept over, so that a broken kernel costs no processor.
 const SECOND_THOUGHT: Duration = Duration::from_millis(50);
 
+/// How COMMAND is served, made before it runs.
+pub struct Terms {
+    /// What follows from what.
+    pub rules: Rules,
+    /// TAKUMI_SIGNAL_SCOPE.
+    pub scope: Scope,
+    /// Whether this process is.
+    pub is_pid_1: bool,
+    /// TAKUMI_HEALTH_URL, whose server a drain asks.
+    pub health_url: Vec<u8>,
+}
+
+/// What a new start of COMMAND takes (TAKUMI_REBOOT).
+#[derive(Clone, Copy)]
+pub struct Reboot<'a> {
+    /// Where it leaves its wish.
+    pub marker: &'a Marker,
+    /// Starts it as it was started first.
+    pub start: &'a dyn Fn() -> Result<Child, child::Error>,
+}
+
 /// Serves COMMAND until its end and returns the exit code.
-pub fn supervise(child: Child, rules: Rules, scope: Scope, is_pid_1: bool) -> u8 {
+pub fn supervise(child: Child, terms: Terms, reboot: Option<Reboot>) -> u8 {
+    let Terms { rules, scope, is_pid_1, health_url } = terms;
     let life = Lifecycle::new(rules, child.terminal.is_some());
     let own = process::own_id();
     let mut supervisor = Supervisor {
@@ -32,6 +57,9 @@ pub fn supervise(child: Child, rules: Rules, scope: Scope, is_pid_1: bool) -> u8
         child,
         scope,
         is_pid_1,
+        health_url,
+        reboot,
+        drain: None,
         own,
         memory: None,
         settles: Some(Instant::now().after(START)),
@@ -46,11 +74,15 @@ pub fn supervise(child: Child, rules: Rules, scope: Scope, is_pid_1: bool) -> u8
     }
 }
 
-struct Supervisor {
+struct Supervisor<'a> {
     life: Lifecycle,
     child: Child,
     scope: Scope,
     is_pid_1: bool,
+    health_url: Vec<u8>,
+    reboot: Option<Reboot<'a>>,
+    /// The child that drains ComfyUI, while it does.
+    drain: Option<ProcessId>,
     own: ProcessId,
     /// The counters when COMMAND had begun; nothing before it [`settles`](Supervisor::settle).
     memory: Option<OutOfMemory>,
@@ -63,7 +95,7 @@ struct Supervisor {
     complained: bool,
 }
 
-impl Supervisor {
+impl Supervisor<'_> {
     fn turn(&mut self) -> Option<u8> {
         let now = Instant::now();
         let left = self.life.deadline().map(|deadline| now.until(deadline));
@@ -135,11 +167,18 @@ impl Supervisor {
                         Some(WaitStatus::Stopped(signal)) => Event::Stopped(signal),
                         Some(status) => {
                             self.on_end(status);
-                            Event::Ended(status)
+                            self.event_of_end(status)
                         }
                         None => continue,
                     };
                     if let Some(code) = self.happens(event, None) {
+                        return Some(code);
+                    }
+                }
+                Ok(wait::Child::Changed(id, _)) if self.drain == Some(id) => {
+                    self.drain = None;
+                    // However it ended: what it had to say, it has said.
+                    if let Some(code) = self.happens(Event::Drained, None) {
                         return Some(code);
                     }
                 }
@@ -164,14 +203,25 @@ impl Supervisor {
     }
 
     fn happens(&mut self, event: Event, taken: Option<Taken>) -> Option<u8> {
-        match self.life.step(event, Instant::now()) {
+        let action = self.life.step(event, Instant::now());
+        if !self.life.is_draining() {
+            self.give_up_draining(event);
+        }
+        match action {
             Action::None => {}
+            Action::Drain => return self.begin_to_drain(taken),
+            Action::StartAgain => return self.start_again(),
             Action::Send(signal) => {
                 self.remember(signal, taken);
                 self.send(signal, taken.filter(|taken| taken.signal == signal));
             }
             Action::Suspend => self.suspend(),
-            Action::SweepTerm => return self.sweep(Signal::TERM),
+            Action::SweepTerm => {
+                if event == Event::AskedForReboot {
+                    self.tell_of_reboot();
+                }
+                return self.sweep(Signal::TERM);
+            }
             Action::SweepKill => return self.sweep(Signal::KILL),
             Action::Exit(code) => return Some(code),
         }

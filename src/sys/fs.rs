@@ -166,6 +166,12 @@ pub fn unlink_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     cerr_int(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
 }
 
+/// Removes an empty directory.
+pub fn remove_directory(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and lives through the call.
+    cerr_int(unsafe { libc::rmdir(path.as_ptr()) }).map(drop)
+}
+
 /// Makes a directory.
 pub fn make_directory_at(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<(), Errno> {
     // SAFETY: the name is NUL-terminated and lives through the call.

@@ -4,7 +4,7 @@ use super::Errno;
 use super::errno::{cerr, cerr_int};
 use super::ids::{GroupId, UserId};
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// The first number that is no standard descriptor.
@@ -33,6 +33,22 @@ fn open_raw(path: &CStr, flags: libc::c_int) -> Result<RawFd, Errno> {
 /// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`occupy_closed_stdio`]) and is EBADF.
 pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, libc::O_RDONLY)
+}
+
+/// Opens a file for reading whose place others may have had a hand in: a link as its last name is refused (`ELOOP`), a FIFO is not
+/// waited for.
+pub fn open_plain(path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK)
+}
+
+/// Holds on to what `path` leads to without opening it (`O_PATH`): no driver, FIFO or socket notices.
+pub fn open_path(path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(path, libc::O_PATH)
+}
+
+/// Whether it opens for writing now.
+pub fn may_open_for_writing(path: &CStr) -> bool {
+    open_with(path, libc::O_WRONLY | libc::O_NONBLOCK).is_ok()
 }
 
 /// Opens a terminal for reading and writing.
@@ -78,12 +94,16 @@ pub fn read_into<'buffer>(path: &CStr, buffer: &'buffer mut [u8]) -> Result<&'bu
 
 /// A whole file, at most `limit` bytes of it (EFBIG where it is longer; EIO where it ends before the size that it shows).
 pub fn read_whole(path: &CStr, limit: usize) -> Result<Vec<u8>, Errno> {
-    let file = open(path)?;
+    read_rest(&open(path)?, limit)
+}
+
+/// [`read_whole`] of an opened file.
+pub fn read_rest(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
     let size = status(file.as_raw_fd())?.st_size.unsigned_abs() as usize;
     let mut content = vec![0; 4096];
     let mut filled = 0;
     loop {
-        match read(&file, &mut content[filled..])? {
+        match read(file, &mut content[filled..])? {
             0 => break,
             count => filled += count,
         }
@@ -129,6 +149,25 @@ pub fn write_stdout(mut text: &[u8]) -> Result<(), Errno> {
         text = &text[(count.unsigned_abs() as usize).min(text.len())..];
     }
     Ok(())
+}
+
+/// Writes all of `bytes` to an open file.
+pub fn write_whole(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        // SAFETY: the kernel reads `bytes`' length from it.
+        match cerr(unsafe { libc::write(file.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) } as libc::c_long) {
+            Ok(0) => return Err(Errno(libc::EIO)),
+            Ok(count) => bytes = &bytes[(count.unsigned_abs() as usize).min(bytes.len())..],
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Sets the permission bits of an open file.
+pub fn set_mode(file: &OwnedFd, mode: u32) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    cerr_int(unsafe { libc::fchmod(file.as_raw_fd(), mode) }).map(drop)
 }
 
 /// Closes every descriptor from `first` to `last`, both included.
@@ -203,7 +242,18 @@ pub fn descriptors_of_proc() -> Result<Vec<RawFd>, Errno> {
 /// Calls `each` with the name of every entry of a directory, without allocation. Returns the number that the directory's
 /// descriptor had meanwhile.
 pub fn for_each_name(directory: &CStr, mut each: impl FnMut(&[u8])) -> Result<RawFd, Errno> {
+    for_each_entry(directory, |name, _| each(name))
+}
+
+/// [`for_each_name`] with the kind of each entry (`DT_DIR`, `DT_SOCK` …; `DT_UNKNOWN` where the filesystem does not say).
+pub fn for_each_entry(directory: &CStr, each: impl FnMut(&[u8], u8)) -> Result<RawFd, Errno> {
     let directory = open_with(directory, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    for_each_entry_of(directory.as_fd(), each)?;
+    Ok(directory.as_raw_fd())
+}
+
+/// [`for_each_entry`] of an opened directory.
+pub fn for_each_entry_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u8)) -> Result<(), Errno> {
     let mut buffer = [0_u64; 512];
     loop {
         let room = std::mem::size_of_val(&buffer);
@@ -211,23 +261,23 @@ pub fn for_each_name(directory: &CStr, mut each: impl FnMut(&[u8])) -> Result<Ra
         let count =
             cerr(unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), room) })?;
         if count <= 0 {
-            return Ok(directory.as_raw_fd());
+            return Ok(());
         }
         // SAFETY: the buffer's bytes are initialised, `count` is no more than there are, and u8 has no alignment.
         let entries = unsafe {
             std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), (count.unsigned_abs() as usize).min(room))
         };
-        names_of_entries(entries, &mut each);
+        entries_of(entries, &mut each);
     }
 }
 
-/// Calls `each` with the name of every entry of a getdents64 buffer (`struct linux_dirent64`: inode 8, offset 8, length 2,
+/// Calls `each` with name and type of every entry of a getdents64 buffer (`struct linux_dirent64`: inode 8, offset 8, length 2,
 /// type 1, name).
-fn names_of_entries(mut entries: &[u8], each: &mut impl FnMut(&[u8])) {
+fn entries_of(mut entries: &[u8], each: &mut impl FnMut(&[u8], u8)) {
     while entries.len() > 19 {
         let length = usize::from(u16::from_ne_bytes([entries[16], entries[17]])).clamp(20, entries.len());
         let name = &entries[19..length];
-        each(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())]);
+        each(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())], entries[18]);
         entries = &entries[length..];
     }
 }
@@ -276,11 +326,22 @@ pub fn exists(path: &CStr) -> bool {
 
 /// How full the filesystem at `path` is: (blocks in use, blocks in all).
 pub fn blocks(path: &CStr) -> Result<(u64, u64), Errno> {
+    let status = filesystem(path)?;
+    Ok((status.f_blocks.saturating_sub(status.f_bfree), status.f_blocks))
+}
+
+/// Whether the mount at `path` is read-only; of the mount, whatever its filesystem is.
+pub fn is_read_only(path: &CStr) -> Result<bool, Errno> {
+    Ok(filesystem(path)?.f_flag & libc::ST_RDONLY != 0)
+}
+
+fn filesystem(path: &CStr) -> Result<libc::statvfs, Errno> {
     let mut status = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
     // SAFETY: the kernel's answer is written into a valid place; zeroes are a valid value all the same.
     let status = unsafe {
         cerr_int(libc::statvfs(path.as_ptr(), status.as_mut_ptr()))?;
         status.assume_init()
     };
-    Ok((status.f_blocks.saturating_sub(status.f_bfree), status.f_blocks))
+    // Every filesystem has a block size: what says 0 has not answered.
+    if status.f_bsize == 0 { Err(Errno(libc::EPROTO)) } else { Ok(status) }
 }

@@ -1,6 +1,7 @@
 //! The heap. A start that finds no memory must end in 125 with a line, not in SIGABRT; once COMMAND runs, PID 1 allocates nothing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Gives back what only the start needed: free pages of the heap, the child's stack and this stack below its present end. What
@@ -23,6 +24,14 @@ const LIVE_BELOW: usize = 1024;
 /// How deep a start's stack may have been. Pages that were never there are no error.
 const START_STACK: usize = 32 * PAGE;
 
+/// What a program ends with that finds no memory: a start refuses.
+static CODE: AtomicU8 = AtomicU8::new(125);
+
+/// From now on that is `code`: a probe has another word for it.
+pub fn exit_with(code: u8) {
+    CODE.store(code, Relaxed);
+}
+
 struct OrRefuse;
 
 #[global_allocator]
@@ -34,7 +43,7 @@ fn given(place: *mut u8) -> *mut u8 {
             b"init: error: cannot allocate memory (raise the container's memory limit)\n",
             Duration::from_secs(1),
         );
-        super::process::exit(125);
+        super::process::exit(CODE.load(Relaxed));
     }
     place
 }

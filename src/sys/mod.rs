@@ -7,19 +7,25 @@
 
 pub mod clock;
 pub mod credentials;
+pub mod device;
 pub mod entry;
 pub mod errno;
 pub mod fs;
 pub mod ids;
+pub mod in_child;
 pub mod io;
+pub mod landlock;
 pub mod memory;
 pub mod process;
 pub mod random;
+pub mod seccomp;
 pub mod secret;
 pub mod signal;
+pub mod socket;
 pub mod spawn;
 pub mod terminal;
 pub mod wait;
+pub mod watchdog;
 
 pub use errno::Errno;
 pub use ids::{GroupId, ProcessId, UserId};

@@ -49,6 +49,26 @@ pub fn directory_is_inside() -> Result<bool, Errno> {
     }
 }
 
+/// How large a core file of this process may be, in bytes; `None`: without a limit.
+pub fn core_limit() -> Result<Option<u64>, Errno> {
+    let mut limit = libc::rlimit { rlim_cur: 1, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit into a valid place.
+    cerr_int(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &mut limit) })?;
+    match limit {
+        // As it was before the call: nobody has answered.
+        libc::rlimit { rlim_cur: 1, rlim_max: 0 } => Err(Errno(libc::EPROTO)),
+        // The hard limit counts: COMMAND can raise the other to it.
+        libc::rlimit { rlim_max: libc::RLIM_INFINITY, .. } => Ok(None),
+        libc::rlimit { rlim_max, .. } => Ok(Some(rlim_max)),
+    }
+}
+
+/// The name that /proc shows of this process, cut to 15 bytes; only a thread of its own can change it (`man 5 proc_pid_comm`).
+pub fn set_name(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the kernel reads at most 16 bytes of a NUL-terminated string.
+    cerr(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) }).map(drop)
+}
+
 /// Sets the mask of permission bits that new files do not get; returns the one before.
 pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: takes a number, cannot fail.

@@ -210,8 +210,13 @@ pub fn kill(target: i32, signal: Signal) -> Result<(), Errno> {
 
 /// Whether that process is there and may be signalled by this one.
 pub fn may_signal(process: ProcessId) -> bool {
+    reaches(process.0).is_ok()
+}
+
+/// [`may_signal`] with the kernel's word: EPERM where it is there and may not be signalled.
+pub fn reaches(process: i32) -> Result<(), Errno> {
     // SAFETY: takes numbers only; signal 0 is not sent.
-    unsafe { libc::kill(process.0, 0) == 0 }
+    cerr_int(unsafe { libc::kill(process, 0) }).map(drop)
 }
 
 /// Sends a signal with its payload to one process.

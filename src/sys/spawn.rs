@@ -6,6 +6,8 @@
 
 use super::errno::{Errno, cerr, cerr_int};
 use super::ids::ProcessId;
+use super::landlock::Ruleset;
+use super::seccomp::{self, Instruction};
 use super::signal::{self, Signal, SignalSet};
 use super::{credentials, process, terminal};
 use std::ffi::{CStr, CString, c_char};
@@ -29,6 +31,21 @@ pub struct Plan<'a> {
     pub umask: Option<u32>,
     /// The environment has a LISTEN_PID that must name the child.
     pub listen_pid: bool,
+    /// What COMMAND is to be shut in with.
+    pub lock: Option<&'a Lock>,
+}
+
+/// The second lock, ready to be put on: by the child, so that `init` itself stays outside and out of its reach.
+#[derive(Debug, Default)]
+pub struct Lock {
+    /// Landlock's rules.
+    pub ruleset: Option<Ruleset>,
+    /// Whether they hold signals in.
+    pub scoped: bool,
+    /// A device that can be opened for writing now, and under the rules cannot.
+    pub outside: Option<CString>,
+    /// The filter of system calls; none where it is empty.
+    pub filter: Vec<Instruction>,
 }
 
 /// Why there is no COMMAND.
@@ -158,12 +175,41 @@ fn prepare(birth: &mut Birth) -> Result<(), Step> {
     if plan.sigchld_ignored {
         signal::ignore_sigchld().map_err(|errno| ("ignore SIGCHLD again", errno))?;
     }
+    if let Some(lock) = plan.lock {
+        put_on(lock, birth.parent)?;
+    }
     signal::set_mask(plan.mask).map_err(|errno| ("restore the signal mask", errno))?;
     match signal::blocked() {
         Ok(mask) if mask == plan.mask => Ok(()),
         Ok(_) => Err(("restore the signal mask", Errno(libc::EIO))),
         Err(errno) => Err(("restore the signal mask", errno)),
     }
+}
+
+/// Puts the second lock on, and tries it: a call that said 0 proves nothing.
+fn put_on(lock: &Lock, parent: ProcessId) -> Result<(), Step> {
+    const LANDLOCK: &str = "put the second lock on (Landlock)";
+    const SECCOMP: &str = "put the second lock on (seccomp)";
+    if let Some(ruleset) = &lock.ruleset {
+        // Both were open a moment ago: the device to the parent, which has the same user, the parent to this process.
+        let reached = lock.scoped && signal::reaches(parent.0) == Ok(());
+        ruleset.enter().map_err(|errno| (LANDLOCK, errno))?;
+        let shut = |answer: Result<(), Errno>, word: i32| answer == Err(Errno(word));
+        let write = |path| super::io::open_with(path, libc::O_WRONLY | libc::O_NONBLOCK).map(drop);
+        if lock.outside.as_deref().is_some_and(|path| !shut(write(path), libc::EACCES))
+            || reached && !shut(signal::reaches(parent.0), libc::EPERM)
+            || lock.outside.is_none() && !reached
+        {
+            return Err((LANDLOCK, Errno(libc::EIO)));
+        }
+    }
+    if !lock.filter.is_empty() {
+        seccomp::install(&lock.filter).map_err(|errno| (SECCOMP, errno))?;
+        if !seccomp::is_on() {
+            return Err((SECCOMP, Errno(libc::EIO)));
+        }
+    }
+    Ok(())
 }
 
 fn execute(birth: &Birth) -> Failure {

@@ -197,3 +197,22 @@ fn sigterm_at_any_moment_of_the_start_ends_it() {
         assert!(codes.iter().all(|code| matches!(code, Exit::Code(125 | 99))), "{codes:?}");
     });
 }
+
+#[test]
+fn a_drain_without_a_server_is_passed_over_at_once() {
+    check_init(|program| {
+        for (url, said) in [
+            ("http://127.0.0.1:9/", "cannot be drained: Connection refused"),
+            ("http://nowhere.invalid/", "/etc/hosts"),
+        ] {
+            let start = recording(program, "--on 3:50:7").setting("TAKUMI_STOP", "drain:60s,QUIT:60s");
+            let running = ready(start.setting("TAKUMI_HEALTH_URL", url));
+            let asked = Instant::now();
+            running.signal("TERM");
+            let ended = running.wait();
+            ended.expect(7);
+            assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+            assert!(ended.stderr.contains(said), "{ended:?}");
+        }
+    });
+}

@@ -22,7 +22,7 @@ pub struct Profile {
     pub name: &'static str,
     /// The program and its words before COMMAND; `init` stands for the one under test.
     pub words: Vec<&'static str>,
-    /// `{volume}` stands for a directory of the worker's.
+    /// `{place}` stands for a directory of the worker's, `{volume}` for one below it.
     pub environment: Vec<(&'static str, &'static str)>,
     /// Started by this user of the test's /etc/passwd instead of root.
     pub user: Option<&'static str>,
@@ -176,7 +176,8 @@ impl Worker {
         command.arg(&self.probe).arg("report").arg(&report).args(&burnt);
         command.env_clear().env("PATH", "/usr/bin:/bin");
         for (name, value) in &profile.environment {
-            command.env(name, value.replace("{volume}", volume.to_str().unwrap()));
+            let value = value.replace("{volume}", volume.to_str().unwrap());
+            command.env(name, value.replace("{place}", place.to_str().unwrap()));
         }
 
         let (code, said) = self.wait(command, profile.first);

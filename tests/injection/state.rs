@@ -46,10 +46,10 @@ impl State {
                 "effective" | "permitted" | "inheritable" | "ambient" | "regained" => {}
                 "bounding" if hex(is) & !hex(should) == 0 => {}
                 "securebits" if hex(should) & !hex(is) == 0 => {}
-                "no_new_privs" | "seccomp" if is > should.as_str() => {}
+                "no_new_privs" | "seccomp" | "filters" if is > should.as_str() => {}
                 "dumpable" if is < should.as_str() => {}
                 "umask" if octal(should) & !octal(is) == 0 => {}
-                "descriptors" | "open" | "settings" if words_beyond(is, should).is_empty() => {}
+                "descriptors" | "open" | "settings" | "unlocked" if words_beyond(is, should).is_empty() => {}
                 _ => weak.push(difference),
             }
         }

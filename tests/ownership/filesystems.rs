@@ -94,8 +94,13 @@ fn one_refused_file_is_no_refusing_filesystem() {
 }
 
 /// The calls of getdents64 in a start on this place.
+/// Sockets of engines are searched in every mount of this machine, and what lies there changes from start to start.
+fn watched(place: &Place) -> Init {
+    place.init().with("TAKUMI_SKIP", "runtime-socket")
+}
+
 fn listings(place: &Place) -> usize {
-    let (ended, trace) = place.init().traced(&["-e", "trace=getdents64"]);
+    let (ended, trace) = watched(place).traced(&["-e", "trace=getdents64"]);
     ended.succeeded();
     trace.lines().filter(|line| line.contains("getdents64(")).count()
 }
@@ -113,8 +118,12 @@ fn an_error_in_a_directory_is_never_its_end() {
     assert!(calls >= walk, "{calls}");
     let mut loud = 0;
     for when in 1..=calls {
-        let (ended, trace) =
-            place.init().traced(&["-e", "trace=getdents64", "-e", &format!("inject=getdents64:error=EIO:when={when}")]);
+        let (ended, trace) = watched(&place).traced(&[
+            "-e",
+            "trace=getdents64",
+            "-e",
+            &format!("inject=getdents64:error=EIO:when={when}"),
+        ]);
         assert!(trace.contains("INJECTED"), "call {when} was not hit");
         if ended.said.contains("unreadable") && ended.said.contains("Input/output error") {
             loud += 1;

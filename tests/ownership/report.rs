@@ -23,8 +23,9 @@ fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
     assert_eq!((code, verified[0]["status"].as_str()), (Some(0), Some("missing")), "{verified:?}");
     for finding in [&found[0], &verified[0]] {
         assert!(finding["detail"].as_str().unwrap().contains("partial(2"), "{finding}");
-        assert!(finding["fix"].as_str().unwrap().contains("sudo chown -R 61000:61001"), "{finding}");
     }
+    assert!(verified[0]["fix"].as_str().unwrap().contains("sudo chown -R 61000:61001"), "{verified:?}");
+    assert!(found[0]["fix"].is_null(), "nothing to do for what a start puts right: {found:?}");
     assert!(snapshot(&place.volume) == before && owner(&file) == OTHER);
     // The control: a start does change it.
     place.init().run().succeeded();
@@ -67,5 +68,5 @@ fn a_capability_that_the_drop_lacks_is_foreseen() {
     let (code, report) = output("-setuid");
     assert!(code == Some(1) && report.contains("--cap-add SETUID"), "{report}");
     let (code, report) = output(crate::support::CONTAINERS);
-    assert!(code == Some(0) && !report.contains("--cap-add"), "{report}");
+    assert!(code == Some(0) && !report.contains("--cap-add SET"), "{report}");
 }

@@ -86,9 +86,11 @@ fn a_right_tree_costs_few_calls() {
     place.directory("", APP, 0o755);
     let count = |trace: &str| trace.lines().filter(|line| line.contains("(")).count() as f64;
     let calls = "trace=statx,newfstatat,openat,close,getdents64,fchownat,fchdir,lseek,lgetxattr,getxattr";
-    let (ended, trace) = place.init().traced(&["-f", "-e", calls]);
+    // Sockets of engines are searched in every mount of this machine, and what lies there changes from start to start.
+    let init = || place.init().with("TAKUMI_SKIP", "runtime-socket");
+    let (ended, trace) = init().traced(&["-f", "-e", calls]);
     ended.succeeded();
-    let (ended, empty) = place.init().with("TAKUMI_VOLUMES", "").traced(&["-f", "-e", calls]);
+    let (ended, empty) = init().with("TAKUMI_VOLUMES", "").traced(&["-f", "-e", calls]);
     ended.succeeded();
     let an_entry = (count(&trace) - count(&empty)) / 1051.0;
     println!("{an_entry:.3} system calls an entry");

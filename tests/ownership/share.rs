@@ -22,6 +22,12 @@ impl HostUser {
             println!("skipped: podman, runc, uidmap or busybox is not installed");
             return None;
         }
+        // In a root file system of its own it finds no library.
+        if Command::new("ldd").arg(sh!("which", "busybox").trim()).output().is_ok_and(|output| output.status.success())
+        {
+            println!("skipped: busybox is linked dynamically (Debian: busybox-static)");
+            return None;
+        }
         let name = format!("takumi-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let home = std::env::temp_dir().join(format!("{name}-home"));
         let user = Self { name, home };

@@ -6,7 +6,7 @@ fn ms(time: u64) -> Duration {
 
 fn ladder(rungs: &[(Signal, u64)]) -> Rules {
     Rules {
-        rungs: rungs.iter().map(|&(signal, time)| (signal, ms(time))).collect(),
+        rungs: rungs.iter().map(|&(signal, time)| Rung { signal: Some(signal), time: ms(time) }).collect(),
         leftover_grace: ms(2000),
         ..Rules::default()
     }
@@ -144,4 +144,94 @@ fn a_stop_that_was_asked_for_is_remembered() {
     assert!(!story.life.stop_was_asked());
     story.signal(Signal::INT, Action::Send(Signal::INT));
     assert!(story.life.stop_was_asked());
+}
+
+fn draining(rungs: &[(Option<Signal>, u64)]) -> Rules {
+    let rungs = rungs.iter().map(|&(signal, time)| Rung { signal, time: ms(time) }).collect();
+    Rules { rungs, leftover_grace: ms(2000), ..Rules::default() }
+}
+
+const LADDER: [(Option<Signal>, u64); 2] = [(None, 8000), (Some(Signal::TERM), 1000)];
+
+#[test]
+fn a_drain_ends_when_it_is_done_or_its_time_is_over() {
+    let mut story = Story::of(draining(&LADDER));
+    story.then(Event::Drained, Action::None).signal(Signal::TERM, Action::Drain);
+    assert!(story.life.is_draining() && story.life.command_runs() && !story.life.ladder_killed());
+    story.then(Event::Drained, Action::Send(Signal::TERM));
+    assert!(!story.life.is_draining());
+    // The end of a drain that was given up is no rung's.
+    story.then(Event::Drained, Action::None).at_deadline(1000, Action::Send(Signal::KILL));
+
+    let mut story = Story::of(draining(&LADDER));
+    story.signal(Signal::TERM, Action::Drain).at_deadline(8000, Action::Send(Signal::TERM));
+    assert!(!story.life.is_draining());
+
+    let mut story = Story::of(draining(&LADDER));
+    story.signal(Signal::TERM, Action::Drain).signal(Signal::TERM, Action::Send(Signal::TERM));
+    story.signal(Signal::TERM, Action::Send(Signal::KILL));
+}
+
+#[test]
+fn a_drain_may_stand_anywhere_in_the_ladder() {
+    let mut story = Story::of(draining(&[(Some(Signal::INT), 100), (None, 200), (None, 300)]));
+    story.signal(Signal::TERM, Action::Send(Signal::INT)).then(Event::Drained, Action::None);
+    story.at_deadline(100, Action::Drain).then(Event::Drained, Action::Drain);
+    story.at_deadline(300, Action::Send(Signal::KILL));
+    assert!(story.life.ladder_killed() && !story.life.is_draining());
+}
+
+#[test]
+fn command_that_ends_while_it_drains_has_its_own_code() {
+    let mut story = Story::of(draining(&LADDER));
+    story.signal(Signal::TERM, Action::Drain).then(Event::Ended(WaitStatus::Exited(9)), Action::SweepTerm);
+    assert!(!story.life.is_draining());
+    story.then(Event::Drained, Action::None).then(Event::NobodyLeft, Action::Exit(9));
+}
+
+#[test]
+fn a_wish_starts_command_again_when_nobody_is_left() {
+    let mut story = Story::of(draining(&LADDER));
+    story.then(Event::AskedForReboot, Action::SweepTerm);
+    assert!(story.life.starts_again() && !story.life.command_runs());
+    story.at_deadline(2000, Action::SweepKill).then(Event::NobodyLeft, Action::StartAgain);
+    story.life.begins_again(false);
+    assert!(story.life.command_runs() && story.life.deadline().is_none() && !story.life.starts_again());
+    story.signal(Signal::TERM, Action::Drain);
+}
+
+#[test]
+fn who_asks_for_an_end_gets_no_new_start() {
+    // Before it, with a ladder and without.
+    let mut story = Story::of(draining(&LADDER));
+    story.signal(Signal::TERM, Action::Drain).then(Event::AskedForReboot, Action::SweepTerm);
+    story.then(Event::NobodyLeft, Action::Exit(0));
+    let mut story = Story::of(Rules::default());
+    story.signal(Signal::TERM, Action::Send(Signal::TERM)).then(Event::AskedForReboot, Action::SweepTerm);
+    assert!(!story.life.starts_again());
+    story.then(Event::NobodyLeft, Action::Exit(0));
+    // While leftovers have their grace, and after they were killed.
+    let mut story = Story::of(draining(&LADDER));
+    story.then(Event::AskedForReboot, Action::SweepTerm).signal(Signal::TERM, Action::SweepKill);
+    story.then(Event::NobodyLeft, Action::Exit(0));
+    let mut story = Story::of(draining(&LADDER));
+    story.then(Event::AskedForReboot, Action::SweepTerm).at_deadline(2000, Action::SweepKill);
+    story.signal(Signal::INT, Action::None).at_deadline(500, Action::Exit(0));
+}
+
+#[test]
+fn a_loop_of_reboots_ends() {
+    let mut story = Story::of(Rules::default());
+    let mut again = |after: u64, expected: Action| {
+        story.now = story.now.after(ms(after));
+        story.then(Event::AskedForReboot, Action::SweepTerm).then(Event::NobodyLeft, expected);
+        story.life.begins_again(false);
+    };
+    for _ in 0..5 {
+        again(1000, Action::StartAgain);
+    }
+    again(1000, Action::Exit(0));
+    // The first of the five was 5 s ago: 56 s later it no longer counts.
+    again(55_000, Action::StartAgain);
+    again(0, Action::Exit(0));
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod calls;
+mod check;
 mod os;
 mod ownership;
 mod programs;
@@ -20,7 +21,7 @@ use std::process::{Command, exit};
 use programs::Place;
 
 const TOPICS: &[&str] =
-    &["start", "exec", "unprivileged", "rest", "orphans", "signal", "syscalls", "ownership", "skips"];
+    &["start", "exec", "unprivileged", "rest", "orphans", "signal", "syscalls", "ownership", "check", "skips"];
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -61,6 +62,7 @@ fn measure(place: Place, options: &[&str]) -> i32 {
             "rest" => stay::rest(&place),
             "orphans" => stay::orphans(&place),
             "signal" => stay::signal(&place, runs.max(400)),
+            "check" => check::check(&place, runs),
             "ownership" => ownership::ownership(&place, rounds),
             "skips" => skips::skips(&place, rounds),
             _ => calls::calls(&place),

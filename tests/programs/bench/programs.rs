@@ -6,6 +6,15 @@ use std::process::{Command, Stdio};
 /// Where all of them look for programs, COMMAND's included.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// `init` as it would be if it looked at nothing but itself.
+pub const WITHOUT_CHECKS: &str = "init, no checks";
+/// The same with the second lock.
+pub const CONFINED: &str = "init, confined";
+/// Whatever TAKUMI_SKIP takes.
+const EVERY_CHECK: &str = "user-namespace,seccomp,apparmor,privileged-container,host-namespaces,runtime-socket,limits,\
+    readonly-root,tmpfs,baked-paths,dangerous-mounts,masked-paths,default-route,proxy-environment,proxy-reachable,\
+    proxy-denies,direct-egress,gpu-nodes,gpu-access,gpu-driver,gpu-libraries";
+
 /// The programs that stay as PID 1 over COMMAND.
 pub const SUPERVISORS: &[&str] = &["tini", "tini-static", "dumb-init", "catatonit", "init"];
 
@@ -55,6 +64,8 @@ impl Place {
             ("tini+setpriv", &format!("tini -- {setpriv}")),
             ("tini+sh+gosu", &format!("tini -- {entrypoint} gosu 1000:1000")),
             ("init", "init"),
+            (WITHOUT_CHECKS, "init"),
+            (CONFINED, "init"),
         ])
     }
 
@@ -67,7 +78,18 @@ impl Place {
         let mut programs = Vec::new();
         for (name, line) in list {
             let words: Option<Vec<PathBuf>> = line.split_whitespace().map(|word| self.resolve(word)).collect();
-            let env: &[_] = if *name == "init" { &[("PUID", "1000"), ("TAKUMI_LOG", "warn")] } else { &[] };
+            let env: &[_] = match *name {
+                "init" => &[("PUID", "1000"), ("TAKUMI_LOG", "warn"), ("TAKUMI_EGRESS", "off")],
+                WITHOUT_CHECKS => &[("PUID", "1000"), ("TAKUMI_LOG", "warn"), ("TAKUMI_SKIP", EVERY_CHECK)],
+                CONFINED => &[
+                    ("PUID", "1000"),
+                    ("TAKUMI_LOG", "warn"),
+                    ("TAKUMI_SKIP", EVERY_CHECK),
+                    ("TAKUMI_CONFINE", "auto"),
+                    ("http_proxy", "http://127.0.0.1:8888"),
+                ],
+                _ => &[],
+            };
             match words {
                 Some(words) => programs.push(Program { name, words, env }),
                 None => println!("{name}: not installed, left out"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use crate::os;
-use crate::programs::{Place, Program, as_pid_1, working};
+use crate::programs::{CONFINED, Place, Program, WITHOUT_CHECKS, as_pid_1, working};
 use crate::table::{Goal, median, number, order, print, quantile, ratio};
 
 /// Rounds before the counted ones: page cache, branch predictors, frequency.
@@ -15,15 +15,24 @@ const WARM_UP: usize = 5;
 pub fn start(place: &Place, runs: usize) -> Vec<Goal> {
     let programs = place.as_root();
     let measured = to_end(programs, runs);
-    let goals = vec![measured.goal("init", "tini+gosu", 0.50), measured.goal("init", "direct", 2.6)];
+    let goals = vec![
+        measured.goal("init", "tini+gosu", 0.70),
+        measured.added("init's checks", ("init", WITHOUT_CHECKS), "tini+gosu", 0.25),
+        measured.goal(WITHOUT_CHECKS, "tini+gosu", 0.50),
+        measured.goal(WITHOUT_CHECKS, "direct", 2.6),
+        measured.added("the second lock", (CONFINED, WITHOUT_CHECKS), "tini+gosu", 0.10),
+    ];
     measured.print(&format!("start: PROGRAM /bin/true as root, spawn to end, {runs} interleaved runs, us"), &goals);
     goals
 }
 
 /// `PROGRAM /bin/true`, everything started by an ordinary user: nothing to drop.
 pub fn unprivileged(place: &Place, runs: usize) -> Vec<Goal> {
-    let measured = to_end(place.supervisors(), runs);
-    let goals = vec![measured.goal("init", "tini-static", 1.05)];
+    let mut programs = place.supervisors();
+    programs.extend(place.as_root().into_iter().filter(|program| program.name == WITHOUT_CHECKS));
+    let measured = to_end(programs, runs);
+    // tini looks at nothing either.
+    let goals = vec![measured.goal(WITHOUT_CHECKS, "tini-static", 1.05)];
     measured.print(
         &format!("unprivileged: PROGRAM /bin/true as an ordinary user, spawn to end, {runs} interleaved runs, us"),
         &goals,
@@ -105,6 +114,13 @@ impl Measured {
         let cpu = |name| self.column(name, |s| s.cpu);
         let goal = Goal::ratio(&format!("{one} / {other}"), &wall(one), &wall(other), limit);
         goal.beside("CPU", ratio(&cpu(one), &cpu(other), 0.5))
+    }
+
+    /// What a part (the checks with their report and the state file, the second lock) adds to a start, round by round.
+    fn added(&self, what: &str, (with, without): (&str, &str), other: &str, limit: f64) -> Goal {
+        let wall = |name| self.column(name, |s| s.wall);
+        let added: Vec<f64> = wall(with).iter().zip(wall(without)).map(|(whole, without)| whole - without).collect();
+        Goal::ratio(&format!("{what} / {other}"), &added, &wall(other), limit)
     }
 
     fn print(&self, title: &str, goals: &[Goal]) {

@@ -1,0 +1,63 @@
+//! What COMMAND is started with: once, and with TAKUMI_REBOOT again.
+
+use super::environment::Environment;
+use crate::privilege::Dropped;
+use crate::settings::Settings;
+use crate::supervise::child::{self, Child, Command};
+use crate::supervise::last_resort;
+use crate::supervise::reboot::Marker;
+use crate::sys::SignalSet;
+use crate::{confine, logging};
+use log::{debug, warn};
+use std::ffi::CStr;
+
+/// What COMMAND is started with.
+pub(super) struct Prepared {
+    pub(super) dropped: Dropped,
+    pub(super) environment: Environment,
+    pub(super) mask: SignalSet,
+    pub(super) sigchld_ignored: bool,
+    pub(super) umask: Option<u32>,
+    pub(super) listen_pid: bool,
+    pub(super) lock: Option<confine::Lock>,
+}
+
+pub(super) struct Again {
+    pub(super) prepared: Prepared,
+    pub(super) marker: Marker,
+}
+
+impl Prepared {
+    pub(super) fn start(&self, command: &[&CStr]) -> Result<Child, child::Error> {
+        let child = child::start(
+            &self.dropped,
+            &Command {
+                arguments: command,
+                environment: &self.environment.variables(),
+                mask: self.mask,
+                sigchld_ignored: self.sigchld_ignored,
+                umask: self.umask,
+                listen_pid: self.listen_pid,
+                lock: self.lock.as_ref(),
+            },
+        )?;
+        // COMMAND runs. From here on nothing ends this process but its end.
+        last_resort::command_runs(child.id);
+        child::tell_probe(Some(child.id));
+        logging::never_wait();
+        debug!("COMMAND is process {}", child.id);
+        Ok(child)
+    }
+}
+
+/// Where ComfyUI-Manager leaves its wish for a new start.
+pub(super) fn reboot_marker(settings: &Settings) -> Option<Marker> {
+    if !settings.reboot {
+        return None;
+    }
+    Marker::make(settings)
+        .inspect_err(|errno| {
+            warn!("TAKUMI_REBOOT has no effect: no directory to make a marker in: {errno} (add --tmpfs /tmp)");
+        })
+        .ok()
+}

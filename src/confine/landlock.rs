@@ -1,0 +1,152 @@
+//! The rules: where COMMAND may write, and whom it may call.
+
+use super::Error;
+use crate::machine::mounts::{Mount, Mounts, is_at_or_below};
+use crate::machine::second_lock::{SecondLock, WHOLE};
+use crate::settings::{Confine, Settings};
+use crate::sys::landlock::{Ruleset, rights};
+use crate::sys::{Errno, fs, io};
+use crate::text::Shown;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What the rules are made of.
+pub(super) struct Needs<'a> {
+    pub settings: &'a Settings,
+    pub kernel: &'a SecondLock,
+    pub mounts: Option<&'a Mounts>,
+    /// Nodes of a GPU.
+    pub devices: Vec<String>,
+    pub may_write_proc: bool,
+}
+
+/// What writes, and the first level that knows it. Reading and executing are not handled: they would cost at every open.
+const WRITING: [(u32, u64); 2] = [
+    (
+        1,
+        rights::WRITE_FILE
+            | rights::REMOVE_DIR
+            | rights::REMOVE_FILE
+            | rights::MAKE_CHAR
+            | rights::MAKE_DIR
+            | rights::MAKE_REG
+            | rights::MAKE_SOCK
+            | rights::MAKE_FIFO
+            | rights::MAKE_BLOCK
+            | rights::MAKE_SYM,
+    ),
+    (2, rights::REFER),
+];
+/// These two are looked at whenever a file is opened, also for reading: `strict` alone pays for them.
+const OF_STRICT: [(u32, u64); 2] = [(3, rights::TRUNCATE), (5, rights::IOCTL_DEV)];
+
+/// Devices that programs write. /dev/ptmx is a link into /dev/pts under most engines, and a node of its own under others.
+const DEVICES: [&CStr; 7] =
+    [c"/dev/null", c"/dev/zero", c"/dev/full", c"/dev/tty", c"/dev/console", c"/dev/ptmx", c"/dev/fuse"];
+/// Terminals that programs open; memory that processes share (multiprocessing fails without).
+const OF_DEV: [&CStr; 2] = [c"/dev/pts", c"/dev/shm"];
+
+fn handled(level: u32, confine: Confine) -> u64 {
+    let strict = OF_STRICT.iter().filter(|_| confine == Confine::Strict);
+    WRITING.iter().chain(strict).filter(|(since, _)| *since <= level).fold(0, |all, (_, rights)| all | rights)
+}
+
+/// Makes the rules.
+pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
+    let level = needs.kernel.level();
+    let handled = handled(level, needs.settings.confine);
+    let ports = needs.kernel.held_ports();
+    let rules = Ruleset::new(handled, ports.is_some(), level >= WHOLE)
+        .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
+    let allow = |place: &OwnedFd, rights| {
+        let answer = rules.allow(place.as_fd(), rights);
+        answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))
+    };
+    let named = [("TAKUMI_VOLUMES", &needs.settings.volumes), ("TAKUMI_WRITABLE", &needs.settings.writable)];
+    for (setting, path) in named.iter().flat_map(|(setting, paths)| paths.iter().map(move |path| (setting, path))) {
+        let place = pin(path).map_err(|errno| Error::Place(Shown(path.to_bytes()).to_string(), errno, setting))?;
+        allow(&place, handled)?;
+    }
+    let tmpfs = needs.mounts.into_iter().flat_map(Mounts::iter).filter(|mount| is_for_writing(mount));
+    let tmpfs = tmpfs.filter_map(|mount| pin(&CString::new(mount.point()).ok()?).ok());
+    let of_dev = OF_DEV.iter().filter_map(|path| pin(path).ok());
+    for place in tmpfs.chain(of_dev) {
+        allow(&place, handled)?;
+    }
+    let of_gpu = needs.devices.iter().filter_map(|path| CString::new(path.as_str()).ok());
+    for path in DEVICES.iter().map(|path| CString::from(*path)).chain(of_gpu) {
+        // What is not there, or closed to COMMAND's user, needs no rule.
+        if let Ok(place) = io::open_path(&path) {
+            allow(&place, handled & rights::OF_FILES)?;
+        }
+    }
+    if needs.may_write_proc {
+        // A thread's name is /proc/PID/task/TID/comm, and CUDA does not start where it cannot write it (cuInit says 304). A rule is
+        // tied to one inode, every process has its own, and COMMAND's children name their threads too: there is nothing narrower
+        // than /proc. What is writable there is what the kernel gives to a process's own user. Uid 0 would be given /proc/sys.
+        if let Ok(place) = io::open_path(c"/proc") {
+            allow(&place, handled & (rights::WRITE_FILE | rights::TRUNCATE))?;
+        }
+    }
+    for port in ports.unwrap_or_default() {
+        let answer = rules.allow_port(*port);
+        answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))?;
+    }
+    Ok(rules)
+}
+
+/// Whether COMMAND may write this mount, because it is memory: not a root of memory, which would be everything, nor the kernel's own
+/// trees, in which engines hide files under empty tmpfs.
+fn is_for_writing(mount: &Mount) -> bool {
+    let of_kernel = [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|top| is_at_or_below(mount.point(), top));
+    mount.filesystem() == "tmpfs" && !mount.has("ro") && mount.point() != b"/" && !of_kernel
+}
+
+/// Holds on to a directory without following a link on the way: COMMAND of the last start may have planted one in a volume.
+fn pin(path: &CStr) -> Result<OwnedFd, Errno> {
+    let names = path.to_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".");
+    names.into_iter().try_fold(fs::open_root()?, |directory, name| {
+        let name = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
+        if name.as_bytes() == b".." { Err(Errno(libc::EINVAL)) } else { fs::pin_directory_at(directory.as_fd(), &name) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_asked_for_no_right_that_it_does_not_know() {
+        // The last right that each level knows (linux/landlock.h).
+        for (level, last) in [(1, 12), (2, 13), (3, 14), (4, 14), (5, 15), (6, 15), (7, 15)] {
+            let strict = handled(level, Confine::Strict);
+            assert_eq!(strict >> (last + 1), 0, "level {level}");
+            assert_ne!(strict >> last, 0, "level {level}");
+            assert_eq!(handled(level, Confine::Auto), strict & !(rights::TRUNCATE | rights::IOCTL_DEV));
+            // Execute, read a file, list a directory.
+            assert_eq!(strict & 0b1101, 0, "reading is not handled");
+        }
+    }
+
+    #[test]
+    fn memory_is_for_writing_and_the_kernels_trees_are_not() {
+        let table = b"1 0 0:1 / / rw - tmpfs none rw\n2 1 0:2 / /tmp rw,nosuid - tmpfs none rw\n\
+            3 1 0:3 / /run/secrets ro - tmpfs none rw\n4 1 0:4 / /proc/acpi rw - tmpfs none rw\n\
+            5 1 0:5 / /dev rw - tmpfs none rw\n6 1 0:6 / /data rw - ext4 none rw\n7 1 0:7 / /sys/firmware rw - tmpfs none rw\n";
+        let mounts = Mounts::parse(table);
+        let points: Vec<_> = mounts.iter().filter(|mount| is_for_writing(mount)).map(|mount| mount.point()).collect();
+        assert_eq!(points, [b"/tmp"]);
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let top = std::env::temp_dir().join(format!("takumi-test-pin-{}", std::process::id()));
+        std::fs::create_dir_all(top.join("real/below")).unwrap();
+        let _ = std::os::unix::fs::symlink("real", top.join("link"));
+        let pinned = |name: &str| pin(&CString::new(top.join(name).to_str().unwrap()).unwrap()).map(drop);
+        let answers = ["real/below", "link", "link/below", "real/../real", "none"].map(pinned);
+        let _ = std::fs::remove_dir_all(&top);
+        assert_eq!(answers[0], Ok(()));
+        assert!(answers[1..].iter().all(Result::is_err), "{answers:?}");
+    }
+}

@@ -1,0 +1,83 @@
+//! The second lock: Landlock and a filter of system calls around COMMAND, after the drop and for ever. It needs no privilege, and
+//! holds what the first lock left open: a root that can be written, a way past the proxy, a call that nobody needs.
+//!
+//! Everything is made here, by `init`; COMMAND's process puts it on between clone and exec (`sys::spawn`), and tries whether it
+//! holds. `init` itself stays outside: what is inside cannot signal, trace or write what is not.
+
+mod landlock;
+pub mod seccomp;
+
+use crate::machine::{Machine, devices, mounts::Mounts, second_lock};
+use crate::privilege::Dropped;
+use crate::settings::Settings;
+pub use crate::sys::spawn::Lock;
+use crate::sys::{Errno, ProcessId, io};
+use std::ffi::{CStr, CString};
+
+/// Why the second lock cannot be made ready.
+#[derive(PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs)] // each variant's line says what it is
+pub enum Error {
+    #[error(
+        "cannot make {0} writable under the second lock: {1} (each name on the way must be a directory and no link: create it in the image, name its real path, or take it out of {2})"
+    )]
+    Place(String, Errno, &'static str),
+    #[error(
+        "cannot {0}: {1} (a seccomp filter or a sandbox refuses it; start without that rule, or TAKUMI_CONFINE=off)"
+    )]
+    Call(&'static str, Errno),
+    #[error(
+        "cannot try whether the second lock holds: /dev/urandom cannot be written, and Linux before 6.12 has no other way to tell (give the container a /dev as engines do, or TAKUMI_CONFINE=off)"
+    )]
+    Untried,
+}
+
+/// A device that everybody may write in every container, and that no rule names: what is refused there is refused by Landlock.
+const OUTSIDE: &CStr = c"/dev/urandom";
+
+/// Makes the lock ready, of what the kernel has. Nothing where TAKUMI_CONFINE is off or the kernel has neither half; `strict` was
+/// refused then. `is_root`: COMMAND is uid 0, by choice.
+pub fn prepare(
+    _: &Dropped,
+    settings: &Settings,
+    machine: &Machine,
+    own: ProcessId,
+    is_root: bool,
+) -> Result<Option<Lock>, Error> {
+    let Some(kernel) = &machine.second_lock else { return Ok(None) };
+    let mut lock = Lock::default();
+    if kernel.level() > 0 {
+        let read = if machine.mounts.is_err() { Mounts::read().ok() } else { None };
+        let mounts = machine.mounts.as_ref().ok().or(read.as_ref());
+        lock.scoped = kernel.level() >= second_lock::WHOLE;
+        lock.ruleset = Some(landlock::ruleset(&landlock::Needs {
+            settings,
+            kernel,
+            mounts,
+            devices: devices_of_gpu(machine),
+            may_write_proc: !is_root,
+        })?);
+        lock.outside = outside(settings);
+        if lock.outside.is_none() && !lock.scoped {
+            return Err(Error::Untried);
+        }
+    }
+    if kernel.filters.is_ok() {
+        lock.filter = seccomp::filter(own);
+    }
+    Ok((lock.ruleset.is_some() || !lock.filter.is_empty()).then_some(lock))
+}
+
+fn devices_of_gpu(machine: &Machine) -> Vec<String> {
+    match &machine.devices {
+        Some(devices) => devices.nodes.iter().map(|node| node.path.clone()).collect(),
+        // TAKUMI_GPU=off looks at none, and takes none away.
+        None => devices::paths(),
+    }
+}
+
+fn outside(settings: &Settings) -> Option<CString> {
+    let writable = |directory: &CString| matches!(directory.to_bytes(), b"/" | b"/dev" | b"/dev/");
+    let named = settings.volumes.iter().chain(&settings.writable).any(writable);
+    (!named && io::may_open_for_writing(OUTSIDE)).then(|| OUTSIDE.into())
+}

@@ -1,0 +1,192 @@
+//! What opening a node says, asked as COMMAND's user: a mode, a device cgroup, a driver and a GPU each have their own errno.
+
+use super::nodes::Node;
+use crate::identity::Identity;
+use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::{Errno, device, in_child};
+use std::ffi::CString;
+use std::time::Duration;
+
+/// What came of opening a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opened {
+    /// It could be opened.
+    Yes,
+    /// It could not.
+    No(Errno),
+    /// The kernel had not answered by the deadline.
+    NoAnswer,
+    /// Nobody tried, and why: no child could be made or become the user, it ended early, or one before it did not answer.
+    NotTried(Errno),
+}
+
+/// Opens each of them as that user (`None`: as who runs), and closes it again.
+pub(super) fn open_all(nodes: &mut [Node], user: Option<&Identity>, patience: Duration) {
+    let devices = nodes.iter_mut().filter(|node| node.file.is_ok_and(|file| file.is_character()));
+    let mut devices: Vec<(CString, &mut Node)> =
+        devices.filter_map(|node| Some((CString::new(node.path.as_str()).ok()?, node))).collect();
+    let asked: Vec<(&CString, bool)> = devices.iter().map(|(path, node)| (path, node.kind.is_written())).collect();
+    let answers = open_each(&asked, user, patience);
+    for ((_, node), answer) in devices.iter_mut().zip(answers) {
+        node.opened = answer;
+    }
+}
+
+/// Opens each path, for writing too where its flag is set. The answers are in the order of the paths.
+pub(super) fn open_each(asked: &[(&CString, bool)], user: Option<&Identity>, patience: Duration) -> Vec<Opened> {
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let most = (asked.len() + 1) * WORD;
+    let answer = in_child::run(patience, most, |child| {
+        let ready = give_up(user).and_then(|()| child.keep_apart());
+        let say = |answer: Result<(), Errno>| child.tell(&answer.map_or_else(|errno| errno.0, |()| 0).to_ne_bytes());
+        if say(ready).is_err() || ready.is_err() {
+            return;
+        }
+        for (path, writing) in asked {
+            if say(device::open_once(path, *writing)).is_err() {
+                return;
+            }
+        }
+    });
+    match answer {
+        Ok(answer) => understand(&answer, asked.len()),
+        Err(errno) => vec![Opened::NotTried(errno); asked.len()],
+    }
+}
+
+const WORD: usize = size_of::<i32>();
+
+/// The first word says whether the child became the user, each further one what opening a node said; 0 is success.
+fn understand(answer: &in_child::Answer, count: usize) -> Vec<Opened> {
+    let mut words = answer.bytes.as_chunks::<WORD>().0.iter().map(|word| i32::from_ne_bytes(*word));
+    let unsaid = Errno(if answer.late { libc::ETIMEDOUT } else { libc::EIO });
+    match words.next() {
+        Some(0) => {}
+        Some(errno) => return vec![Opened::NotTried(Errno(errno)); count],
+        None => return vec![Opened::NotTried(unsaid); count],
+    }
+    let mut answers: Vec<Opened> =
+        words.map(|word| if word == 0 { Opened::Yes } else { Opened::No(Errno(word)) }).take(count).collect();
+    if answer.late && answers.len() < count {
+        answers.push(Opened::NoAnswer);
+    }
+    answers.resize(count, Opened::NotTried(unsaid));
+    answers
+}
+
+/// Becomes that user without any capability, as COMMAND will be. Fails closed: what the kernel shows afterwards counts, not what a
+/// call answered.
+fn give_up(user: Option<&Identity>) -> Result<(), Errno> {
+    if let Some(identity) = user {
+        if sorted()? != identity.groups {
+            credentials::set_groups(&identity.groups)?;
+        }
+        credentials::set_group_ids(identity.group)?;
+        credentials::set_user_ids(identity.user)?;
+    }
+    credentials::clear_capabilities()?;
+    let right = user.is_none_or(|identity| {
+        credentials::user_ids() == Ok(Three::all(identity.user))
+            && credentials::group_ids() == Ok(Three::all(identity.group))
+            && sorted().as_ref() == Ok(&identity.groups)
+    });
+    let bare = credentials::capabilities()? == Capabilities::NONE;
+    if right && bare { Ok(()) } else { Err(Errno(libc::EPERM)) }
+}
+
+fn sorted() -> Result<Vec<crate::sys::GroupId>, Errno> {
+    let mut groups = credentials::groups()?;
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(groups)
+}
+
+/// Who opens them where nobody else is named: this process.
+pub(super) fn own_user() -> Option<u32> {
+    credentials::user_ids().ok().map(|ids| ids.effective.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{GroupId, UserId};
+
+    fn paths(paths: &[&str]) -> Vec<CString> {
+        paths.iter().map(|path| CString::new(*path).unwrap()).collect()
+    }
+
+    fn answer(words: &[i32], late: bool) -> in_child::Answer {
+        in_child::Answer { bytes: words.iter().flat_map(|word| word.to_ne_bytes()).collect(), late }
+    }
+
+    #[test]
+    fn each_word_of_the_child_is_one_answer() {
+        let (eacces, enxio) = (Errno(libc::EACCES), Errno(libc::ENXIO));
+        assert_eq!(understand(&answer(&[0, 0, eacces.0], false), 2), [Opened::Yes, Opened::No(eacces)]);
+        assert_eq!(
+            understand(&answer(&[0, enxio.0], true), 3),
+            [Opened::No(enxio), Opened::NoAnswer, Opened::NotTried(Errno(libc::ETIMEDOUT))]
+        );
+        assert_eq!(understand(&answer(&[0, 0], false), 2), [Opened::Yes, Opened::NotTried(Errno(libc::EIO))]);
+        assert_eq!(understand(&answer(&[libc::EPERM], false), 1), [Opened::NotTried(Errno(libc::EPERM))]);
+        assert_eq!(understand(&answer(&[], true), 1), [Opened::NotTried(Errno(libc::ETIMEDOUT))]);
+        assert_eq!(understand(&answer(&[0, 0, 0, 0], false), 1), [Opened::Yes]);
+    }
+
+    #[test]
+    fn a_device_is_opened_by_the_child() {
+        let paths = paths(&["/dev/null", "/dev/takumi-test-none"]);
+        let asked: Vec<(&CString, bool)> = paths.iter().map(|path| (path, true)).collect();
+        let answers = open_each(&asked, None, Duration::from_secs(20));
+        assert_eq!(answers, [Opened::Yes, Opened::No(Errno(libc::ENOENT))]);
+        assert_eq!(open_each(&[], None, Duration::ZERO), []);
+    }
+
+    #[test]
+    fn who_cannot_be_is_not_asked_as() {
+        let identity = Identity {
+            user: UserId(u32::MAX),
+            group: GroupId(u32::MAX),
+            groups: vec![GroupId(54_321)],
+            name: vec![],
+            home: vec![],
+            started_home: None,
+        };
+        let null = CString::new("/dev/null").unwrap();
+        let answers = open_each(&[(&null, true)], Some(&identity), Duration::from_secs(20));
+        assert!(matches!(answers[..], [Opened::NotTried(_)]), "{answers:?}");
+    }
+
+    #[test]
+    fn the_users_own_rights_are_asked_for_and_not_roots() {
+        if own_user() != Some(0) {
+            return println!("skipped: only root can become another user");
+        }
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = std::env::temp_dir().join(format!("takumi-test-access-{}", std::process::id()));
+        std::fs::write(&file, "").unwrap();
+        let path = CString::new(file.to_str().unwrap()).unwrap();
+        let open = |mode, owner, group, user| {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&file, Some(owner), Some(group)).unwrap();
+            let groups = vec![GroupId(44), GroupId(1000)];
+            let (user, group) = (UserId(user), GroupId(1000));
+            let identity = Identity { user, group, groups, name: vec![], home: vec![], started_home: None };
+            open_each(&[(&path, true)], Some(&identity), Duration::from_secs(20))[0]
+        };
+        let answers = [
+            open(0o600, 0, 44, 1000),
+            open(0o660, 0, 45, 1000),
+            open(0o660, 0, 44, 1000),
+            open(0o666, 0, 0, 1000),
+            // Root by choice has no capability either.
+            open(0o600, 7, 7, 0),
+            open(0o600, 0, 7, 0),
+        ];
+        std::fs::remove_file(&file).unwrap();
+        let no = Opened::No(Errno(libc::EACCES));
+        assert_eq!(answers, [no, no, Opened::Yes, Opened::Yes, no, Opened::Yes]);
+    }
+}

@@ -1,0 +1,297 @@
+//! Routes, the proxy, and what lies behind it. Nothing that is sent leaves a trace outside: the name is one that never exists
+//! (RFC 6761 6.4), the addresses are nobody's (RFC 5737, RFC 3849), and no packet to them carries data.
+
+use super::proxy::{Named, Proxy};
+use super::{Wish, hosts};
+use crate::settings::Wanted;
+use crate::sys::clock::Instant;
+use crate::sys::socket::{self, Begun, Outcome};
+use crate::sys::{Errno, io};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// What is seen.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Network {
+    /// What the variables say.
+    pub named: Named,
+    /// The default routes.
+    pub routes: Option<Result<Vec<Route>, Errno>>,
+    /// How far a connection to the proxy came; `None` where none is named that can be asked.
+    pub proxy: Option<Reached>,
+    /// What became of connections past the proxy; empty where none was tried.
+    pub direct: Vec<Attempt>,
+}
+
+/// A route to everywhere, or to a half or an eighth of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// Of IPv6.
+    pub ipv6: bool,
+    /// The interface.
+    pub interface: String,
+    /// The next router; `None` where there is none (a point-to-point link).
+    pub gateway: Option<IpAddr>,
+}
+
+/// How far a connection to the proxy came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reached {
+    /// Its name is neither an address nor in /etc/hosts.
+    NoAddress,
+    /// The kernel's word.
+    Failed(Errno),
+    /// Nobody answered in time.
+    Silent,
+    /// It accepts connections. With its answer to a CONNECT that nobody may allow, where it was asked.
+    Connected(Option<Answer>),
+}
+
+/// What the proxy says to `CONNECT forbidden.invalid:443`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// HTTP's status code.
+    Status(u16),
+    /// It closed the connection without a word.
+    Closed,
+    /// Its answer is no HTTP.
+    Garbage,
+    /// It gave no whole line in time.
+    Late,
+}
+
+/// A connection past the proxy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attempt {
+    /// Where to.
+    pub to: IpAddr,
+    /// What became of it.
+    pub end: End,
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The kernel did not begin it.
+    Unsent(Errno),
+    /// Nobody answered in time.
+    Silent,
+    /// It was accepted.
+    Connected,
+    /// It failed, and the address itself said so, or a kernel that does not tell who did.
+    Failed(Errno),
+    /// This machine or the first router said that it will not be.
+    Stopped(Errno),
+    /// A router behind the first one said why it failed: the packet had left.
+    Left(Option<IpAddr>),
+}
+
+/// For the connection to the proxy and its answer together.
+pub const PATIENCE: Duration = Duration::from_millis(1500);
+/// For the connections past it, which are under way meanwhile.
+pub const DIRECT: Duration = Duration::from_millis(300);
+
+const NOBODY_4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const NOBODY_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+/// The name asked for, with the request's first line.
+const FORBIDDEN: &str = "CONNECT forbidden.invalid:443 HTTP/1.1\r\nHost: forbidden.invalid:443\r\n";
+
+impl Network {
+    /// Looks at it; takes at most [`PATIENCE`] and a few milliseconds. With TAKUMI_EGRESS=auto and no proxy in the environment only
+    /// the environment is read.
+    pub fn look(wish: &Wish) -> Self {
+        let named = Named::of(wish.environment);
+        if wish.settings.egress != Wanted::Require && named.variables.is_empty() {
+            return Network { named, ..Network::default() };
+        }
+        let begun = Instant::now();
+        let (asks_routes, asks_direct) = (wish.wants(&["default-route"]), wish.wants(&["direct-egress"]));
+        let routes = (asks_routes || asks_direct).then(default_routes);
+        let known = routes.as_ref().and_then(|routes| routes.as_ref().ok()).map_or(&[][..], Vec::as_slice);
+        // A default route is judged by whether packets get out by it.
+        let for_route = asks_routes && !known.is_empty() && !wish.settings.skip.contains(&"direct-egress");
+        let direct = if asks_direct || for_route { attempts(known) } else { Vec::new() };
+        let proxy = named.proxy.as_ref().filter(|_| wish.wants(&["proxy-reachable", "proxy-denies"]));
+        let proxy = proxy.map(|proxy| reach(proxy, wish.wants(&["proxy-denies"]), begun.after(PATIENCE)));
+        let mut direct: Vec<Attempt> =
+            direct.into_iter().map(|pending| pending.end(known, begun.after(DIRECT))).collect();
+        add_reasons(&mut direct);
+        Network { named, routes, proxy, direct }
+    }
+}
+
+/// Routes of `lo` and of nothing (`unreachable`, `blackhole`) are none. Errors: the kernel's, where IPv4's table cannot be read.
+fn default_routes() -> Result<Vec<Route>, Errno> {
+    const MOST: usize = 4 << 20;
+    let mut routes = ipv4_routes(&io::read_whole(c"/proc/net/route", MOST)?);
+    match io::read_whole(c"/proc/net/ipv6_route", MOST) {
+        Ok(text) => routes.extend(ipv6_routes(&text)),
+        // A kernel without IPv6.
+        Err(Errno(libc::ENOENT)) => {}
+        Err(errno) => return Err(errno),
+    }
+    Ok(routes)
+}
+
+/// `RTF_UP` and `RTF_REJECT` (include/uapi/linux/route.h).
+const UP: u32 = 0x1;
+const REJECT: u32 = 0x200;
+
+/// Of /proc/net/route (`man 5 proc_pid_net`): interface, destination, gateway, flags, three counters, mask; the addresses in the
+/// machine's byte order. Two halves of the internet are a default route too, as VPN programs set it.
+fn ipv4_routes(text: &[u8]) -> Vec<Route> {
+    let lines = text.split(|&byte| byte == b'\n');
+    let route = |line: &[u8]| {
+        let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+        let interface = words.next()?;
+        let mut number = || u32::from_str_radix(words.next()?, 16).ok();
+        let (_, gateway, flags) = (number()?, number()?, number()?);
+        let mask = u32::from_str_radix(words.nth(3)?, 16).ok()?;
+        let is_default = mask.count_ones() <= 1 && interface != "lo" && flags & (UP | REJECT) == UP;
+        let gateway = (gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()).into());
+        is_default.then(|| Route { ipv6: false, interface: interface.to_string(), gateway })
+    };
+    lines.filter_map(route).collect()
+}
+
+/// Of /proc/net/ipv6_route: destination and its length, source and its length, next hop, metric, two counters, flags, interface.
+/// 2000::/3 is all of the internet that there is.
+fn ipv6_routes(text: &[u8]) -> Vec<Route> {
+    let lines = text.split(|&byte| byte == b'\n');
+    let route = |line: &[u8]| {
+        let words: Vec<&str> = std::str::from_utf8(line).ok()?.split_ascii_whitespace().collect();
+        let [_, length, _, _, hop, _, _, _, flags, interface] = words.as_slice() else { return None };
+        let length = u32::from_str_radix(length, 16).ok()?;
+        let (hop, flags) = (u128::from_str_radix(hop, 16).ok()?, u32::from_str_radix(flags, 16).ok()?);
+        let is_default = length <= 3 && *interface != "lo" && flags & (UP | REJECT) == UP;
+        let gateway = (hop != 0).then(|| Ipv6Addr::from(hop).into());
+        is_default.then(|| Route { ipv6: true, interface: interface.to_string(), gateway })
+    };
+    lines.filter_map(route).collect()
+}
+
+/// One that may be under way.
+struct Pending {
+    to: IpAddr,
+    begun: Result<Begun, Errno>,
+}
+
+/// How many routers may pass a packet on that is to tell whether any does: the first one does, the second one would say that it
+/// came too far. The addresses being nobody's, silence alone would not tell a closed way from an open one.
+const SECOND: u8 = 2;
+
+fn attempts(routes: &[Route]) -> Vec<Pending> {
+    let begin = |to: IpAddr, hops| Pending { to, begun: socket::begin(SocketAddr::new(to, 443), hops) };
+    let mut attempts = Vec::with_capacity(4);
+    for to in [NOBODY_4, NOBODY_6] {
+        if to.is_ipv6() && !routes.iter().any(|route| route.ipv6) {
+            continue;
+        }
+        let whole = begin(to, None);
+        let is_sent = whole.begun.is_ok();
+        attempts.push(whole);
+        if is_sent {
+            attempts.push(begin(to, Some(SECOND)));
+        }
+    }
+    attempts
+}
+
+impl Pending {
+    fn end(self, routes: &[Route], deadline: Instant) -> Attempt {
+        let is_first = |by: IpAddr, begun: &Begun| {
+            // IPv6's routers send from another address than the one that a route names.
+            by.is_ipv6() || begun.own_address() == Some(by) || routes.iter().any(|route| route.gateway == Some(by))
+        };
+        let end = match &self.begun {
+            Err(errno) => End::Unsent(*errno),
+            Ok(begun) => match begun.outcome(Instant::now().until(deadline)) {
+                Outcome::Silent => End::Silent,
+                Outcome::Connected => End::Connected,
+                Outcome::Failed(errno, None) => End::Failed(errno),
+                Outcome::Failed(errno, Some(icmp)) => match icmp.by {
+                    _ if icmp.too_far => End::Left(icmp.by),
+                    Some(by) if !is_first(by, begun) => End::Left(Some(by)),
+                    _ => End::Stopped(errno),
+                },
+            },
+        };
+        Attempt { to: self.to, end }
+    }
+}
+
+/// Kernels before 5.9 do not say why a connection failed: what ended only because it might not go farther had left.
+fn add_reasons(attempts: &mut [Attempt]) {
+    for pair in attempts.chunk_by_mut(|one, next| one.to == next.to) {
+        if let [Attempt { end: End::Silent, .. }, near] = pair
+            && near.end == End::Failed(Errno(libc::EHOSTUNREACH))
+        {
+            near.end = End::Left(None);
+        }
+    }
+}
+
+fn reach(proxy: &Proxy, ask: bool, deadline: Instant) -> Reached {
+    let Some(address) = hosts::address(proxy.host.as_bytes()) else { return Reached::NoAddress };
+    let left = Instant::now().until(deadline).max(Duration::from_millis(1));
+    match TcpStream::connect_timeout(&SocketAddr::new(address, proxy.port), left) {
+        Ok(stream) => Reached::Connected(ask.then(|| answer(stream, proxy, deadline))),
+        Err(error) => match error.raw_os_error() {
+            Some(errno) => Reached::Failed(Errno(errno)),
+            // std's own word for the end of its patience.
+            None => Reached::Silent,
+        },
+    }
+}
+
+fn answer(mut stream: TcpStream, proxy: &Proxy, deadline: Instant) -> Answer {
+    let mut request = zeroize::Zeroizing::new(Vec::with_capacity(2048));
+    request.extend_from_slice(FORBIDDEN.as_bytes());
+    if let Some(login) = proxy.authorization() {
+        for part in ["Proxy-Authorization: ", login, "\r\n"] {
+            request.extend_from_slice(part.as_bytes());
+        }
+    }
+    request.extend_from_slice(b"\r\n");
+    let left = || Some(Instant::now().until(deadline)).filter(|left| !left.is_zero());
+    let is_late = |error: &std::io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    let Some(patience) = left() else { return Answer::Late };
+    let _ = stream.set_write_timeout(Some(patience));
+    match stream.write_all(&request) {
+        Err(error) if is_late(&error) => return Answer::Late,
+        // A proxy that answers without reading may have closed already; its answer is still there.
+        _ => {}
+    }
+    let mut line = [0; 512];
+    let mut filled = 0;
+    while filled < line.len() && !line[..filled].contains(&b'\n') {
+        let Some(patience) = left() else { return Answer::Late };
+        if stream.set_read_timeout(Some(patience)).is_err() {
+            return Answer::Late;
+        }
+        match stream.read(&mut line[filled..]) {
+            Ok(0) if filled == 0 => return Answer::Closed,
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if is_late(&error) => return Answer::Late,
+            Err(_) if filled == 0 => return Answer::Closed,
+            Err(_) => break,
+        }
+    }
+    status(&line[..filled]).map_or(Answer::Garbage, Answer::Status)
+}
+
+/// The code of `HTTP/1.1 403 Filtered` (RFC 9112 4).
+fn status(line: &[u8]) -> Option<u16> {
+    let rest = line.strip_prefix(b"HTTP/1.")?;
+    let [b'0'..=b'9', b' ', code @ ..] = rest else { return None };
+    let (code, rest) = code.split_at_checked(3)?;
+    let ends = matches!(rest.first(), Some(b' ' | b'\r' | b'\n'));
+    let code = code.iter().all(u8::is_ascii_digit).then_some(code)?;
+    std::str::from_utf8(code).ok()?.parse().ok().filter(|code| ends && *code >= 100)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! The file shield: what can be written, and what of the host can be seen.
+
+use super::finding::Finding;
+use crate::machine::Machine;
+use crate::machine::mounts::{Mount, Mounts, is_at_or_below};
+use crate::machine::places::{Place, Places};
+use crate::settings::Settings;
+use crate::sys::Errno;
+use crate::text::Shown;
+use std::borrow::Cow;
+
+/// One check of it.
+pub fn judge(id: &'static str, _settings: &Settings, machine: &Machine) -> Finding {
+    let mounts = match &machine.mounts {
+        Ok(mounts) => mounts,
+        Err(errno) => {
+            return Finding::unknown(
+                id,
+                format!("/proc/self/mountinfo cannot be read: {errno}"),
+                "mount /proc in the container, as every engine does",
+            );
+        }
+    };
+    match id {
+        "readonly-root" => readonly_root(machine, mounts),
+        "tmpfs" => tmpfs(&machine.places.tmpfs, mounts),
+        "baked-paths" => baked_paths(machine, mounts),
+        "dangerous-mounts" => dangerous_mounts(machine, mounts),
+        "masked-paths" => masked_paths(machine, mounts),
+        "volumes" => Finding::skipped(id, "TAKUMI_VOLUMES names none"),
+        _ => Finding::unknown(id, "nobody looked at it", "this is a defect of init: please report it"),
+    }
+}
+
+fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
+    const ID: &str = "readonly-root";
+    let places = &machine.places;
+    let by_table = mounts.at(b"/").map(|root| root.has("ro"));
+    let by_statvfs = places.root_is_read_only;
+    let by_writing = places.write_to_root == Err(Errno(libc::EROFS));
+    // The kernel looks at the mount before it looks at permissions: every other answer comes from a root that may be written.
+    if by_table == Some(true) && by_statvfs == Ok(true) && by_writing {
+        return Finding::held(ID, "/ is mounted read-only");
+    }
+    let fix = "add --read-only (compose: read_only: true; Kubernetes: readOnlyRootFilesystem: true)";
+    if by_table == Some(false) && by_statvfs == Ok(false) && !by_writing {
+        return Finding::missing(ID, "/ can be written", fix);
+    }
+    let says = |answer: Option<bool>| match answer {
+        Some(true) => "read-only",
+        Some(false) => "writable",
+        None => "nothing",
+    };
+    Finding::missing(
+        ID,
+        format!(
+            "no agreement on /: mountinfo says {}, statvfs {}, writing {}",
+            says(by_table),
+            says(by_statvfs.ok()),
+            says(Some(by_writing))
+        ),
+        fix,
+    )
+}
+
+fn tmpfs(places: &[Place], mounts: &Mounts) -> Finding {
+    const ID: &str = "tmpfs";
+    if places.is_empty() {
+        return Finding::skipped(ID, "TAKUMI_TMPFS names none");
+    }
+    let wrong: Vec<String> = places.iter().filter_map(|place| wrong_tmpfs(place, mounts)).collect();
+    if wrong.is_empty() {
+        let names: Vec<String> = places.iter().map(|place| Shown(&place.asked).to_string()).collect();
+        return Finding::held(ID, format!("{}: in memory, of limited size, nosuid, nodev, noexec", names.join(", ")));
+    }
+    let option = |place: &Place| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Shown(&place.asked));
+    let options: Vec<String> = places.iter().filter(|place| wrong_tmpfs(place, mounts).is_some()).map(option).collect();
+    Finding::missing(ID, wrong.join("; "), format!("add {}", options.join(" ")))
+}
+
+fn wrong_tmpfs(place: &Place, mounts: &Mounts) -> Option<String> {
+    let name = Shown(&place.asked);
+    let Some(mount) = mounts.at(place.path()) else { return Some(format!("{name} is no tmpfs")) };
+    if mount.filesystem() != "tmpfs" {
+        return Some(format!("{name} is no tmpfs, but {}", mount.filesystem()));
+    }
+    let mut lacks: Vec<&str> = ["nosuid", "nodev", "noexec"].into_iter().filter(|option| !mount.has(option)).collect();
+    // `size=0` is how a tmpfs is told to have no limit; without the word it has half of the memory.
+    if mount.of_filesystem("size").is_none_or(|size| size.trim_start_matches('0').starts_with(['k', 'm', 'g'])) {
+        lacks.push("size");
+    }
+    if lacks.is_empty() { None } else { Some(format!("{name} lacks {}", lacks.join(", "))) }
+}
+
+fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
+    const ID: &str = "baked-paths";
+    let places = &machine.places;
+    if places.baked.is_empty() {
+        return Finding::skipped(ID, "TAKUMI_BAKED names none");
+    }
+    let is_volume = |mount: &Mount| places.volumes.iter().any(|volume| is_at_or_below(mount.point(), volume.path()));
+    // Below it, at it, or over a parent of it, which hides it whole.
+    let is_baked = |mount: &&Mount| {
+        let of_parent = |baked: &[u8]| mount.point() != b"/" && is_at_or_below(baked, mount.point());
+        places.baked.iter().map(Place::path).any(|baked| is_at_or_below(mount.point(), baked) || of_parent(baked))
+    };
+    let over: Vec<&Mount> = mounts.iter().filter(is_baked).filter(|mount| !is_volume(mount)).collect();
+    match over.first() {
+        None => {
+            let names: Vec<String> = places.baked.iter().map(|place| Shown(&place.asked).to_string()).collect();
+            Finding::held(ID, format!("nothing is mounted over {}", names.join(", ")))
+        }
+        Some(first) => Finding::missing(
+            ID,
+            format!(
+                "{} is mounted over what the image holds{}{}",
+                Shown(first.point()),
+                if first.has("ro") { "" } else { ", and can be written" },
+                if over.len() > 1 { format!("; {} more are", over.len() - 1) } else { String::new() }
+            ),
+            "mount it elsewhere, or name it in TAKUMI_VOLUMES",
+        ),
+    }
+}
+
+/// What a host keeps to itself, by the names that its root filesystem has; the directory itself or a whole parent of it.
+const OF_A_HOST: [&str; 23] = [
+    "/etc",
+    "/root",
+    "/home",
+    "/boot",
+    "/usr",
+    "/var",
+    "/var/lib",
+    "/var/lib/docker",
+    "/var/lib/docker/volumes",
+    "/var/lib/docker/containers",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/kubelet",
+    "/var/run",
+    "/run",
+    "/etc/ssh",
+    "/etc/shadow",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/cron.d",
+    "/etc/systemd",
+    "/etc/kubernetes",
+    "/var/spool/cron",
+];
+/// Directories of a home with keys in them.
+const OF_A_USER: [&[u8]; 7] = [b".ssh", b".gnupg", b".aws", b".kube", b".docker", b".netrc", b".config"];
+
+fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
+    const ID: &str = "dangerous-mounts";
+    let found: Vec<String> = mounts
+        .iter()
+        .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), danger(mount, &machine.places)?)))
+        .collect();
+    match found.split_first() {
+        None => Finding::held(ID, "no directory of the host's own is mounted"),
+        Some((first, rest)) => Finding::missing(
+            ID,
+            if rest.is_empty() { first.clone() } else { format!("{first}; {} more", rest.len()) },
+            "mount only the directories that the app needs, none of the host's own",
+        ),
+    }
+}
+
+/// What of the host a mount shows.
+fn danger(mount: &Mount, places: &Places) -> Option<String> {
+    let hosts = |what: &[u8]| Some(format!("the host's {}", Shown(what)));
+    match mount.filesystem() {
+        _ if places.systems.iter().any(|system| system == mount.point()) => Some("a whole system".to_string()),
+        _ if places.host_runs.iter().any(|run| run == mount.point()) => hosts(b"/run"),
+        // The container's own, where an engine puts them.
+        "proc" => (mount.root() == b"/" && mount.point() != b"/proc").then(|| "another /proc".to_string()),
+        "sysfs" => (mount.root() == b"/" && mount.point() != b"/sys").then(|| "another /sys".to_string()),
+        "devtmpfs" if mount.root() == b"/" => hosts(b"/dev"),
+        // drvfs: a drive of Windows.
+        "9p" if mount.root() == b"/" && mount.of_filesystem("aname").is_some_and(|name| name.starts_with("drvfs")) => {
+            Some("a whole drive of Windows".to_string())
+        }
+        "tmpfs" | "overlay" | "devtmpfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" => None,
+        _ if mount.point() == b"/" => None,
+        _ => {
+            let root = &path_on_host(mount)[..];
+            // macOS and Windows have /Users.
+            let of_a_user = root.strip_prefix(b"/home/").or_else(|| root.strip_prefix(b"/Users/"));
+            let is_home = root == b"/Users" || of_a_user.is_some_and(|user| !user.is_empty() && !user.contains(&b'/'));
+            let has_keys = root.split(|&byte| byte == b'/').any(|name| OF_A_USER.contains(&name) && name != b".config")
+                || root.ends_with(b"/.config");
+            let is_named = OF_A_HOST.iter().any(|name| name.as_bytes() == root);
+            if is_named || is_home || has_keys { hosts(root) } else { None }
+        }
+    }
+}
+
+/// Which directory of the host it is, as far as that can be told: on btrfs the path begins with the subvolume, whose name says
+/// where it is mounted (`@` or `@rootfs` on Debian, Ubuntu and Arch, `root` on Fedora, `@/home` on openSUSE).
+fn path_on_host(mount: &Mount) -> Cow<'_, [u8]> {
+    let subvolume = mount.of_filesystem("subvol").filter(|_| mount.filesystem() == "btrfs");
+    let Some((subvolume, below)) = subvolume.and_then(|name| Some((name, mount.root().strip_prefix(name.as_bytes())?)))
+    else {
+        return Cow::Borrowed(mount.root());
+    };
+    let place = match subvolume.trim_start_matches('/') {
+        "" | "@" | "@rootfs" | "root" => "",
+        name if name.starts_with("@/.snapshots/") => "",
+        name => name.strip_prefix("@/").or_else(|| name.strip_prefix('@')).unwrap_or(name),
+    };
+    let below = below.strip_prefix(b"/").unwrap_or(below);
+    let parts = [place.as_bytes(), below];
+    Cow::Owned(parts.iter().filter(|part| !part.is_empty()).flat_map(|part| [b"/", *part]).collect::<Vec<_>>().concat())
+}
+
+fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
+    const ID: &str = "masked-paths";
+    let is_read_only = |point: &[u8]| mounts.at(point).is_some_and(|mount| mount.has("ro"));
+    let mut open = Vec::new();
+    if !is_read_only(b"/proc/sys") {
+        open.push("/proc/sys can be written");
+    }
+    // No /sys, no way in.
+    if mounts.at(b"/sys").is_some() && !is_read_only(b"/sys") {
+        open.push("/sys can be written");
+    }
+    if machine.places.kcore && mounts.at(b"/proc/kcore").is_none() {
+        open.push("/proc/kcore is not hidden");
+    }
+    if open.is_empty() {
+        return Finding::held(ID, "/proc/sys and /sys are read-only, the kernel's memory is hidden");
+    }
+    Finding::missing(
+        ID,
+        open.join(", "),
+        "take away --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! The GPU: whether its nodes are here, COMMAND's user can open them, and driver and libraries belong together.
+
+mod access;
+
+pub use access::still_open;
+
+use super::finding::Finding;
+use crate::machine::Machine;
+use crate::machine::devices::Devices;
+use crate::machine::devices::driver::Version;
+use crate::machine::devices::libraries::{self, Library};
+use crate::machine::devices::nodes::{Kind, Node};
+use crate::machine::mounts::Mounts;
+use crate::machine::user_namespace::UserNamespace;
+use crate::settings::{Settings, Wanted};
+use crate::text::{List, Shown};
+
+/// One check of it. `machine.devices`: `None` where they were not looked at.
+pub fn judge(id: &'static str, settings: &Settings, machine: &Machine) -> Finding {
+    let around = Around { namespace: machine.user_namespace.as_ref().ok(), mounts: machine.mounts.as_ref().ok() };
+    judge_devices(id, settings.gpu, machine.devices.as_ref(), &around)
+}
+
+/// What else of the machine decides what a refusal means.
+struct Around<'a> {
+    namespace: Option<&'a UserNamespace>,
+    mounts: Option<&'a Mounts>,
+}
+
+impl Around<'_> {
+    fn is_rootless(&self) -> bool {
+        self.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user)
+    }
+}
+
+fn judge_devices(id: &'static str, wanted: Wanted, devices: Option<&Devices>, around: &Around) -> Finding {
+    let devices = match devices {
+        _ if wanted == Wanted::Off => return Finding::skipped(id, "TAKUMI_GPU=off"),
+        None => return Finding::skipped(id, "not looked at"),
+        Some(devices) if wanted == Wanted::Auto && !devices.are_expected() => {
+            return Finding::skipped(id, "no GPU was given to this container (--gpus all gives one)");
+        }
+        Some(devices) => devices,
+    };
+    match id {
+        "gpu-nodes" => nodes(devices, around),
+        "gpu-access" => access::judge(devices, around),
+        "gpu-driver" => driver(devices),
+        "gpu-libraries" => libraries(devices),
+        _ => Finding::unknown(id, "nobody looked at it", "this is a defect of init: please report it"),
+    }
+}
+
+/// The first of them: a host has many.
+fn few(names: &[&str]) -> String {
+    let shown = &names[..names.len().min(4)];
+    match names.len() - shown.len() {
+        0 => List(shown).to_string(),
+        more => format!("{} and {more} more", List(shown)),
+    }
+}
+
+/// Whose GPU it is. A Jetson has nvidia0 and nvidiactl too, for its screen, and a desktop's driver brings a render node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    Jetson,
+    Nvidia,
+    Windows,
+    Other,
+}
+
+fn maker(devices: &Devices) -> Maker {
+    use Kind::*;
+    match () {
+        () if devices.has(Tegra) => Maker::Jetson,
+        () if [Nvidia, NvidiaControl, NvidiaMemory, NvidiaOther, NvidiaRight].iter().any(|&kind| devices.has(kind)) => {
+            Maker::Nvidia
+        }
+        () if devices.has(Windows) => Maker::Windows,
+        () => Maker::Other,
+    }
+}
+
+const AMD: u32 = 0x1002;
+
+fn nodes(devices: &Devices, around: &Around) -> Finding {
+    const ID: &str = "gpu-nodes";
+    if devices.nodes.is_empty() {
+        return none_at_all(devices, around);
+    }
+    if let Some(finding) = no_device(devices) {
+        return finding;
+    }
+    let count = |kind| devices.nodes.iter().filter(|node| node.kind == kind).count();
+    match maker(devices) {
+        Maker::Nvidia => of_nvidia(devices, count(Kind::Nvidia)),
+        Maker::Jetson
+            if devices.nodes.iter().any(|node| node.path != "/dev/nvmap") && has_path(devices, "/dev/nvmap") =>
+        {
+            Finding::held(ID, "a Jetson's: /dev/nvmap and what goes with it")
+        }
+        Maker::Jetson => Finding::missing(
+            ID,
+            "a Jetson's GPU needs /dev/nvmap and its /dev/nvhost-* or /dev/nvgpu, and not all are here",
+            "start with --runtime nvidia --gpus all (JetPack installs that runtime)",
+        ),
+        Maker::Windows => Finding::held(ID, "/dev/dxg, the GPU of Windows"),
+        Maker::Other if count(Kind::Render) == 0 => {
+            Finding::missing(ID, "/dev/kfd is here, and no /dev/dri/renderD*", "add --device /dev/dri")
+        }
+        Maker::Other if devices.has(Kind::AmdCompute) => {
+            Finding::held(ID, format!("/dev/kfd and {} render node(s)", count(Kind::Render)))
+        }
+        Maker::Other if devices.makers.contains(&AMD) => Finding::missing(
+            ID,
+            "a render node of an AMD GPU without /dev/kfd: nothing can be computed on it",
+            "add --device /dev/kfd",
+        ),
+        Maker::Other => Finding::held(ID, format!("{} render node(s)", count(Kind::Render))),
+    }
+}
+
+fn has_path(devices: &Devices, path: &str) -> bool {
+    devices.nodes.iter().any(|node| node.path == path)
+}
+
+fn none_at_all(devices: &Devices, around: &Around) -> Finding {
+    let asked = devices.visible.as_deref().filter(|_| devices.are_expected());
+    let asked = asked.map(|value| format!(", and NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Shown(value)));
+    let fix = if devices.is_windows {
+        "start with --gpus all; in Windows: install NVIDIA's driver, then wsl --update (TAKUMI_GPU=off: without a GPU)"
+    } else if around.is_rootless() {
+        "start with --gpus all; on the host: sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups --in-place"
+    } else {
+        "start with --gpus all (AMD: --device /dev/kfd --device /dev/dri), or with TAKUMI_GPU=off where none is wanted"
+    };
+    Finding::missing("gpu-nodes", format!("no GPU in /dev{}", asked.unwrap_or_default()), fix)
+}
+
+/// Nodes that no driver can serve: what `-v` made where the host has nothing, and those of another boot.
+fn no_device(devices: &Devices) -> Option<Finding> {
+    const ID: &str = "gpu-nodes";
+    let mut named = devices.nodes.iter().filter(|node| !node.file.is_ok_and(|file| file.is_character()));
+    if let Some(node) = named.next() {
+        return Some(Finding::missing(
+            ID,
+            format!("{} is no device: -v makes a directory where the host has no such node", node.path),
+            "on the host: rmdir it and sudo nvidia-modprobe -u -c=0; then start with --gpus all or --device, not with -v",
+        ));
+    }
+    let (node, is, now) = devices.nodes.iter().find_map(|node| {
+        let (is, now) = stale(node, devices)?;
+        Some((node, is, now))
+    })?;
+    Some(Finding::missing(
+        ID,
+        format!("{} has major {is}, and the host's driver has {now}: it was made for another boot", node.path),
+        "make the container anew (a restart keeps its nodes), and take away what makes that node by number",
+    ))
+}
+
+/// The node's major and the one that its driver has now, where they differ.
+fn stale(node: &Node, devices: &Devices) -> Option<(u32, u32)> {
+    let is = node.file.ok()?.major;
+    let majors = devices.driver.majors.as_ref().ok()?;
+    let mut now = majors.of(node.kind.drivers()).peekable();
+    let first = *now.peek()?;
+    (!now.any(|major| major == is)).then_some((is, first))
+}
+
+fn of_nvidia(devices: &Devices, count: usize) -> Finding {
+    const ID: &str = "gpu-nodes";
+    let mut missing = Vec::new();
+    if count == 0 {
+        missing.push("/dev/nvidia0");
+    }
+    if !devices.has(Kind::NvidiaControl) {
+        missing.push("/dev/nvidiactl");
+    }
+    let memory = devices.has(Kind::NvidiaMemory);
+    if !memory {
+        missing.push("/dev/nvidia-uvm");
+    }
+    match missing[..] {
+        [] => Finding::held(ID, format!("{count} NVIDIA GPU(s), with /dev/nvidiactl and /dev/nvidia-uvm")),
+        ["/dev/nvidia-uvm"] => Finding::missing(
+            ID,
+            "no /dev/nvidia-uvm: nvidia-smi works without it, CUDA does not",
+            "on the host: sudo nvidia-modprobe -u -c=0; then make the container anew (by hand: --device /dev/nvidia-uvm)",
+        ),
+        _ => Finding::missing(
+            ID,
+            format!("no {}, which CUDA needs", missing.join(", no ")),
+            format!("start with --gpus all, or add --device {}", missing.join(" --device ")),
+        ),
+    }
+}
+
+fn driver(devices: &Devices) -> Finding {
+    const ID: &str = "gpu-driver";
+    if !matches!(maker(devices), Maker::Nvidia) {
+        return Finding::skipped(ID, "nothing to compare: no node of NVIDIA's own driver");
+    }
+    let Some(kernel) = &devices.driver.version else { return no_version(devices) };
+    // A package for newer CUDA on an older driver is meant to differ (CUDA's forward compatibility).
+    let found =
+        libraries::NAMES.iter().zip(&devices.libraries).filter_map(|(name, library)| Some((name, library.found()?)));
+    let compared = found.filter(|(_, place)| !place.path.contains("/compat/"));
+    let versions: Vec<(&str, &Version)> =
+        compared.filter_map(|(name, place)| Some((*name, place.version.as_ref()?))).collect();
+    if let Some((name, version)) = versions.iter().find(|(_, version)| *version != kernel) {
+        let fix = if *version > kernel {
+            "on the host: reboot, or unload and load the nvidia modules; then make the container anew"
+        } else {
+            "make the container anew (a restart keeps its mounts); an image must not bring these libraries itself"
+        };
+        return Finding::missing(
+            ID,
+            format!("the kernel's driver is {kernel}, {name} is {version}: CUDA refuses"),
+            fix,
+        );
+    }
+    match versions.is_empty() {
+        true => Finding::skipped(ID, format!("nothing to compare: the driver is {kernel}, no library shows a version")),
+        false => Finding::held(ID, format!("driver and libraries are {kernel}")),
+    }
+}
+
+fn no_version(devices: &Devices) -> Finding {
+    const ID: &str = "gpu-driver";
+    match &devices.driver.majors {
+        Ok(majors) if majors.of(Kind::Nvidia.drivers()).next().is_none() => Finding::missing(
+            ID,
+            "the host has loaded no NVIDIA driver: /proc/devices names none",
+            "on the host: sudo modprobe nvidia, and see that nvidia-smi works there; then make the container anew",
+        ),
+        Ok(_) => Finding::skipped(ID, "nothing to compare: /proc/driver/nvidia/version is not shown here"),
+        Err(errno) => Finding::unknown(
+            ID,
+            format!("/proc/devices cannot be read: {errno}"),
+            "mount /proc in the container, as every engine does",
+        ),
+    }
+}
+
+fn libraries(devices: &Devices) -> Finding {
+    const ID: &str = "gpu-libraries";
+    if maker(devices) == Maker::Other && !devices.nodes.is_empty() {
+        return Finding::skipped(ID, "none is needed from the host: PyTorch brings its own for this GPU");
+    }
+    let both = || libraries::NAMES.into_iter().zip(&devices.libraries);
+    for (name, library) in both() {
+        match library {
+            Library::Broken(path) => {
+                return Finding::missing(
+                    ID,
+                    format!("{} is no library (docker commit leaves empty files of mounts)", Shown(path.as_bytes())),
+                    "remove it from the image, and start with --gpus all",
+                );
+            }
+            Library::Nameless(path) => {
+                return Finding::missing(
+                    ID,
+                    format!("{} is here, and no {name} leads to it", Shown(path.as_bytes())),
+                    "update nvidia-container-toolkit on the host, then make the container anew: its hook runs ldconfig",
+                );
+            }
+            Library::Unreached(place) => {
+                let directory = place.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+                return Finding::missing(
+                    ID,
+                    format!("{} is here, and the loader does not look there", Shown(place.path.as_bytes())),
+                    format!("set LD_LIBRARY_PATH={}", Shown(directory.as_bytes())),
+                );
+            }
+            Library::Found(_) | Library::Nowhere => {}
+        }
+    }
+    let missing: Vec<&str> = both().filter(|(_, library)| library.found().is_none()).map(|(name, _)| name).collect();
+    if missing.is_empty() {
+        let paths: Vec<String> = devices
+            .libraries
+            .iter()
+            .filter_map(Library::found)
+            .map(|place| Shown(place.path.as_bytes()).to_string())
+            .collect();
+        return Finding::held(ID, paths.join(", "));
+    }
+    let lacking = lacking_rights(devices.capabilities.as_deref(), &missing);
+    let fix = match lacking {
+        Some(value) => format!("set NVIDIA_DRIVER_CAPABILITIES=compute,utility (it is \"{}\")", Shown(value)),
+        None => {
+            "start with --gpus all: nodes alone (--device) bring no library; the host needs nvidia-container-toolkit"
+                .to_string()
+        }
+    };
+    Finding::missing(ID, format!("no {} for the loader to find", missing.join(", no ")), fix)
+}
+
+/// NVIDIA_DRIVER_CAPABILITIES, where it leaves out what brings a library; unset or empty is `compute,utility`.
+fn lacking_rights<'a>(value: Option<&'a [u8]>, missing: &[&str]) -> Option<&'a [u8]> {
+    let value = value.filter(|value| !value.is_empty())?;
+    let has = |word: &[u8]| {
+        value
+            .split(|&byte| byte == b',')
+            .any(|part| matches!(part.trim_ascii(), part if part == word || part == b"all"))
+    };
+    let of = |name: &&str| if *name == libraries::NAMES[0] { has(b"compute") } else { has(b"utility") };
+    (!missing.iter().all(of)).then_some(value)
+}
+
+#[cfg(test)]
+mod tests;

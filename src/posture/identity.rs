@@ -1,0 +1,283 @@
+//! The identity shield: whose process this is outside, and what it could do there.
+
+use super::finding::Finding;
+use crate::machine::Machine;
+use crate::machine::limits::Limit;
+use crate::machine::namespaces::Namespaces;
+use crate::sys::Errno;
+use crate::text::{List, Shown};
+
+/// One check of it.
+pub fn judge(id: &'static str, machine: &Machine) -> Finding {
+    match id {
+        "user-namespace" => user_namespace(machine),
+        "seccomp" => seccomp(machine),
+        "apparmor" => apparmor(machine),
+        "privileged-container" => privileged_container(machine),
+        "host-namespaces" => host_namespaces(&machine.namespaces),
+        "runtime-socket" => runtime_socket(machine),
+        "limits" => limits(machine),
+        _ => Finding::unknown(id, "nobody looked at it", "this is a defect of init: please report it"),
+    }
+}
+
+fn unseen(id: &'static str, what: &str, errno: Errno) -> Finding {
+    Finding::unknown(
+        id,
+        format!("{what} cannot be read: {errno}"),
+        "mount /proc in the container, as every engine does",
+    )
+}
+
+fn user_namespace(machine: &Machine) -> Finding {
+    const ID: &str = "user-namespace";
+    let namespace = match &machine.user_namespace {
+        Ok(namespace) => namespace,
+        Err(errno) => return unseen(ID, "/proc/self/uid_map", *errno),
+    };
+    match namespace.users.outside(0) {
+        Some(0) => Finding::missing(
+            ID,
+            if namespace.users.is_whole() {
+                "root here is root of the host".to_string()
+            } else {
+                format!("root here is root of the namespace outside ({})", namespace.users)
+            },
+            "run the engine rootless, or with userns-remap: who escapes is an ordinary user then",
+        ),
+        Some(outside) => Finding::held(ID, format!("root here is uid {outside} outside")),
+        None => Finding::held(ID, "no root here"),
+    }
+}
+
+fn is_rootless(machine: &Machine) -> bool {
+    machine.user_namespace.as_ref().is_ok_and(|namespace| namespace.root_is_an_ordinary_user())
+}
+
+fn seccomp(machine: &Machine) -> Finding {
+    const ID: &str = "seccomp";
+    let status = match &machine.status {
+        Ok(status) => status,
+        Err(errno) => return unseen(ID, "/proc/self/status", *errno),
+    };
+    match (status.seccomp, status.seccomp_filters) {
+        (Some(2), Some(1)) => Finding::held(ID, "system calls are filtered"),
+        (Some(2), Some(count)) if count > 1 => Finding::held(ID, format!("system calls are filtered, {count} times")),
+        (Some(2), _) => Finding::held(ID, "system calls are filtered"),
+        (Some(0), _) => Finding::missing(
+            ID,
+            "no system call is filtered",
+            "take away --security-opt seccomp=unconfined and --privileged (Kubernetes: seccompProfile RuntimeDefault)",
+        ),
+        (Some(mode), _) => Finding::unknown(ID, format!("seccomp mode {mode} is not known"), "update init"),
+        (None, _) => Finding::unknown(
+            ID,
+            "/proc/self/status does not show it",
+            "use a kernel with CONFIG_SECCOMP_FILTER and an engine that sets a profile",
+        ),
+    }
+}
+
+fn apparmor(machine: &Machine) -> Finding {
+    const ID: &str = "apparmor";
+    let label = match &machine.label {
+        Ok(label) => label.as_slice(),
+        // Without /proc that file is missing too.
+        Err(Errno(libc::EINVAL | libc::ENOENT | libc::ENOPROTOOPT | libc::EOPNOTSUPP)) if machine.status.is_ok() => {
+            return Finding::skipped(ID, "this host has neither AppArmor nor SELinux");
+        }
+        Err(errno) => return unseen(ID, "/proc/self/attr/current", *errno),
+    };
+    let shown = Shown(label);
+    // A profile's mode stands behind it; its name may have colons too (a profile in a namespace of LXD).
+    let mode = label.strip_suffix(b")").and_then(|label| label.rsplit(|&byte| byte == b'(').next());
+    let type_of_context = label.split(|&byte| byte == b':').nth(2);
+    match (mode, type_of_context) {
+        (Some(b"enforce" | b"kill"), _) => {
+            let end = label.iter().rposition(|&byte| byte == b' ').unwrap_or(label.len());
+            Finding::held(ID, format!("AppArmor: {}", Shown(&label[..end])))
+        }
+        // Ubuntu gives the programs of rootless engines profiles that confine nothing: `rootlesskit (unconfined)`.
+        (Some(b"unconfined"), _) | (None, None) if mode.is_some() || label == b"unconfined" => {
+            if is_rootless(machine) {
+                Finding::skipped(ID, "a rootless engine may load no AppArmor profile")
+            } else {
+                Finding::missing(
+                    ID,
+                    "AppArmor does not confine this process",
+                    "take away --security-opt apparmor=unconfined and --privileged",
+                )
+            }
+        }
+        (Some(_), _) => Finding::missing(
+            ID,
+            format!("AppArmor only watches: {shown}"),
+            "on the host: sudo aa-enforce with that profile's file",
+        ),
+        (None, Some(kind)) if NOT_CONFINED.contains(&kind) => Finding::missing(
+            ID,
+            format!("SELinux does not confine this process: {shown}"),
+            "take away --privileged and --security-opt label=disable (Docker: selinux-enabled in daemon.json)",
+        ),
+        (None, Some(_)) => Finding::held(ID, format!("SELinux: {shown}")),
+        // `kernel`: SELinux without a policy. Smack's labels look like that too.
+        (None, None) => Finding::skipped(ID, format!("the label {shown} is of no policy that confines containers")),
+    }
+}
+
+/// Types of SELinux's targeted policy that may do everything: what a container gets that the engine did not label.
+const NOT_CONFINED: [&[u8]; 6] =
+    [b"spc_t", b"unconfined_t", b"unconfined_service_t", b"container_runtime_t", b"init_t", b"kernel_t"];
+
+/// Never needed by `init`, and each of them reaches the host from `docker exec` even after `init` has dropped its own
+/// (`man 7 capabilities`).
+const OF_A_HOST: [(u32, &str); 7] = [
+    (16, "SYS_MODULE"),
+    (17, "SYS_RAWIO"),
+    (19, "SYS_PTRACE"),
+    (21, "SYS_ADMIN"),
+    (22, "SYS_BOOT"),
+    (25, "SYS_TIME"),
+    (39, "BPF"),
+];
+
+fn privileged_container(machine: &Machine) -> Finding {
+    const ID: &str = "privileged-container";
+    let mut signs = Vec::new();
+    match &machine.status {
+        Ok(status) => {
+            // Permitted, effective and bounding: what this process has, and what an exec could give it.
+            let held = [1, 2, 3].iter().filter_map(|&set| status.capabilities[set]).fold(0, |all, set| all | set);
+            let names = OF_A_HOST.iter().filter(|(number, _)| held & (1 << number) != 0).map(|(_, name)| *name);
+            let names: Vec<&str> = names.collect();
+            if !names.is_empty() {
+                signs.push(format!("it was given CAP_{}", names.join(", CAP_")));
+            }
+        }
+        Err(errno) => return unseen(ID, "/proc/self/status", *errno),
+    }
+    match &machine.places.host_devices {
+        Ok(devices) if !devices.is_empty() => signs.push(format!("the host's devices are in /dev: {}", few(devices))),
+        _ => {}
+    }
+    if signs.is_empty() {
+        return Finding::held(ID, "no capability or device that rules a host");
+    }
+    Finding::missing(
+        ID,
+        signs.join("; "),
+        "take away --privileged, the --cap-add of these, and --device of disks and of the kernel's memory",
+    )
+}
+
+/// The first of them: a host has hundreds.
+fn few(names: &[String]) -> String {
+    let shown = &names[..names.len().min(4)];
+    let more = names.len() - shown.len();
+    if more == 0 { List(shown).to_string() } else { format!("{} and {more} more", List(shown)) }
+}
+
+/// Inodes of the first namespaces (`PROC_PID_INIT_INO` and its neighbours, include/linux/proc_ns.h); that of the network is fixed
+/// since Linux 6.18, and no other namespace can have the number on an older kernel.
+const FIRST_PID: u64 = 4_026_531_836;
+const FIRST_IPC: u64 = 4_026_531_839;
+const FIRST_UTS: u64 = 4_026_531_838;
+const FIRST_NET: u64 = 4_026_531_833;
+
+fn host_namespaces(seen: &Namespaces) -> Finding {
+    const ID: &str = "host-namespaces";
+    let mut shared = Vec::new();
+    if seen.kernel_threads || seen.pid == Ok(FIRST_PID) {
+        shared.push(("processes", "--pid host"));
+    }
+    if seen.ipc == Ok(FIRST_IPC) {
+        shared.push(("shared memory", "--ipc host"));
+    }
+    if seen.uts == Ok(FIRST_UTS) {
+        shared.push(("host name", "--uts host"));
+    }
+    if seen.net == Ok(FIRST_NET) || seen.host_interface.is_some() {
+        shared.push(("network", "--network host"));
+    }
+    if !shared.is_empty() {
+        let what: Vec<&str> = shared.iter().map(|(what, _)| *what).collect();
+        let flags: Vec<&str> = shared.iter().map(|(_, flag)| *flag).collect();
+        let mut detail = format!("the host's own: {}", what.join(", "));
+        if let Some(interface) = seen.host_interface.as_ref().filter(|_| seen.net != Ok(FIRST_NET)) {
+            detail += &format!(" (interface {interface})");
+        }
+        return Finding::missing(ID, detail, format!("take away {}", flags.join(" and ")));
+    }
+    match [seen.pid, seen.ipc, seen.uts, seen.net].into_iter().find_map(Result::err) {
+        Some(errno) => unseen(ID, "/proc/self/ns", errno),
+        None => Finding::held(ID, "processes, shared memory, host name and network are its own"),
+    }
+}
+
+fn runtime_socket(machine: &Machine) -> Finding {
+    const ID: &str = "runtime-socket";
+    let sockets = match (&machine.sockets, &machine.mounts) {
+        (Some(sockets), _) => sockets,
+        (None, Err(errno)) => return unseen(ID, "/proc/self/mountinfo", *errno),
+        (None, Ok(_)) => return Finding::skipped(ID, "not looked at"),
+    };
+    if let Some(first) = sockets.found.first() {
+        let more = match sockets.found.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        return Finding::missing(
+            ID,
+            format!("{}{more}: who may talk to it is root of the host", Shown(first)),
+            "take away the mount that it is in",
+        );
+    }
+    match sockets.not_all.first() {
+        None => Finding::held(ID, "no engine's socket is mounted"),
+        Some(first) => Finding::held(
+            ID,
+            format!("no engine's socket is mounted (of {} the first directories were searched)", Shown(first)),
+        ),
+    }
+}
+
+fn limits(machine: &Machine) -> Finding {
+    const ID: &str = "limits";
+    let limits = &machine.limits;
+    let each = [
+        ("memory", limits.memory, "--memory 16g"),
+        ("processes", limits.processes, "--pids-limit 512"),
+        // A core file is a copy of COMMAND's memory: its secrets too.
+        ("core files", if limits.core == Limit::Of(0) { Limit::Of(0) } else { Limit::Without }, "--ulimit core=0"),
+    ];
+    let of = |wanted: Limit| each.iter().filter(move |(_, limit, _)| *limit == wanted);
+    let without: Vec<&str> = of(Limit::Without).map(|(what, ..)| *what).collect();
+    if !without.is_empty() {
+        let flags: Vec<&str> = of(Limit::Without).map(|(_, _, flag)| *flag).collect();
+        let rootless = if is_rootless(machine) && without != ["core files"] {
+            " (a rootless engine needs cgroup v2 for it)"
+        } else {
+            ""
+        };
+        return Finding::missing(
+            ID,
+            format!("no limit of {}", without.join(", ")),
+            format!("add {}{rootless}", flags.join(" ")),
+        );
+    }
+    let unseen: Vec<&str> = of(Limit::Unseen).map(|(what, ..)| *what).collect();
+    if !unseen.is_empty() {
+        return Finding::unknown(
+            ID,
+            format!("no cgroup shows a limit of {}", unseen.join(", ")),
+            "mount /sys/fs/cgroup in the container, as engines do",
+        );
+    }
+    let (Limit::Of(memory), Limit::Of(processes)) = (limits.memory, limits.processes) else {
+        return Finding::unknown(ID, "no limit can be read", "mount /sys/fs/cgroup in the container, as engines do");
+    };
+    Finding::held(ID, format!("{} MiB of memory, {processes} processes, no core files", memory >> 20))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+use super::super::engines::hardened;
+use super::*;
+use crate::machine::namespaces::Namespaces;
+use crate::machine::sockets::Sockets;
+use crate::machine::status::Status;
+use crate::machine::user_namespace::UserNamespace;
+use crate::posture::finding::Status as Answer;
+
+/// What one change of a hardened machine makes of a check.
+#[track_caller]
+fn expect(id: &'static str, change: impl FnOnce(&mut Machine), status: Answer, detail: &str, fix: &str) {
+    let mut machine = hardened();
+    change(&mut machine);
+    let finding = judge(id, &machine);
+    assert_eq!((finding.status, &finding.detail[..]), (status, detail), "{id}");
+    assert_eq!(finding.fix.unwrap_or_default(), fix, "{id}");
+}
+
+const PROC: &str = "mount /proc in the container, as every engine does";
+
+#[test]
+fn without_proc_nothing_is_known() {
+    let gone = Errno(libc::ENOENT);
+    let words = |what| format!("{what} cannot be read: {gone}");
+    expect("user-namespace", |m| m.user_namespace = Err(gone), Answer::Unknown, &words("/proc/self/uid_map"), PROC);
+    for id in ["seccomp", "privileged-container"] {
+        expect(id, |m| m.status = Err(gone), Answer::Unknown, &words("/proc/self/status"), PROC);
+    }
+    let no_mounts = |m: &mut Machine| (m.mounts, m.sockets) = (Err(gone), None);
+    expect("runtime-socket", no_mounts, Answer::Unknown, &words("/proc/self/mountinfo"), PROC);
+    for number in 0..4 {
+        let unseen = |m: &mut Machine| {
+            let n = &mut m.namespaces;
+            *[&mut n.pid, &mut n.ipc, &mut n.uts, &mut n.net][number] = Err(gone);
+        };
+        expect("host-namespaces", unseen, Answer::Unknown, &words("/proc/self/ns"), PROC);
+    }
+    let closed = |m: &mut Machine| m.label = Err(Errno(libc::EACCES));
+    let words = format!("/proc/self/attr/current cannot be read: {}", Errno(libc::EACCES));
+    expect("apparmor", closed, Answer::Unknown, &words, PROC);
+    expect("runtime-socket", |m| m.sockets = None, Answer::Skipped, "not looked at", "");
+    let no_proc = |m: &mut Machine| (m.label, m.status) = (Err(gone), Err(gone));
+    expect("apparmor", no_proc, Answer::Unknown, &format!("/proc/self/attr/current cannot be read: {gone}"), PROC);
+    expect("nonsense", |_| (), Answer::Unknown, "nobody looked at it", "this is a defect of init: please report it");
+}
+
+#[test]
+fn root_is_who_the_map_says() {
+    let fix = "run the engine rootless, or with userns-remap: who escapes is an ordinary user then";
+    for (map, status, detail) in [
+        ("0 0 4294967295", Answer::Missing, "root here is root of the host"),
+        ("0 0 65536", Answer::Missing, "root here is root of the namespace outside (0-65535→0-65535)"),
+        ("0 1500 1\n1 100000 65536", Answer::Held, "root here is uid 1500 outside"),
+        ("0 100000 65536", Answer::Held, "root here is uid 100000 outside"),
+        ("1000 1000 1", Answer::Held, "no root here"),
+    ] {
+        let change = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::of_map(map.as_bytes()));
+        expect("user-namespace", change, status, detail, if status == Answer::Missing { fix } else { "" });
+    }
+}
+
+#[test]
+fn a_filter_is_seen_by_its_mode() {
+    let off =
+        "take away --security-opt seccomp=unconfined and --privileged (Kubernetes: seccompProfile RuntimeDefault)";
+    let kernel = "use a kernel with CONFIG_SECCOMP_FILTER and an engine that sets a profile";
+    for (mode, filters, status, detail, fix) in [
+        (Some(2), Some(1), Answer::Held, "system calls are filtered", ""),
+        (Some(2), Some(3), Answer::Held, "system calls are filtered, 3 times", ""),
+        (Some(2), None, Answer::Held, "system calls are filtered", ""),
+        (Some(0), Some(0), Answer::Missing, "no system call is filtered", off),
+        (Some(0), None, Answer::Missing, "no system call is filtered", off),
+        (Some(7), None, Answer::Unknown, "seccomp mode 7 is not known", "update init"),
+        (None, None, Answer::Unknown, "/proc/self/status does not show it", kernel),
+    ] {
+        let status_of = |s: &Status| Status { seccomp: mode, seccomp_filters: filters, ..s.clone() };
+        expect("seccomp", |m| m.status = m.status.as_ref().map(status_of).map_err(|e| *e), status, detail, fix);
+    }
+}
+
+#[test]
+fn a_label_is_of_apparmor_or_of_selinux() {
+    const OFF: &str = "take away --security-opt apparmor=unconfined and --privileged";
+    const WATCHES: &str = "on the host: sudo aa-enforce with that profile's file";
+    const LABEL: &str =
+        "take away --privileged and --security-opt label=disable (Docker: selinux-enabled in daemon.json)";
+    const ROOTLESS: &str = "a rootless engine may load no AppArmor profile";
+    let (held, missing, skipped) = (Answer::Held, Answer::Missing, Answer::Skipped);
+    for (label, rootless, status, detail, fix) in [
+        ("docker-default (enforce)", false, held, "AppArmor: docker-default", ""),
+        ("docker-default (kill)", false, held, "AppArmor: docker-default", ""),
+        ("containers-default-0.57 (enforce)", true, held, "AppArmor: containers-default-0.57", ""),
+        ("a//&:lxd-a_</var/lib/lxd>:p (enforce)", false, held, "AppArmor: a//&:lxd-a_</var/lib/lxd>:p", ""),
+        ("unconfined", false, missing, "AppArmor does not confine this process", OFF),
+        ("unconfined", true, skipped, ROOTLESS, ""),
+        ("rootlesskit (unconfined)", true, skipped, ROOTLESS, ""),
+        ("runc (unconfined)", false, missing, "AppArmor does not confine this process", OFF),
+        ("docker-default (complain)", false, missing, "AppArmor only watches: docker-default (complain)", WATCHES),
+        ("system_u:system_r:container_t:s0:c1", false, held, "SELinux: system_u:system_r:container_t:s0:c1", ""),
+        ("a:b:spc_t:s0", false, missing, "SELinux does not confine this process: a:b:spc_t:s0", LABEL),
+        ("a:b:unconfined_t:s0", true, missing, "SELinux does not confine this process: a:b:unconfined_t:s0", LABEL),
+        ("kernel", false, skipped, "the label kernel is of no policy that confines containers", ""),
+        ("_", false, skipped, "the label _ is of no policy that confines containers", ""),
+    ] {
+        let change = |m: &mut Machine| {
+            m.label = Ok(label.as_bytes().to_vec());
+            let map: &[u8] = if rootless { b"0 1500 1\n1 100000 65536" } else { b"0 0 4294967295" };
+            m.user_namespace = Ok(UserNamespace::of_map(map));
+        };
+        expect("apparmor", change, status, detail, fix);
+    }
+    for errno in [libc::EINVAL, libc::ENOENT, libc::ENOPROTOOPT, libc::EOPNOTSUPP] {
+        let change = |m: &mut Machine| m.label = Err(Errno(errno));
+        expect("apparmor", change, skipped, "this host has neither AppArmor nor SELinux", "");
+    }
+}
+
+#[test]
+fn each_capability_and_device_of_a_host_counts() {
+    let fix = "take away --privileged, the --cap-add of these, and --device of disks and of the kernel's memory";
+    for (number, name) in OF_A_HOST {
+        // Permitted, effective or bounding: each is a way to it. Inheritable and ambient cannot hold what permitted lacks.
+        for set in [1, 2, 3] {
+            let change = |m: &mut Machine| {
+                m.status.as_mut().unwrap().capabilities[set] = Some(1 << number);
+            };
+            let detail = format!("it was given CAP_{name}");
+            expect("privileged-container", change, Answer::Missing, &detail, fix);
+        }
+    }
+    let every = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0x1ff_ffff_ffff); 5];
+    let all = "it was given CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_BPF";
+    expect("privileged-container", every, Answer::Missing, all, fix);
+    // What Docker gives by default, and what a start needs.
+    let docker = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0xa804_25fb | 1 << 2); 5];
+    expect("privileged-container", docker, Answer::Held, "no capability or device that rules a host", "");
+    let devices = |names: &'static [&'static str]| {
+        move |m: &mut Machine| m.places.host_devices = Ok(names.iter().map(ToString::to_string).collect())
+    };
+    for (names, shown) in [
+        (&["kmsg"][..], "kmsg"),
+        (&["a", "b", "c", "d"], "a, b, c, d"),
+        (&["a", "b", "c", "d", "e"], "a, b, c, d and 1 more"),
+    ] {
+        let detail = format!("the host's devices are in /dev: {shown}");
+        expect("privileged-container", devices(names), Answer::Missing, &detail, fix);
+    }
+    let unseen = |m: &mut Machine| m.places.host_devices = Err(Errno(libc::ENOENT));
+    expect("privileged-container", unseen, Answer::Held, "no capability or device that rules a host", "");
+}
+
+#[test]
+fn each_namespace_of_the_host_is_told() {
+    // include/linux/proc_ns.h
+    assert_eq!([FIRST_NET, FIRST_PID, FIRST_UTS, FIRST_IPC], [0xefff_fff9, 0xefff_fffc, 0xefff_fffe, 0xefff_ffff]);
+    let expect = |change: &dyn Fn(&mut Namespaces), what: &str, fix: &str| {
+        let change = |m: &mut Machine| change(&mut m.namespaces);
+        expect(
+            "host-namespaces",
+            change,
+            Answer::Missing,
+            &format!("the host's own: {what}"),
+            &format!("take away {fix}"),
+        );
+    };
+    expect(&|n| n.pid = Ok(FIRST_PID), "processes", "--pid host");
+    expect(&|n| n.kernel_threads = true, "processes", "--pid host");
+    expect(&|n| n.ipc = Ok(FIRST_IPC), "shared memory", "--ipc host");
+    expect(&|n| n.uts = Ok(FIRST_UTS), "host name", "--uts host");
+    expect(&|n| n.net = Ok(FIRST_NET), "network", "--network host");
+    expect(&|n| n.host_interface = Some("docker0".into()), "network (interface docker0)", "--network host");
+    let both = |n: &mut Namespaces| (n.net, n.host_interface) = (Ok(FIRST_NET), Some("docker0".into()));
+    expect(&both, "network", "--network host");
+    // What cannot be seen hides nothing that can.
+    let half = |n: &mut Namespaces| (n.pid, n.net) = (Err(Errno(libc::EACCES)), Ok(FIRST_NET));
+    expect(&half, "network", "--network host");
+    let all = |n: &mut Namespaces| {
+        (n.pid, n.ipc, n.uts, n.net) = (Ok(FIRST_PID), Ok(FIRST_IPC), Ok(FIRST_UTS), Ok(FIRST_NET));
+    };
+    let flags = "--pid host and --ipc host and --uts host and --network host";
+    expect(&all, "processes, shared memory, host name, network", flags);
+}
+
+#[test]
+fn a_socket_is_told_and_so_is_what_was_not_searched() {
+    let seen = |found: &[&str], not_all: &[&str]| {
+        let bytes = |paths: &[&str]| paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+        Some(Sockets { found: bytes(found), not_all: bytes(not_all) })
+    };
+    let one = seen(&["/run/docker.sock"], &["/data"]);
+    let two = seen(&["/a/docker.sock", "/b/docker.sock"], &[]);
+    let fix = "take away the mount that it is in";
+    let words = "who may talk to it is root of the host";
+    let id = "runtime-socket";
+    expect(id, |m| m.sockets = one, Answer::Missing, &format!("/run/docker.sock: {words}"), fix);
+    expect(id, |m| m.sockets = two, Answer::Missing, &format!("/a/docker.sock and 1 more: {words}"), fix);
+    let part = "no engine's socket is mounted (of /data the first directories were searched)";
+    expect(id, |m| m.sockets = seen(&[], &["/data"]), Answer::Held, part, "");
+}
+
+#[test]
+fn each_limit_counts() {
+    let (memory, processes, core) = ("--memory 16g", "--pids-limit 512", "--ulimit core=0");
+    let id = "limits";
+    let missing = |change: &dyn Fn(&mut Machine), what: &str, flags: &[&str]| {
+        expect(id, change, Answer::Missing, &format!("no limit of {what}"), &format!("add {}", flags.join(" ")));
+    };
+    missing(&|m| m.limits.memory = Limit::Without, "memory", &[memory]);
+    missing(&|m| m.limits.processes = Limit::Without, "processes", &[processes]);
+    for unlimited in [Limit::Without, Limit::Of(1), Limit::Unseen] {
+        missing(&|m| m.limits.core = unlimited, "core files", &[core]);
+    }
+    let none = |m: &mut Machine| {
+        (m.limits.memory, m.limits.processes, m.limits.core) = (Limit::Without, Limit::Without, Limit::Without);
+    };
+    missing(&none, "memory, processes, core files", &[memory, processes, core]);
+    let rootless = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::of_map(b"0 1500 1\n1 100000 65536"));
+    let version_2 = "(a rootless engine needs cgroup v2 for it)";
+    let both = |m: &mut Machine| (rootless(m), m.limits.memory = Limit::Without).1;
+    missing(&both, "memory", &[memory, version_2]);
+    let core_alone = |m: &mut Machine| (rootless(m), m.limits.core = Limit::Without).1;
+    missing(&core_alone, "core files", &[core]);
+    // What is missing is told before what cannot be seen.
+    missing(&|m| (m.limits.memory, m.limits.processes) = (Limit::Unseen, Limit::Without), "processes", &[processes]);
+    let fix = "mount /sys/fs/cgroup in the container, as engines do";
+    let unseen = |m: &mut Machine| m.limits.memory = Limit::Unseen;
+    expect(id, unseen, Answer::Unknown, "no cgroup shows a limit of memory", fix);
+    let unseen = |m: &mut Machine| (m.limits.memory, m.limits.processes) = (Limit::Unseen, Limit::Unseen);
+    expect(id, unseen, Answer::Unknown, "no cgroup shows a limit of memory, processes", fix);
+}

@@ -1,0 +1,144 @@
+use super::*;
+use crate::machine::network::Route;
+use crate::machine::proxy::Named;
+use crate::posture::finding::Status::{self, Held, Missing, Skipped, Unknown};
+use std::ffi::CStr;
+
+const NETWORK: [&str; 5] = ["default-route", "proxy-environment", "proxy-reachable", "proxy-denies", "direct-egress"];
+
+fn settings(egress: Wanted) -> Settings {
+    Settings { egress, ..Settings::default() }
+}
+
+fn judged(id: &'static str, network: &Network) -> (Status, String) {
+    let finding = judge(id, &settings(Wanted::Require), Some(network));
+    assert_eq!(finding.fix.is_some(), !finding.is_well(), "{finding:?}");
+    assert!(finding.detail.len() <= 110 && finding.fix.iter().all(|fix| fix.len() <= 130), "{finding:?}");
+    (finding.status, finding.detail)
+}
+
+fn network(environment: &[&CStr]) -> Network {
+    Network { named: Named::of(environment), ..Network::default() }
+}
+
+fn attempts(ends: &[End]) -> Vec<Attempt> {
+    ends.iter().map(|&end| Attempt { to: [192, 0, 2, 1].into(), end }).collect()
+}
+
+#[test]
+fn without_a_proxy_nothing_applies_unless_it_is_required() {
+    for id in NETWORK {
+        let off = judge(id, &settings(Wanted::Off), None);
+        assert_eq!((off.status, off.detail.as_str()), (Skipped, "TAKUMI_EGRESS=off"));
+        let auto = judge(id, &settings(Wanted::Auto), Some(&Network::default()));
+        assert_eq!(auto.status, Skipped);
+        assert!(auto.detail.contains("no proxy is set"), "{auto:?}");
+    }
+    let nothing = network(&[]);
+    assert_eq!(judged("proxy-environment", &nothing).0, Missing);
+    assert_eq!(judged("proxy-reachable", &nothing).0, Unknown);
+    assert_eq!(judged("proxy-denies", &nothing).0, Unknown);
+}
+
+#[test]
+fn a_default_route_is_no_harm_where_nothing_gets_out() {
+    let gateway = Some([10, 0, 0, 1].into());
+    let route = Route { ipv6: false, interface: "eth0".into(), gateway };
+    let of = |routes, ends: &[End]| {
+        let network = Network { routes: Some(routes), direct: attempts(ends), ..Network::default() };
+        judged("default-route", &network)
+    };
+    assert_eq!(of(Ok(vec![]), &[]).0, Held);
+    assert_eq!(of(Ok(vec![route.clone()]), &[End::Silent, End::Silent]).0, Held);
+    assert_eq!(of(Ok(vec![route.clone()]), &[End::Stopped(Errno(libc::EHOSTUNREACH))]).0, Held);
+    for ends in [&[][..], &[End::Silent, End::Left(None)], &[End::Connected], &[End::Unsent(Errno(libc::EMFILE))]] {
+        let (status, detail) = of(Ok(vec![route.clone()]), ends);
+        assert_eq!(status, Missing, "{ends:?}");
+        assert!(detail.contains("eth0"), "{detail}");
+    }
+    assert_eq!(of(Err(Errno(libc::EACCES)), &[]).0, Unknown);
+}
+
+#[test]
+fn one_open_way_is_enough() {
+    let of = |ends: &[End]| judged("direct-egress", &Network { direct: attempts(ends), ..Network::default() });
+    for errno in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EPERM] {
+        let (status, detail) = of(&[End::Unsent(Errno(errno))]);
+        assert_eq!((status, detail.contains("filtered")), (Held, false), "{errno}");
+    }
+    for ends in [&[End::Silent, End::Silent][..], &[End::Stopped(Errno(libc::ECONNREFUSED)), End::Silent]] {
+        let (status, detail) = of(ends);
+        assert_eq!((status, detail.contains("filtered")), (Held, true), "{detail}");
+    }
+    let by = Some([198, 51, 100, 7].into());
+    let open = [
+        (End::Connected, "was reached"),
+        (End::Failed(Errno(libc::ECONNREFUSED)), "refused the connection"),
+        (End::Left(by), "198.51.100.7"),
+        (End::Left(None), "a router"),
+    ];
+    for (end, word) in open {
+        let (status, detail) = of(&[End::Silent, End::Unsent(Errno(libc::ENETUNREACH)), end]);
+        assert_eq!((status, detail.contains(word)), (Missing, true), "{detail}");
+    }
+    let (status, detail) = of(&[End::Unsent(Errno(libc::EMFILE))]);
+    assert_eq!((status, detail.contains("Too many open files")), (Unknown, true), "{detail}");
+}
+
+#[test]
+fn the_proxys_answer_decides() {
+    let of = |reached| {
+        let network = Network { proxy: Some(reached), ..network(&[c"HTTPS_PROXY=http://proxy:8888"]) };
+        (judged("proxy-reachable", &network), judged("proxy-denies", &network))
+    };
+    let answers = [
+        (Answer::Status(403), Held),
+        (Answer::Status(200), Missing),
+        (Answer::Status(204), Missing),
+        (Answer::Status(500), Missing),
+        (Answer::Status(502), Missing),
+        (Answer::Status(503), Missing),
+        (Answer::Status(504), Missing),
+        (Answer::Status(501), Unknown),
+        (Answer::Status(407), Unknown),
+        (Answer::Status(302), Unknown),
+        (Answer::Status(404), Unknown),
+        (Answer::Status(100), Unknown),
+        (Answer::Closed, Unknown),
+        (Answer::Garbage, Unknown),
+        (Answer::Late, Unknown),
+    ];
+    for (answer, expected) in answers {
+        let (reachable, denies) = of(Reached::Connected(Some(answer)));
+        assert_eq!((reachable.0, denies.0), (Held, expected), "{answer:?}");
+    }
+    for reached in [Reached::NoAddress, Reached::Silent, Reached::Failed(Errno(libc::ECONNREFUSED))] {
+        let (reachable, denies) = of(reached);
+        assert_eq!((reachable.0, denies), (Missing, (Unknown, "the proxy was not reached".to_string())));
+    }
+    let (reachable, denies) = of(Reached::Connected(None));
+    assert_eq!((reachable.0, denies.0), (Held, Skipped));
+}
+
+#[test]
+fn the_variables_are_judged_by_what_they_say() {
+    let of = |environment: &[&CStr]| judged("proxy-environment", &network(environment));
+    let held = of(&[c"HTTPS_PROXY=http://u:hunter2@proxy:8888", c"http_proxy=http://other"]);
+    assert_eq!(held.0, Held);
+    assert_eq!(held.1, "HTTPS_PROXY names proxy:8888; http_proxy names another, which is not checked");
+    let wrong: [(&[&CStr], Status, &str); 5] = [
+        (&[c"HTTPS_PROXY=hunter2:8888"], Missing, "HTTPS_PROXY is no http://HOST:PORT"),
+        (&[c"http_proxy=http://a", c"HTTP_PROXY=http://b"], Missing, "http_proxy and HTTP_PROXY contradict"),
+        (&[c"http_proxy=http://a", c"NO_PROXY=*"], Missing, "NO_PROXY has a *"),
+        (&[c"ALL_PROXY=socks5://u:hunter2@a"], Unknown, "socks5://, which cannot be checked"),
+        (&[c"ALL_PROXY=socks5://a", c"no_proxy=*"], Missing, "cannot be checked; no_proxy has a *"),
+    ];
+    for (environment, status, words) in wrong {
+        let judged = of(environment);
+        assert_eq!(judged.0, status, "{judged:?}");
+        assert!(judged.1.contains(words) && !judged.1.contains("hunter2"), "{judged:?}");
+    }
+    // What cannot be asked is not said to be well.
+    let socks = network(&[c"ALL_PROXY=socks5://a"]);
+    assert_eq!((judged("proxy-reachable", &socks).0, judged("proxy-denies", &socks).0), (Unknown, Unknown));
+}

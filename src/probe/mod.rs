@@ -1,0 +1,201 @@
+//! `--check`: whether `init` and COMMAND hold what they promised and do what they are there for.
+//!
+//! It judges others: whatever started it (HEALTHCHECK, `docker exec`, a Kubernetes probe), it first becomes a user without any
+//! privilege, and then looks at /proc, at what is required, and at COMMAND's own server.
+
+mod http;
+mod identity;
+mod processes;
+mod shields;
+pub mod state;
+mod verdict;
+
+use crate::logging;
+use crate::posture::finding::{Finding, Status};
+use crate::settings::Settings;
+use crate::sys::clock::Instant;
+use crate::sys::{ProcessId, Signal, SignalSet, UserId, credentials, io, memory, process, signal, watchdog};
+use identity::Before;
+use log::{debug, error};
+use serde::Serialize;
+use shields::Required;
+use state::State;
+use std::ffi::{CStr, CString};
+use std::fmt::Write as _;
+use std::panic::PanicHookInfo;
+use std::time::Duration;
+use verdict::{Answer, Found, Progress, State as Health};
+
+/// Answers within TAKUMI_HEALTH_TIMEOUT. Returns 0 (healthy) or 1, nothing else.
+pub fn check(environment: &[&CStr], json: bool) -> u8 {
+    let began = Instant::now();
+    memory::exit_with(1);
+    std::panic::set_hook(Box::new(on_panic));
+    logging::begin();
+    // A reader that is gone, or a file that may not grow, is an error of write and no death; and nothing else is held back.
+    let blocked = signal::set_mask(SignalSet::of(&[Signal::PIPE, Signal::XFSZ, Signal::TTOU]));
+    if let Err(errno) = blocked.map(drop).and_then(|()| io::occupy_closed_stdio()) {
+        error!("cannot begin: {errno} (a seccomp filter or a limit of open files refuses it)");
+        return 1;
+    }
+    // Its environment holds the container's.
+    if let Err(errno) = credentials::set_not_dumpable() {
+        debug!("open to its own user: {errno}");
+    }
+    let (level, format) = Settings::log(environment);
+    logging::configure(level, format);
+    let settings = match Settings::read(environment) {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| error!("{mistake}"));
+            return 1;
+        }
+    };
+    let report = look(environment, settings, began);
+    let text = if json { report.as_json() } else { report.as_text() };
+    if let Err(errno) = io::write_stdout(text.as_bytes()) {
+        // Who asks a probe asks for its exit code.
+        debug!("cannot write to stdout: {errno}");
+    }
+    u8::from(!report.healthy)
+}
+
+fn on_panic(panic: &PanicHookInfo) {
+    error!("a defect of init (please report it): {panic}");
+    process::exit(1)
+}
+
+/// Of the time for all of it, what is left for a last look at /proc and for saying it: where every processor is at work, which is when
+/// a server does not answer, either takes some tenths of a second.
+const TO_TELL: Duration = Duration::from_secs(1);
+/// How long a server is waited for before it is looked whether COMMAND works: most answer at once.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
+    arm(own.health_timeout);
+    let trusted = State::read();
+    let mut settings = trusted.as_ref().ok().and_then(settings_of).unwrap_or_else(|| own.clone());
+    // One with a query is not left in a file that everybody can read.
+    settings.health_url = settings.health_url.or(own.health_url);
+    let end = began.after(settings.health_timeout);
+    arm(Instant::now().until(end));
+    let state = trusted.as_ref().ok();
+    let before = match Before::look().and_then(|before| before.drop(&settings, state).map(|_| before)) {
+        Ok(before) => before,
+        Err(error) => return Report::undropped(&error.to_string()),
+    };
+
+    let found = processes::find(state);
+    let by_choice = settings.allow_root || before.root_is_ordinary();
+    let user = state.map(|state| UserId(state.identity.user));
+    let mut findings = shields::of_processes(found, by_choice, user);
+    let last = Instant::now().until(end);
+    let deadline = Instant::now().after(last - TO_TELL.min(last / 10));
+    if verdict::without_asking(found).is_none() {
+        let running = match found {
+            Found::Both(init, command) => Some((init.id, command.id)),
+            _ => None,
+        };
+        let devices = state.map_or(&[][..], |state| &state.devices);
+        let required = Required { settings: &settings, environment, given: before.given, running, devices };
+        findings.extend(required.examine(deadline));
+    }
+    let url = settings.health_url.as_deref();
+    let (answer, progress) = match (verdict::without_asking(found), url, found) {
+        (None, Some(url), Found::Both(_, command)) => ask(url, command.id, deadline),
+        _ => (Answer::NotAsked, Progress::default()),
+    };
+    // COMMAND may have ended, or begun, while its server was waited for.
+    let found = if answer == Answer::NotAsked { found } else { processes::find(state) };
+    let place = String::from_utf8_lossy(url.unwrap_or_default());
+    let mut verdict = verdict::judge(found, &answer, &place, progress);
+    if let Err(why) = &trusted {
+        let _ = write!(verdict.process.detail, " (from /proc alone: {why})");
+    }
+    Report::of(findings, verdict)
+}
+
+fn arm(time: Duration) {
+    if let Err(errno) = watchdog::arm(time) {
+        debug!("no timer: {errno}");
+    }
+}
+
+/// What the container was started with: an exec may come with another environment.
+fn settings_of(state: &State) -> Option<Settings> {
+    let variables: Vec<CString> =
+        state.settings.iter().map(|text| CString::new(text.as_str())).collect::<Result<_, _>>().ok()?;
+    Settings::read(&variables.iter().map(CString::as_c_str).collect::<Vec<_>>()).ok()
+}
+
+fn ask(url: &[u8], command: ProcessId, deadline: Instant) -> (Answer, Progress) {
+    let mut exchange = match http::Exchange::with(url) {
+        Ok(exchange) => exchange,
+        Err(answer) => return (answer, Progress::default()),
+    };
+    let left = Instant::now().until(deadline);
+    let at_once = Instant::now().after(AT_ONCE.min(left / 4));
+    if let Some(answer) = exchange.wait(at_once) {
+        return (answer, Progress::default());
+    }
+    let (first, began) = (processes::look(command), Instant::now());
+    if let Some(answer) = exchange.wait(deadline) {
+        return (answer, Progress::default());
+    }
+    let watched = began.until(Instant::now());
+    (Answer::Silent, Progress::between(&first, &processes::look(command), watched))
+}
+
+/// What `--check` says.
+#[derive(Serialize)]
+struct Report {
+    version: u32,
+    healthy: bool,
+    state: Health,
+    findings: Vec<Finding>,
+    #[serde(skip)]
+    summary: String,
+}
+
+impl Report {
+    fn of(mut findings: Vec<Finding>, verdict: verdict::Verdict) -> Self {
+        let shields_hold = !findings.iter().any(Finding::refuses);
+        let state = match verdict.state {
+            state if state.is_well() && !shields_hold => Health::Unhealthy,
+            state => state,
+        };
+        let summary = match verdict.http.status {
+            Status::Skipped => verdict.process.detail.clone(),
+            _ => format!("{}; {}", verdict.process.detail, verdict.http.detail),
+        };
+        shields::in_order(&mut findings);
+        findings.extend([verdict.process, verdict.http]);
+        Report { version: 1, healthy: state.is_well(), state, findings, summary }
+    }
+
+    /// Nobody is looked at with privileges.
+    fn undropped(line: &str) -> Self {
+        let (detail, fix) = match line.strip_suffix(')').and_then(|line| line.split_once(" (")) {
+            Some((detail, fix)) => (detail, fix),
+            None => (line, "run it as the container's own user"),
+        };
+        let detail = format!("--check cannot drop its own privileges: {detail}");
+        let finding = Finding { required: true, ..Finding::missing("unprivileged", detail, fix) };
+        let summary = "nothing was looked at".to_string();
+        Report { version: 1, healthy: false, state: Health::Unhealthy, findings: vec![finding], summary }
+    }
+
+    fn as_json(&self) -> String {
+        // Strings, numbers and words: this cannot fail.
+        serde_json::to_string(self).map(|line| line + "\n").unwrap_or_default()
+    }
+
+    fn as_text(&self) -> String {
+        let mut text = format!("{}: {}\n", self.state, self.summary);
+        for finding in self.findings.iter().filter(|finding| !finding.is_well()) {
+            let fix = finding.fix.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "{} {}: {} (fix: {fix})", finding.id, finding.status.word(), finding.detail);
+        }
+        text
+    }
+}

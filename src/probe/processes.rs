@@ -1,0 +1,183 @@
+//! Who is `init`, who is COMMAND, and whether anybody there is at work: /proc alone, of which anybody may read this much.
+
+use super::state::State;
+use super::verdict::{Found, Life, Sample};
+use crate::machine::processes::{self, Times};
+use crate::machine::status::{self, Status};
+use crate::sys::{Errno, ProcessId, UserId, fs, io, process};
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+
+/// How many processes a look at the descendants takes in.
+const MOST: usize = 4096;
+
+/// Finds both. `state`: what the start left, where that is trusted.
+pub fn find(state: Option<&State>) -> Found {
+    let Some(init) = state.map(|state| ProcessId(state.process.id)).or_else(find_init) else { return Found::NoInit };
+    let mut name = [0; 16];
+    let command = command_of(processes::name(init, &mut name));
+    let init_now = life(init, processes::times(init));
+    let Some(command) = command else { return Found::NoCommand(init_now) };
+    // An id that came to somebody else, or that counts in another pid namespace, is not COMMAND's.
+    let times = processes::times(command).filter(|times| times.parent == init);
+    Found::Both(init_now, life(command, times))
+}
+
+fn life(id: ProcessId, times: Option<Times>) -> Life {
+    Life { id, state: times.map(|times| times.state) }
+}
+
+/// COMMAND's id, as `init` shows it in its own name.
+fn command_of(name: &[u8]) -> Option<ProcessId> {
+    let id = name.strip_prefix(b"init:")?;
+    std::str::from_utf8(id).ok()?.parse().ok().map(ProcessId)
+}
+
+fn is_init(name: &[u8]) -> bool {
+    name == b"init" || command_of(name).is_some()
+}
+
+fn find_init() -> Option<ProcessId> {
+    let first = ProcessId(1);
+    let mut name = [0; 16];
+    if is_init(processes::name(first, &mut name)) {
+        return Some(first);
+    }
+    let own = process::own_id();
+    let mut candidates = Vec::new();
+    let listed = io::for_each_name(c"/proc", |entry| {
+        let id = std::str::from_utf8(entry).ok().and_then(|entry| entry.parse().ok()).map(ProcessId);
+        let Some(id) = id.filter(|&id| id != own && candidates.len() < MOST) else { return };
+        if is_init(processes::name(id, &mut name))
+            && let Some(times) = processes::times(id)
+        {
+            candidates.push(Candidate { id, start: times.start, is_closed: owner(id) == Some(UserId(0)) });
+        }
+    });
+    listed.ok()?;
+    choose(&candidates)
+}
+
+/// A process that calls itself `init`: anybody can.
+#[derive(Clone, Copy)]
+struct Candidate {
+    id: ProcessId,
+    start: u64,
+    /// /proc shows root as the owner of what may not be looked into (`man 5 proc`, dumpable), as `init` is after its drop.
+    is_closed: bool,
+}
+
+/// `init` is closed, and older than everything that it started.
+fn choose(candidates: &[Candidate]) -> Option<ProcessId> {
+    let oldest = candidates.iter().min_by_key(|candidate| (!candidate.is_closed, candidate.start));
+    oldest.map(|candidate| candidate.id)
+}
+
+fn owner(id: ProcessId) -> Option<UserId> {
+    let directory = with_path(id, "", io::open_path)?.ok()?;
+    fs::stat(directory.as_fd(), fs::Freshness::Cached).ok().map(|stat| stat.uid)
+}
+
+/// Ids and capability sets of a process.
+pub fn status(id: ProcessId) -> Result<Status, Errno> {
+    let text = with_path(id, "/status", |path| io::read_whole(path, 1 << 20)).ok_or(Errno(libc::ENOENT))??;
+    if text.is_empty() { Err(Errno(libc::ENODATA)) } else { Ok(status::parse(&text)) }
+}
+
+/// One look at COMMAND and all its descendants.
+pub fn look(command: ProcessId) -> Vec<Sample> {
+    let mut everybody = Vec::new();
+    let _ = io::for_each_name(c"/proc", |entry| {
+        let id = std::str::from_utf8(entry).ok().and_then(|entry| entry.parse().ok()).map(ProcessId);
+        if let Some(id) = id.filter(|_| everybody.len() < MOST)
+            && let Some(times) = processes::times(id)
+        {
+            everybody.push((id, times));
+        }
+    });
+    let mut found = Vec::new();
+    let mut next = vec![command];
+    while let Some(parent) = next.pop() {
+        // Taken out when it is found, so that a picture with a ring in it (ids that came again meanwhile) ends too.
+        let index = everybody.iter().position(|(id, _)| *id == parent);
+        let Some((id, times)) = index.map(|index| everybody.swap_remove(index)) else { continue };
+        found.push(Sample { id, start: times.start, state: times.state, processor: times.processor, io: bytes(id) });
+        next.extend(everybody.iter().filter(|(_, times)| times.parent == id).map(|(id, _)| *id));
+    }
+    found
+}
+
+/// What a process read and wrote, through the page cache or not (`man 5 proc_pid_io`).
+fn bytes(id: ProcessId) -> Option<u64> {
+    let mut buffer = [0; 512];
+    let text = with_path(id, "/io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
+    sum_of_bytes(buffer.get(..text)?)
+}
+
+fn sum_of_bytes(text: &[u8]) -> Option<u64> {
+    let mut sum = None;
+    for line in std::str::from_utf8(text).ok()?.lines() {
+        if let Some((name, value)) = line.split_once(": ")
+            && matches!(name, "rchar" | "wchar" | "read_bytes" | "write_bytes")
+        {
+            sum = Some(value.parse::<u64>().ok()?.saturating_add(sum.unwrap_or(0)));
+        }
+    }
+    sum
+}
+
+fn with_path<Answer>(id: ProcessId, file: &str, act: impl FnOnce(&CStr) -> Answer) -> Option<Answer> {
+    use std::io::Write;
+    let mut path = [0_u8; 40];
+    write!(&mut path[..], "/proc/{id}{file}\0").ok()?;
+    CStr::from_bytes_until_nul(&path).ok().map(act)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_of_ours_names_command() {
+        for (name, command) in [
+            (&b"init:7"[..], Some(7)),
+            (b"init:4194304", Some(4_194_304)),
+            (b"init", None),
+            (b"init:", None),
+            (b"init:x", None),
+            (b"init: 7", None),
+            (b"xinit:7", None),
+            (b"", None),
+        ] {
+            assert_eq!(command_of(name), command.map(ProcessId), "{}", name.escape_ascii());
+        }
+        assert!(is_init(b"init") && is_init(b"init:7"));
+        assert!(!is_init(b"init:x") && !is_init(b"docker-init") && !is_init(b""));
+    }
+
+    #[test]
+    fn who_only_calls_itself_init_is_younger_or_open() {
+        let candidate = |id, start, is_closed| Candidate { id: ProcessId(id), start, is_closed };
+        let chosen = |candidates: &[Candidate]| choose(candidates).map(|id| id.0);
+        assert_eq!(chosen(&[]), None);
+        assert_eq!(chosen(&[candidate(9, 5, true), candidate(6, 3, true), candidate(8, 4, true)]), Some(6));
+        assert_eq!(chosen(&[candidate(2, 1, false), candidate(6, 3, true)]), Some(6), "a forger of another container");
+        assert_eq!(chosen(&[candidate(9, 5, false), candidate(8, 4, false)]), Some(8));
+    }
+
+    #[test]
+    fn all_ways_of_reading_and_writing_count() {
+        let text =
+            b"rchar: 1\nwchar: 20\nsyscr: 7\nsyscw: 7\nread_bytes: 300\nwrite_bytes: 4000\ncancelled_write_bytes: 9\n";
+        assert_eq!(sum_of_bytes(text), Some(4321));
+        assert_eq!(sum_of_bytes(b""), None);
+    }
+
+    #[test]
+    fn a_look_sees_this_process_at_work() {
+        let own = process::own_id();
+        let sample = look(own).into_iter().find(|sample| sample.id == own).unwrap();
+        assert!(sample.io.is_some_and(|bytes| bytes > 0) && sample.start > 0, "{sample:?}");
+        assert_eq!(status(own).unwrap().users, status::read().unwrap().users);
+    }
+}

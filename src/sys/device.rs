@@ -1,0 +1,82 @@
+//! Device nodes by their path.
+
+use super::errno::{cerr, cerr_int};
+use super::{Errno, GroupId, UserId};
+use std::ffi::CStr;
+
+/// What lies at a path where a device is expected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Type and permission bits (`man 7 inode`).
+    pub mode: u32,
+    /// Which driver it stands for.
+    pub major: u32,
+    /// Which of that driver's devices.
+    pub minor: u32,
+    /// The owner, as this user namespace sees it.
+    pub user: UserId,
+    /// The group, as this user namespace sees it.
+    pub group: GroupId,
+}
+
+impl Node {
+    /// Whether it is a character device.
+    pub fn is_character(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFCHR
+    }
+}
+
+/// Never a bit of an answer (`STATX__RESERVED`, linux/stat.h): still there after the call, nothing was written.
+const POISON: u32 = 0x8000_0000;
+
+/// Looks at it without opening it; a link is followed, as opening would.
+pub fn look(path: &CStr) -> Result<Node, Errno> {
+    // SAFETY: an all-zero statx is a valid value of a struct of integers.
+    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
+    answer.stx_mask = POISON;
+    // SAFETY: the path is NUL-terminated and the buffer is a whole statx, both live through the call.
+    cerr(unsafe {
+        libc::syscall(libc::SYS_statx, libc::AT_FDCWD, path.as_ptr(), 0, libc::STATX_BASIC_STATS, &mut answer)
+    })?;
+    let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID;
+    if answer.stx_mask & POISON != 0 || answer.stx_mask & needed != needed {
+        return Err(Errno(libc::EPROTO));
+    }
+    Ok(Node {
+        mode: u32::from(answer.stx_mode),
+        major: answer.stx_rdev_major,
+        minor: answer.stx_rdev_minor,
+        user: UserId(answer.stx_uid),
+        group: GroupId(answer.stx_gid),
+    })
+}
+
+/// Opens it, for writing too or for reading alone, and closes it at once. May take as long as the driver wants.
+pub fn open_once(path: &CStr, writing: bool) -> Result<(), Errno> {
+    let access = if writing { libc::O_RDWR } else { libc::O_RDONLY };
+    let flags = access | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    // SAFETY: `path` is NUL-terminated; no mode is needed without O_CREAT.
+    let descriptor = cerr_int(unsafe { libc::open(path.as_ptr(), flags) })?;
+    if descriptor < super::io::FIRST_OTHER {
+        return Err(Errno(libc::EBADF));
+    }
+    // SAFETY: the kernel has just given this descriptor to us alone.
+    unsafe { libc::close(descriptor) };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_told_from_what_only_has_its_name() {
+        let null = look(c"/dev/null").unwrap();
+        assert!(null.is_character());
+        assert_eq!((null.major, null.minor, null.mode & 0o666), (1, 3, 0o666));
+        assert!(!look(c"/dev").unwrap().is_character());
+        assert_eq!(look(c"/dev/takumi-test-none"), Err(Errno(libc::ENOENT)));
+        assert_eq!(open_once(c"/dev/null", true), Ok(()));
+        assert_eq!(open_once(c"/dev/takumi-test-none", true), Err(Errno(libc::ENOENT)));
+    }
+}

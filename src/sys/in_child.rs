@@ -1,0 +1,213 @@
+//! A piece of work in a forked child, for calls that may never come back: a driver that hangs leaves its caller in state D, which no
+//! signal ends, and PID 1 must not be that caller.
+//!
+//! Plain fork(2): the child has its own copy of memory, so whatever becomes of it leaves no lock held and no value half written.
+
+use super::errno::cerr_int;
+use super::ids::ProcessId;
+use super::signal::{self, Signal};
+use super::{Errno, clock, clock::Instant, credentials, io, process};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// What the child said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// All that it wrote, at most as much as was asked for.
+    pub bytes: Vec<u8>,
+    /// It had not ended by the deadline, and was killed. It may live on in state D; whoever reaps orphans reaps it.
+    pub late: bool,
+}
+
+/// The child, as the work in it sees itself.
+pub struct Child {
+    answer: OwnedFd,
+    parent: ProcessId,
+}
+
+impl Child {
+    /// Says something to the parent.
+    pub fn tell(&self, bytes: &[u8]) -> Result<(), Errno> {
+        io::write_whole(&self.answer, bytes)
+    }
+
+    /// Keeps its memory, a copy of the parent's, closed to its own user, and ends it with the parent. To be called again after a
+    /// change of user, which undoes both (`commit_creds` in the kernel). Errors: the kernel's; the parent is gone: ESRCH.
+    pub fn keep_apart(&self) -> Result<(), Errno> {
+        credentials::set_not_dumpable()?;
+        credentials::set_parent_death_signal(Signal::KILL.number())?;
+        // It may have died before the signal was asked for.
+        if process::parent_id() == self.parent { Ok(()) } else { Err(Errno(libc::ESRCH)) }
+    }
+}
+
+/// Runs `work` in a child and returns what it tells, `most` bytes of it, within `patience`. The child ends with the work.
+///
+/// Errors: those of pipe(2) and fork(2); EIO where a fork that made nobody says that it did.
+pub fn run(patience: Duration, most: usize, work: impl FnOnce(&Child)) -> Result<Answer, Errno> {
+    let deadline = Instant::now().after(patience);
+    let parent = process::own_id();
+    let (reader, writer) = pipe()?;
+    // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child goes on with
+    // a copy of everything and leaves by `exit` alone.
+    match cerr_int(unsafe { libc::fork() })? {
+        // A filter that answers 0 for the kernel: this is still the parent, and must not do the child's work.
+        0 if process::own_id() == parent => Err(Errno(libc::EIO)),
+        0 => {
+            drop(reader);
+            let child = Child { answer: writer, parent };
+            if child.keep_apart().is_ok() {
+                work(&child);
+            }
+            process::exit(0)
+        }
+        id => {
+            drop(writer);
+            let answer = listen(&reader, most, deadline);
+            let late = answer.as_ref().map_or(true, |answer| answer.late);
+            if late {
+                let _ = signal::kill(id, Signal::KILL);
+            }
+            // A child that has more to say than anybody wants ends of it.
+            drop(reader);
+            reap(id);
+            answer
+        }
+    }
+}
+
+/// Leaves `work` to a child and does not wait for it: its end is SIGCHLD's matter. The child dies with its parent. The parent
+/// allocates nothing. Errors: as for [`run`].
+pub fn leave(work: impl FnOnce()) -> Result<ProcessId, Errno> {
+    let parent = process::own_id();
+    // SAFETY: as in `run`.
+    match cerr_int(unsafe { libc::fork() })? {
+        0 if process::own_id() == parent => Err(Errno(libc::EIO)),
+        0 => {
+            let asked = credentials::set_parent_death_signal(Signal::KILL.number());
+            // Closed to its own user it is already, as a copy of what is.
+            if asked.is_ok() && process::parent_id() == parent {
+                work();
+            }
+            process::exit(0)
+        }
+        id => Ok(ProcessId(id)),
+    }
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let mut ends = [-1; 2];
+    // SAFETY: the kernel writes two ints into a valid place.
+    cerr_int(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    if ends.iter().any(|&end| end < io::FIRST_OTHER) {
+        return Err(Errno(libc::EBADF));
+    }
+    // SAFETY: the kernel has just given both to us alone.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+fn listen(reader: &OwnedFd, most: usize, deadline: Instant) -> Result<Answer, Errno> {
+    let mut bytes = vec![0; most];
+    let mut filled = 0;
+    let mut interruptions = 0;
+    while filled < most {
+        match comes(reader, Instant::now().until(deadline)) {
+            Ok(true) => {}
+            // Stopped and continued: what is left of the time is looked at again.
+            Err(Errno(libc::EINTR)) if interruptions < 8 => {
+                interruptions += 1;
+                continue;
+            }
+            Ok(false) => {
+                bytes.truncate(filled);
+                return Ok(Answer { bytes, late: true });
+            }
+            Err(errno) => return Err(errno),
+        }
+        match io::read(reader, &mut bytes[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Answer { bytes, late: false })
+}
+
+/// Whether there is something to read, or an end, within that time.
+fn comes(reader: &OwnedFd, time: Duration) -> Result<bool, Errno> {
+    let mut asked = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // Rounded up: a rest below a millisecond is not to be spent in a busy loop.
+    let milliseconds = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as libc::c_int;
+    // SAFETY: one valid pollfd.
+    cerr_int(unsafe { libc::poll(&mut asked, 1, milliseconds) }).map(|count| count > 0)
+}
+
+/// Takes the end of the child, which is near, without waiting for one that hangs: the supervisor reaps what comes later.
+fn reap(id: i32) {
+    let mut pause = Duration::from_micros(50);
+    for _ in 0..10 {
+        // SAFETY: the status is not asked for; WNOHANG does not wait.
+        match cerr_int(unsafe { libc::waitpid(id, std::ptr::null_mut(), libc::WNOHANG) }) {
+            Ok(0) | Err(Errno(libc::EINTR)) => clock::nap(pause),
+            // Reaped; or ignored by who started this program, so that the kernel reaps.
+            _ => return,
+        }
+        pause *= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_childs_words_come_back_and_nothing_else_does() {
+        let mut touched = 1;
+        let place = &mut touched;
+        let answer = run(SECOND * 20, 64, |child| {
+            *place = 2;
+            child.tell(b"one ").unwrap();
+            child.tell(b"two").unwrap();
+        });
+        assert_eq!(answer, Ok(Answer { bytes: b"one two".to_vec(), late: false }));
+        assert_eq!(touched, 1, "the child's memory is its own");
+    }
+
+    #[test]
+    fn a_child_that_never_ends_costs_the_deadline_and_keeps_what_it_said() {
+        let began = std::time::Instant::now();
+        let answer = run(Duration::from_millis(200), 64, |child| {
+            child.tell(&process::own_id().0.to_ne_bytes()).unwrap();
+            loop {
+                clock::nap(SECOND);
+            }
+        })
+        .unwrap();
+        assert!(answer.late);
+        assert!((Duration::from_millis(200)..SECOND * 10).contains(&began.elapsed()), "{:?}", began.elapsed());
+        let id = i32::from_ne_bytes(answer.bytes.try_into().unwrap());
+        let left = std::fs::read_to_string(format!("/proc/{id}/stat")).ok();
+        assert!(left.is_none_or(|stat| !stat.contains(") S ")), "it was killed");
+    }
+
+    #[test]
+    fn a_child_that_dies_or_says_too_much_is_no_harm() {
+        let dead = run(SECOND * 20, 64, |_| process::exit(3)).unwrap();
+        assert_eq!(dead, Answer { bytes: vec![], late: false });
+        let loud = run(SECOND * 20, 3, |child| {
+            let _ = child.tell(&[7; 200_000]);
+        });
+        assert_eq!(loud.unwrap().bytes, [7, 7, 7]);
+    }
+
+    #[test]
+    fn the_child_is_closed_to_its_user_and_dies_with_the_parent() {
+        let answer = run(SECOND * 20, 8, |child| {
+            let signal = credentials::parent_death_signal().unwrap_or(0) as u8;
+            let _ = child.tell(&[signal, u8::from(credentials::dumpable() == Ok(false))]);
+        });
+        assert_eq!(answer.unwrap().bytes, [Signal::KILL.number(), 1]);
+    }
+}
