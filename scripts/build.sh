@@ -1,24 +1,47 @@
 #!/usr/bin/env bash
-# Builds the binary `init` and the demonstration image takumi-demo.
+# Builds the binary `init` and the images around it.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
-    cat <<'EOF'
-scripts/build.sh            build the binary and the image takumi-demo
-scripts/build.sh --fresh    make the base image anew first (newer Debian packages)
+    cat <<'END'
+scripts/build.sh                  build the binary and every image: takumi-comfyui, takumi-egress, takumi-gateway, takumi-demo
+scripts/build.sh WHAT...          build only these: comfyui, gateway (that is egress too), demo
+scripts/build.sh --comfyui DIR    with ComfyUI from this directory instead of its upstream
+scripts/build.sh --stand-in       with the stand-in for ComfyUI, without asking the upstream
+scripts/build.sh --fresh          build everything anew, the base images first (newer Debian packages)
 
 environment:
-  BASE_IMAGE          build on this image (it needs python3 and a shell); default: one made here of Debian's packages
+  VARIANT             cpu or gpu (cpu)
+  IMAGE_PREFIX        name the images PREFIX-comfyui and so on (takumi)
+  COMFYUI_COMMIT      ComfyUI's commit, 40 digits (the one that this was tested with)
+  COMFYUI_UPSTREAM    where it comes from
+  WHEELS              directory with the wheels of ComfyUI's requirements and Bandit's; default: pip downloads them
+  PIP_EXTRA           further words for `pip download`, e.g. '--index-url URL' of PyTorch's wheels for the CPU
+  BASE_IMAGE          build ComfyUI's image on this one (it needs python3 with venv, and a shell)
+  GATEWAY_BASE_IMAGE  build egress and gateway on this one (it needs tinyproxy, nftables, haproxy, publicsuffix)
+  INIT                take this binary instead of building one
   CONTAINER_ENGINE    docker or podman, with options if need be; default: docker where it is installed
-EOF
+END
 }
 
-# The packages come from where this machine's own apt gets them, with its proxy and its trust; nothing of that stays
-# in the image. The hash of this function names the recipe, so that a changed one is built anew.
+# The release that the tests ran once with a real ComfyUI (0.3.64).
+COMFYUI_COMMIT=${COMFYUI_COMMIT:-a125cd84b054a57729b5eecab930ca9408719832}
+COMFYUI_UPSTREAM=${COMFYUI_UPSTREAM:-https://github.com/comfyanonymous/ComfyUI}
+VARIANT=${VARIANT:-cpu}
+IMAGE_PREFIX=${IMAGE_PREFIX:-takumi}
+
+# Nodes fetch with git; OpenCV and others want the two libraries.
+COMFYUI_PACKAGES=python3,ca-certificates
+COMFYUI_MORE_PACKAGES=git,libgl1,libglib2.0-0
+GATEWAY_PACKAGES=tinyproxy-bin,nftables,haproxy,publicsuffix
+
+# make_base TAG RECIPE PACKAGES: a base image of Debian's packages. They come from where this machine's own apt gets them, with
+# its proxy and its trust; nothing of that stays in the image. The hash of this function names the recipe, so that a changed one
+# is built anew.
 make_base() {
-    local tag=$1 recipe=$2 sources
+    local tag=$1 recipe=$2 packages=$3 sources tar=$WORK/base.tar
     need mmdebstrap:mmdebstrap
     sources=$(debian_sources)
     if [[ -z $sources && $(id -u) == 0 ]]; then
@@ -27,17 +50,20 @@ make_base() {
     fi
     [[ -n $sources ]] || die "apt knows no $ORIGIN package lists: run 'sudo apt-get update', or give BASE_IMAGE"
     apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$WORK/apt.conf" || true
-    # The hooks' $1 is mmdebstrap's word for the new root.
+    # usr-is-merged saves the perl that usrmerge brings. The hooks' $1 is mmdebstrap's word for the new root; its own cleanup wants
+    # apt's folders, and `tar --delete` afterwards breaks some archives.
     # shellcheck disable=SC2016
-    mmdebstrap --quiet --variant=essential --include=python3 --aptopt="$WORK/apt.conf" \
+    mmdebstrap --quiet --variant=essential --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
+        --include="usr-is-merged,$packages" --aptopt="$WORK/apt.conf" --skip=cleanup \
         --customize-hook='rm -rf "$1"/usr/share/man "$1"/usr/share/locale "$1"/var/cache/debconf' \
         --customize-hook='find "$1"/usr/share/doc ! -type d ! -name copyright -delete' \
         --customize-hook='find "$1"/var/log -type f -delete' \
         --customize-hook='find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +' \
-        "$VERSION_CODENAME" "$WORK/base.tar" - <<<"$sources"
-    # mmdebstrap itself wants these until its end.
-    tar --delete -f "$WORK/base.tar" ./etc/apt ./etc/hostname ./etc/resolv.conf ./var/lib/apt ./var/cache/apt
-    engine import --change "LABEL recipe=$recipe" "$WORK/base.tar" "$tag" >/dev/null
+        --customize-hook='cd "$1" && rm -rf etc/apt etc/hostname etc/resolv.conf var/lib/apt var/cache/apt var/lib/dpkg/*-old' \
+        --customize-hook='find "$1"/tmp "$1"/run -mindepth 1 -delete' \
+        "$VERSION_CODENAME" "$tar" - <<<"$sources" 2>"$WORK/base.log" || { cat "$WORK/base.log" >&2; die "$tag could not be made"; }
+    engine import --change "LABEL recipe=$recipe" "$tar" "$tag" >/dev/null
+    rm -f "$tar"
 }
 
 debian_sources() {
@@ -47,69 +73,258 @@ debian_sources() {
         sort -u
 }
 
-# Sets BASE to an image that has python3: the caller's, the cached one, or a new one.
+# Elsewhere than on Debian and Ubuntu: the same packages on Debian's image from a registry.
+pull_base() {
+    local tag=$1 recipe=$2 packages=$3
+    mkdir -p "$WORK/pulled"
+    cat >"$WORK/pulled/Dockerfile" <<END
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ${packages//,/ } && rm -rf /var/lib/apt/lists/*
+LABEL recipe=$recipe
+END
+    build_image "$tag" "$WORK/pulled" --pull
+}
+
+# choose_base TAG PACKAGES: makes the base image, unless it is there and of the same recipe.
 choose_base() {
-    local fresh=$1 recipe ID=
-    if [[ -n ${BASE_IMAGE:-} ]]; then
-        BASE=$BASE_IMAGE
-        return
-    fi
+    local tag=$1 packages=$2 make=make_base recipe ID=
     # shellcheck source=/dev/null
     [[ -r /etc/os-release ]] && source /etc/os-release
     case $ID in
     debian) ORIGIN=Debian ;;
     ubuntu) ORIGIN=Ubuntu ;;
-    *) die "a base image is made here only on Debian and Ubuntu: name one, e.g. BASE_IMAGE=python:3-slim" ;;
+    *) make=pull_base ;;
     esac
-    BASE=takumi-base:$VERSION_CODENAME
-    recipe=$(declare -f make_base | sha256sum | cut -c 1-16)
-    if ! $fresh && [[ $(engine image inspect --format '{{.Config.Labels.recipe}}' "$BASE" 2>/dev/null) == "$recipe" ]]; then
+    recipe=$({ declare -f "$make"; echo "$packages ${VERSION_CODENAME:-}"; } | sha256sum | cut -c 1-16)
+    if ! $fresh && [[ $(engine image inspect --format '{{.Config.Labels.recipe}}' "$tag" 2>/dev/null) == "$recipe" ]]; then
         return
     fi
-    say "making $BASE of $ORIGIN's packages (once; later builds use it again)"
-    make_base "$BASE" "$recipe"
+    say "making $tag of ${ORIGIN:-Debian}'s packages (once, half a minute; later builds use it again)"
+    "$make" "$tag" "$recipe" "$packages"
 }
 
+# build_image TAG DIRECTORY OPTION...: its log is shown only where it fails.
 build_image() {
-    local stage=$WORK/stage log=$WORK/build.log before
-    mkdir "$stage" "$stage/standin"
-    install -m 0711 "$INIT" "$stage/init"
-    install -m 0644 "$ROOT"/image/standin/*.py "$stage/standin"
-    install -m 0644 "$ROOT/image/Dockerfile" "$stage"
-    # A docker client without buildx cannot use BuildKit; the older builder does here, and any engine has one of them.
-    if ! engine buildx version >/dev/null 2>&1; then export DOCKER_BUILDKIT=0; fi
-    before=$(image_id)
-    if ! engine build --build-arg "BASE=$BASE" --tag "$DEMO_IMAGE_NAME" "$stage" >"$log" 2>&1; then
-        cat "$log" >&2
-        die "the image could not be built"
+    local tag=$1 directory=$2 before
+    shift 2
+    before=$(image_id "$tag")
+    if ! engine build "$@" --tag "$tag" "$directory" >"$WORK/build.log" 2>&1; then
+        cat "$WORK/build.log" >&2
+        die "the image $tag could not be built"
     fi
     # The image of the build before has lost its name by now and would only lie about.
-    if [[ $before != "$(image_id)" ]]; then engine image rm "$before" >/dev/null 2>&1 || true; fi
+    if [[ -n $before && $before != "$(image_id "$tag")" ]]; then engine image rm "$before" >/dev/null 2>&1 || true; fi
+    say "image: $tag"
 }
 
-image_id() { engine image inspect --format '{{.Id}}' "$DEMO_IMAGE_NAME" 2>/dev/null || true; }
+image_id() { engine image inspect --format '{{.Id}}' "$1" 2>/dev/null || true; }
+
+# stage NAME: an empty directory to build in, with the binary. Modes are those of the image: the app's user may start /init and
+# not read it.
+stage() {
+    STAGE=$WORK/$1
+    mkdir "$STAGE"
+    install -m 0711 "$INIT" "$STAGE/init"
+}
+
+# Sets COMFYUI to a directory with ComfyUI, or to nothing for the stand-in, COMFYUI_VERSION, COMFYUI_REVISION, and COMFYUI_CONTENT,
+# which is another where a file is. Fails where the image of this commit is there already.
+find_comfyui() {
+    local from=$1
+    COMFYUI='' COMFYUI_REVISION=unknown COMFYUI_VERSION=stand-in
+    case $from in
+    upstream)
+        COMFYUI_CONTENT=$COMFYUI_COMMIT
+        if is_built; then return 1; fi
+        COMFYUI=$WORK/comfyui
+        say "fetching ComfyUI at $COMFYUI_COMMIT"
+        if fetch_comfyui; then
+            COMFYUI_REVISION=$COMFYUI_COMMIT
+        else
+            COMFYUI=
+            say "ComfyUI's upstream cannot be reached ($COMFYUI_UPSTREAM): the stand-in takes its place, behind the same shields"
+        fi
+        ;;
+    stand-in) ;;
+    *)
+        COMFYUI=$from
+        [[ -f $COMFYUI/main.py && -f $COMFYUI/requirements.txt ]] || die "$COMFYUI is no ComfyUI: main.py or requirements.txt is missing"
+        COMFYUI_REVISION=$(git -C "$COMFYUI" rev-parse HEAD 2>/dev/null || echo unknown)
+        ;;
+    esac
+    if [[ -n $COMFYUI ]]; then
+        COMFYUI_VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$COMFYUI/comfyui_version.py" 2>/dev/null || true)
+        if [[ $from != upstream ]]; then COMFYUI_CONTENT=$(comfyui_files -cf - | sha256sum); fi
+    else
+        COMFYUI_CONTENT=$(sha256sum "$ROOT/image/standin/comfyui_standin.py")
+    fi
+    ! is_built
+}
+
+comfyui_files() { tar -C "$COMFYUI" --sort=name --exclude=.git --exclude=__pycache__ "$@" .; }
+
+# recipe: what makes ComfyUI's image what it is. The same recipe is not built again: pip would download gigabytes for it.
+recipe() {
+    {
+        sha256sum <"$INIT"
+        cat "$ROOT/image/Dockerfile" "$ROOT"/image/python/*.py "$ROOT"/image/requirements/*.txt
+        image_id "$BASE"
+        echo "$VARIANT $COMFYUI_CONTENT ${PIP_EXTRA:-} ${WHEELS:+$(cd "$WHEELS" && sha256sum ./*.whl)}"
+    } | sha256sum | cut -c 1-16
+}
+
+is_built() {
+    ! $fresh && [[ $(engine image inspect --format '{{index .Config.Labels "takumi.recipe"}}' "$IMAGE_PREFIX-comfyui" 2>/dev/null) == "$(recipe)" ]]
+}
+
+fetch_comfyui() {
+    need git:git
+    git init --quiet "$COMFYUI" &&
+        GIT_TERMINAL_PROMPT=0 timeout 300 git -C "$COMFYUI" -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=20 \
+            fetch --quiet --depth 1 "$COMFYUI_UPSTREAM" "$COMFYUI_COMMIT" 2>/dev/null &&
+        git -C "$COMFYUI" checkout --quiet FETCH_HEAD &&
+        [[ $(git -C "$COMFYUI" rev-parse HEAD) == "$COMFYUI_COMMIT" ]]
+}
+
+# The wheels come from where this machine's own pip gets them, for the image's Python, whatever the machine's own is.
+download_wheels() {
+    local to=$1 tags python minor
+    if [[ -n ${WHEELS:-} ]]; then
+        cp "$WHEELS"/*.whl "$to"
+        return
+    fi
+    python=$(engine run --rm --network none --entrypoint python3 "$BASE" -c 'import sys; print("%d%d" % sys.version_info[:2])') ||
+        die "$BASE has no python3"
+    tags=(--implementation cp --python-version "$python" --abi "cp$python" --abi abi3 --abi none --platform any
+        --platform manylinux1_x86_64 --platform manylinux2010_x86_64 --platform manylinux2014_x86_64)
+    # pip does not take the tag of a newer glibc for the older ones, and NVIDIA's wheels have tags of their own. Debian 12 has 2.36.
+    for minor in {5..36}; do tags+=(--platform "manylinux_2_${minor}_x86_64"); done
+    read -ra extra <<<"${PIP_EXTRA:-}"
+    find_pip
+    local set
+    for set in venv bandit; do
+        "${PIP[@]}" download --quiet --disable-pip-version-check --only-binary=:all: "${tags[@]}" "${extra[@]}" --dest "$to" \
+            --requirement "$STAGE/requirements/$set.txt" pip || die "pip could not download the wheels of $set.txt"
+    done
+}
+
+# Sets PIP to the words that start pip.
+find_pip() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        if "$python" -m pip --version >/dev/null 2>&1; then
+            PIP=("$python" -m pip)
+            return
+        fi
+    done
+    need pip3:python3-pip
+    PIP=(/usr/bin/python3 -m pip)
+}
+
+# The names that pip itself knows, so that the project need not know them.
+package_index_hosts() {
+    find_pip
+    "${PIP[0]}" -c 'from pip._internal.models.index import PyPI; print(PyPI.netloc, PyPI.file_storage_domain)' ||
+        die "pip does not tell the names of the package index: install python3-pip"
+}
+
+build_comfyui() {
+    BASE=${BASE_IMAGE:-takumi-comfyui-base:latest}
+    if [[ -z ${BASE_IMAGE:-} ]]; then choose_base "$BASE" "$COMFYUI_PACKAGES,$COMFYUI_MORE_PACKAGES"; fi
+    if ! find_comfyui "$comfyui"; then
+        say "image: $IMAGE_PREFIX-comfyui (nothing has changed)"
+        return
+    fi
+    stage comfyui-image
+    install -m 0644 "$ROOT/image/Dockerfile" "$STAGE"
+    install -m 0644 "$ROOT"/image/python/*.py "$STAGE"
+    mkdir -m 0755 "$STAGE/wheels" "$STAGE/requirements" "$STAGE/app"
+    install -m 0644 "$ROOT/image/requirements/bandit.txt" "$STAGE/requirements"
+    if [[ -n $COMFYUI ]]; then
+        comfyui_files -cf - | tar -C "$STAGE/app" -xf -
+        cat "$COMFYUI/requirements.txt" "$ROOT/image/requirements/comfyui.txt" >"$STAGE/requirements/venv.txt"
+    else
+        install -m 0644 "$ROOT/image/standin/comfyui_standin.py" "$STAGE/app/main.py"
+        echo '# The stand-in needs nothing.' >"$STAGE/requirements/venv.txt"
+    fi
+    # Root's, and nobody else may change it: what runs in there is the app's user.
+    chown -R 0:0 "$STAGE" 2>/dev/null || true
+    chmod -R u=rwX,go=rX "$STAGE/app"
+    say "downloading the wheels of $([[ -n $COMFYUI ]] && echo "ComfyUI and Bandit: gigabytes with PyTorch" || echo Bandit)"
+    download_wheels "$STAGE/wheels"
+    build_image "$IMAGE_PREFIX-comfyui" "$STAGE" --label "takumi.recipe=$(recipe)" --build-arg "BASE=$BASE" --build-arg "VARIANT=$VARIANT" \
+        --build-arg "VERSION=$COMFYUI_VERSION" --build-arg "REVISION=$COMFYUI_REVISION" \
+        --build-arg "NVIDIA_VISIBLE_DEVICES=$([[ $VARIANT == gpu ]] && echo all || echo void)"
+}
+
+build_gateways() {
+    local base=${GATEWAY_BASE_IMAGE:-takumi-gateway-base:latest} hosts target
+    if [[ -z ${GATEWAY_BASE_IMAGE:-} ]]; then choose_base "$base" "$GATEWAY_PACKAGES"; fi
+    hosts=$(package_index_hosts)
+    stage gateway-images
+    cp -r "$ROOT/image/gateway/." "$STAGE"
+    for target in egress gateway; do
+        build_image "$IMAGE_PREFIX-$target" "$STAGE" --target "$target" --build-arg "BASE=$base" --build-arg "PACKAGE_INDEX=$hosts"
+    done
+}
+
+# The image of the tests: the stand-in alone under `init`, with no setting but its volume.
+build_demo() {
+    local base=${BASE_IMAGE:-takumi-base:latest}
+    if [[ -z ${BASE_IMAGE:-} ]]; then choose_base "$base" python3; fi
+    stage demo-image
+    mkdir "$STAGE/standin"
+    install -m 0644 "$ROOT"/image/standin/*.py "$STAGE/standin"
+    install -m 0644 "$ROOT/image/standin/Dockerfile" "$STAGE"
+    build_image "$IMAGE_PREFIX-demo" "$STAGE" --build-arg "BASE=$base"
+}
 
 fresh=false
-case ${1:-} in
-'') ;;
---fresh) fresh=true ;;
--h | --help)
-    usage
-    exit
-    ;;
-*)
-    usage >&2
-    exit 2
-    ;;
-esac
+comfyui=upstream
+wanted=()
+while (($# > 0)); do
+    case $1 in
+    --fresh) fresh=true ;;
+    --stand-in) comfyui=stand-in ;;
+    --comfyui)
+        (($# > 1)) || { usage >&2; exit 2; }
+        comfyui=$(cd "$2" && pwd) || die "no directory $2"
+        shift
+        ;;
+    comfyui | gateway | demo) wanted+=("$1") ;;
+    -h | --help)
+        usage
+        exit
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+[[ $VARIANT == cpu || $VARIANT == gpu ]] || die "VARIANT=$VARIANT: expected cpu or gpu"
+[[ $COMFYUI_COMMIT =~ ^[0-9a-f]{40}$ ]] || die "COMFYUI_COMMIT=$COMFYUI_COMMIT: expected a commit, 40 digits: a tag can be moved"
 
 require_engine
-build_init
+if [[ -n ${INIT:-} ]]; then
+    [[ -x $INIT ]] || die "INIT=$INIT is no program"
+    check_static_pie "$INIT"
+else
+    build_init
+fi
 say "init: $(stat -c %s "$INIT") bytes, static-pie ($INIT)"
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 # mmdebstrap, when it is not root, maps other users into this directory.
 chmod 0755 "$WORK"
-choose_base "$fresh"
-build_image
-say "image: $DEMO_IMAGE_NAME (on $BASE)"
+# A docker client without buildx cannot use BuildKit; the older builder does here, and any engine has one of them.
+if ! engine buildx version >/dev/null 2>&1; then export DOCKER_BUILDKIT=0; fi
+((${#wanted[@]} > 0)) || wanted=(demo comfyui gateway)
+for what in "${wanted[@]}"; do
+    case $what in
+    demo) build_demo ;;
+    comfyui) build_comfyui ;;
+    gateway) build_gateways ;;
+    esac
+done

@@ -6,8 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # cargo itself sees whether there is anything to build.
 build_tool() {
-    command -v cargo >/dev/null || die "cargo is missing: see https://rustup.rs"
-    TOOL=$(cd "$ROOT" && cargo build --quiet --release --bin takumi-secrets --message-format=json-render-diagnostics |
+    TOOL=$(release_cargo build --quiet --bin takumi-secrets --message-format=json-render-diagnostics |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p') || die "cargo build failed"
     [[ -x $TOOL ]] || die "cargo named no binary"
 }

@@ -1,0 +1,98 @@
+//! Who writes where: nothing that a library keeps needs the root.
+
+use crate::start::Start;
+use crate::world::{Kept, World, as_app, finish, told};
+use serde_json::Value;
+
+/// What PyTorch's own libraries answer; without them (CI) these are left out, and only these.
+const OF_TORCH: [&str; 4] = ["torch_extensions", "torch_hub", "torch_inductor", "triton_cache"];
+
+fn names(probes: &Value, kind: &str) -> Vec<String> {
+    let probes = probes.as_object().unwrap();
+    let mut names: Vec<String> =
+        probes.iter().filter(|(_, said)| said.get(kind).is_some()).map(|(name, _)| name.clone()).collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn all_held(probes: &Value) {
+    assert_eq!(names(probes, "error"), [""; 0], "{probes:#}");
+    let left_out = names(probes, "left_out");
+    assert!(left_out.is_empty() || left_out == OF_TORCH, "{probes:#}");
+    assert_eq!(names(probes, "held").len() + left_out.len(), 28, "{probes:#}");
+}
+
+#[test]
+fn twenty_eight_caches_have_a_place_at_the_first_start_and_at_the_second() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::new();
+    let first = kept.probe(world.start(), "caches");
+    all_held(&first);
+    assert_eq!(first["numba_cache"]["held"]["hits"], 0, "{first:#}");
+    // In another container, on the same volumes.
+    let second = kept.probe(world.start(), "caches");
+    all_held(&second);
+    assert_eq!(second["numba_cache"]["held"]["hits"], 1, "what was compiled is not found again: {second:#}");
+}
+
+/// The control: the same libraries with the environment that they have elsewhere.
+#[test]
+fn without_the_image_s_variables_the_caches_fail() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::new();
+    let redirects = [
+        "XDG_CACHE_HOME",
+        "HF_HOME",
+        "TORCH_HOME",
+        "TORCH_EXTENSIONS_DIR",
+        "TORCHINDUCTOR_CACHE_DIR",
+        "TRITON_CACHE_DIR",
+        "NUMBA_CACHE_DIR",
+        "MPLCONFIGDIR",
+        "PIP_CACHE_DIR",
+        "UV_CACHE_DIR",
+        "PYTHONPYCACHEPREFIX",
+        "XDG_DATA_HOME",
+    ];
+    let mut command = vec!["env"];
+    command.extend(redirects.iter().flat_map(|name| ["-u", name]));
+    command.extend(["HOME=/nobody", "/opt/venv/bin/python", "-I", "/opt/launcher.py", "--probe", "caches"]);
+    let start: Start = kept.on(world.start());
+    let failed = names(&told(&finish(&start.command(&command))), "error");
+    for name in [
+        "compiled_python",
+        "git_config",
+        "home",
+        "huggingface_assets",
+        "huggingface_hub_cache",
+        "huggingface_token",
+        "library_from_caches",
+        "matplotlib_fonts",
+        "numba_cache",
+        "pip_cache",
+        "program_from_caches",
+        "transformers_modules",
+        "uv_freeze",
+        "xdg_cache",
+    ] {
+        assert!(failed.contains(&name.to_owned()), "{name} holds without: {failed:?}");
+    }
+}
+
+#[test]
+fn the_stand_in_boots_twice_and_its_files_are_there_again() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::new();
+    for boot in ["first", "second"] {
+        let app = kept.on(world.start()).app();
+        // ComfyUI does not start without the folder of its nodes.
+        let line = "ls -d custom_nodes models input output user && test -e user/seen && echo again; touch user/seen";
+        let seen = as_app(&app.container, &["sh", "-c", &format!("cd /data && {{ {line}; }}")]);
+        assert!(seen.status.success(), "{boot}: {seen:?}");
+        let again = String::from_utf8_lossy(&seen.stdout).contains("again");
+        assert_eq!(again, boot == "second", "{boot}: {seen:?}");
+        let (ended, _) = app.container.stop();
+        assert_eq!(ended.code, 0, "{boot}: {ended:?}");
+    }
+}
