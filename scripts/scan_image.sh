@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# Lists what is in an image (SBOM) and what scanners find in it: one table, one verdict.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage() {
+    cat <<'EOT'
+scripts/scan_image.sh [IMAGE]      scan IMAGE (takumi-demo), or the archive that `docker save` wrote
+    --threshold SEVERITY   fail from this severity on: critical, high (the default), medium, low, or none
+    --unfixed              fail for what no newer version fixes yet, too; the table always shows it
+    --scanners LIST        what Trivy looks for in files: vuln,secret (the default) and others that it knows
+    --sbom                 write the SBOM and ask no scanner
+    --ignore FILE          findings that are accepted for a time (image/scan-ignore.txt)
+    --output DIR           where SBOMs and reports go (target/scan)
+
+syft writes the SBOM. Trivy and Docker Scout (`quickview` and `cves`) run where they are installed; one of them must be.
+
+exit code: 0 nothing found at the threshold, 1 not answered, 2 wrong usage, 3 found
+
+environment:
+  SYFT, TRIVY         the programs, where they are not on PATH
+  CONTAINER_ENGINE    docker or podman, with options if need be; default: docker where it is installed
+EOT
+}
+
+SEVERITIES=(critical high medium low unknown)
+IMAGE=$DEMO_IMAGE_NAME
+THRESHOLD=high
+UNFIXED=false
+SCANNERS=vuln,secret
+SBOM_ONLY=false
+IGNORE=$ROOT/image/scan-ignore.txt
+OUTPUT=${BUILT_TOOLS%/*}/scan
+
+# Prints "ID EXPIRED" of each entry. An entry without an end or a reason is a finding that nobody looks at again.
+read_ignores() {
+    local id end reason line=0 wrong=() day today limit
+    today=$(date -u +%F)
+    limit=$(date -u -d '1 year' +%F)
+    [[ -r $IGNORE ]] || die "cannot read $IGNORE"
+    # The last line may lack its newline.
+    while read -r id end reason || [[ -n $id ]]; do
+        line=$((line + 1))
+        if [[ -z $id || $id == '#'* ]]; then continue; fi
+        day=${end#exp:}
+        if [[ $end != exp:????-??-?? || $(date -u -d "$day" +%F 2>/dev/null) != "$day" ]]; then
+            wrong+=("line $line: $id has no end (exp:YYYY-MM-DD as the second word)")
+        elif [[ $day > $limit ]]; then
+            wrong+=("line $line: $id ends on $day, more than a year ahead")
+        elif [[ $reason != *' '*' '* ]]; then
+            wrong+=("line $line: $id has no reason (the rest of the line)")
+        elif [[ $today < $day ]]; then
+            say "$id false"
+        else
+            say "$id true"
+            warn "$IGNORE: $id ended on $day and is ignored no more"
+        fi
+    done <"$IGNORE"
+    ((${#wrong[@]} == 0)) && return
+    warn "$IGNORE:"
+    printf '  %s\n' "${wrong[@]}" >&2
+    return 1
+}
+
+# Everyone looks at the same bytes: the archive of the image.
+save_archive() {
+    if [[ -f $IMAGE ]]; then
+        ARCHIVE=$IMAGE
+        return
+    fi
+    require_engine
+    ARCHIVE=$WORK/image.tar
+    engine save --output "$ARCHIVE" "$IMAGE" || die "cannot save the image $IMAGE"
+}
+
+write_sbom() {
+    local syft
+    syft=$(command -v "${SYFT:-syft}") || die "syft is missing (https://github.com/anchore/syft): install it, or name it in SYFT"
+    "$syft" scan --quiet "docker-archive:$ARCHIVE" \
+        --output "spdx-json=$OUTPUT/sbom.spdx.json" --output "cyclonedx-json=$OUTPUT/sbom.cdx.json" || die "syft failed"
+    say "SBOM: $OUTPUT/sbom.spdx.json, $OUTPUT/sbom.cdx.json"
+    say "packages: $(jq -r '[.components[]?.purl // empty | capture("^pkg:(?<kind>[^/]+)/").kind] | group_by(.) |
+        map("\(length) \(.[0])") | join(", ") | if . == "" then "none" else . end' "$OUTPUT/sbom.cdx.json")"
+}
+
+# A scanner's findings, one a line: SEVERITY, ID, where, the version that fixes it or "-".
+trivy_findings() {
+    # The ignore file is applied below, to every scanner alike; Trivy would take a .trivyignore of the working directory.
+    "$TRIVY_PATH" image --quiet --input "$ARCHIVE" --format json --output "$OUTPUT/trivy.json" --ignorefile /dev/null \
+        --scanners "$SCANNERS" --image-config-scanners misconfig,secret >&2 || return
+    "$TRIVY_PATH" convert --quiet --format sarif --output "$OUTPUT/trivy.sarif" --ignorefile "$IGNORE" "$OUTPUT/trivy.json" >&2 || return
+    jq -es '.[0].SchemaVersion' "$OUTPUT/trivy.json" >/dev/null || return
+    # Trivy's checks are DS002 or DS-0002 by version, with AVD-DS-0002 beside it.
+    jq -r '.Results[]? | .Target as $target |
+        (.Vulnerabilities[]? | [.Severity, .VulnerabilityID, "\(.PkgName) \(.InstalledVersion)", (.FixedVersion // "")]),
+        (.Secrets[]? | [.Severity, .RuleID, "\($target):\(.StartLine)", "remove it"]),
+        (.Misconfigurations[]? | select(.Status == "FAIL") | [.Severity, (.AVDID // .ID | sub("^AVD-"; "")), .Title, "change it"]) |
+        map(if . == "" then "-" else . end) | @tsv' "$OUTPUT/trivy.json"
+}
+
+scout_findings() {
+    engine scout quickview "archive://$ARCHIVE" >&2 || return
+    engine scout cves --format sarif --output "$OUTPUT/scout.sarif" "archive://$ARCHIVE" >&2 || return
+    # An empty report is no clean one; jq calls an empty file a success.
+    jq -es '.[0].runs | length > 0' "$OUTPUT/scout.sarif" >/dev/null || return
+    jq -r '.runs[] | (.tool.driver.rules // [] | map({(.id): .properties}) | add // {}) as $rules | .results[]? |
+        $rules[.ruleId] as $of |
+        [$of.cvssV3_severity // "UNKNOWN", .ruleId, ($of.purls // [] | join(" ")), ($of.fixed_version // "not fixed")] |
+        map(if . == "" or . == "not fixed" then "-" else . end) | @tsv' "$OUTPUT/scout.sarif" | sort -u
+}
+
+# Counts the findings on stdin into a row of the table; those that fail are added to $WORK/failing.
+row() {
+    local scanner=$1 severity id where fixed each unfixed=0 ignored=0 cells=()
+    local -A count=()
+    while IFS=$'\t' read -r severity id where fixed; do
+        severity=${severity,,}
+        # Scout says UNSPECIFIED, and the next version may have a word of its own: nothing may be left out of the table.
+        [[ " ${SEVERITIES[*]} " == *" $severity "* ]] || severity=unknown
+        if grep -qxF "$id false" "$WORK/ignores"; then
+            ignored=$((ignored + 1))
+            continue
+        fi
+        count[$severity]=$((${count[$severity]:-0} + 1))
+        if fails "$severity" "$fixed"; then
+            printf '%-9s %-22s %s (fix: %s)\n' "$severity" "$id" "$where" "${fixed/#-/none yet}" >>"$WORK/failing"
+        fi
+        if [[ $fixed == - ]]; then unfixed=$((unfixed + 1)); fi
+    done
+    for each in "${SEVERITIES[@]}"; do cells+=("${count[$each]:-0}"); done
+    # shellcheck disable=SC2059
+    printf "$FORMAT" "$scanner" "${cells[@]}" "$unfixed" "$ignored"
+}
+
+fails() {
+    local severity=$1 fixed=$2 each
+    if [[ $fixed == - ]] && ! $UNFIXED; then return 1; fi
+    if [[ $THRESHOLD == none ]]; then return 1; fi
+    for each in "${SEVERITIES[@]}"; do
+        if [[ $each == "$severity" ]]; then return 0; fi
+        # Unknown, at the end, may be anything: it counts at the lowest threshold alone.
+        if [[ $each == "$THRESHOLD" && $THRESHOLD != low ]]; then return 1; fi
+    done
+}
+
+FORMAT='%-14s %8s %8s %8s %8s %8s %11s %8s\n'
+
+table() {
+    local asked=0
+    : >"$WORK/failing"
+    {
+        # shellcheck disable=SC2059
+        printf "$FORMAT" scanner "${SEVERITIES[@]}" "no fix yet" ignored
+        if TRIVY_PATH=$(command -v "${TRIVY:-trivy}"); then
+            trivy_findings >"$WORK/trivy" || die "trivy failed"
+            row trivy <"$WORK/trivy"
+            asked=$((asked + 1))
+        else
+            say "trivy          not installed"
+        fi
+        # Scout is a plugin of docker's own client.
+        if (find_engine) 2>/dev/null && find_engine && engine scout version >/dev/null 2>&1; then
+            scout_findings >"$WORK/scout" || die "docker scout failed (it wants a docker login)"
+            row "docker scout" <"$WORK/scout"
+            asked=$((asked + 1))
+        else
+            say "docker scout   not installed"
+        fi
+    } >"$WORK/table"
+    say ""
+    cat "$WORK/table"
+    ((asked > 0)) || die "no scanner is installed: nothing is known of the image's vulnerabilities (--sbom asks none)"
+}
+
+while (($# > 0)); do
+    case $1 in
+    --threshold) THRESHOLD=${2:-} && shift ;;
+    --unfixed) UNFIXED=true ;;
+    --scanners) SCANNERS=${2:-} && shift ;;
+    --sbom) SBOM_ONLY=true ;;
+    --ignore) IGNORE=${2:-} && shift ;;
+    --output) OUTPUT=${2:-} && shift ;;
+    -h | --help)
+        usage
+        exit
+        ;;
+    -*)
+        usage >&2
+        exit 2
+        ;;
+    *) IMAGE=$1 ;;
+    esac
+    shift || {
+        usage >&2
+        exit 2
+    }
+done
+if [[ ! $THRESHOLD =~ ^(critical|high|medium|low|none)$ ]]; then
+    usage >&2
+    exit 2
+fi
+
+need jq:jq
+WORK=$(mktemp -d -p /var/tmp)
+trap 'rm -rf "$WORK"' EXIT
+read_ignores >"$WORK/ignores" || exit 1
+mkdir -p "$OUTPUT"
+# What an earlier run found would else stand there for an answer.
+rm -f "$OUTPUT"/{sbom.spdx.json,sbom.cdx.json,trivy.json,trivy.sarif,scout.sarif}
+save_archive
+write_sbom
+if $SBOM_ONLY; then exit; fi
+table
+if [[ -s $WORK/failing ]]; then
+    say ""
+    say "at or above '$THRESHOLD':"
+    sort -u "$WORK/failing"
+    exit 3
+fi
