@@ -120,7 +120,9 @@ fn every_hostile_server_is_hung_in_time_and_in_memory() {
         println!("{name}: {:?}, {} bytes taken", checked.took, server.sent());
         checked.expect("hung").says(words);
         assert!(checked.took < Duration::from_millis(2300), "{name}: {checked:?}");
-        assert_eq!(checked.stderr, "", "{name}: it had memory enough");
+        // On a machine that is busy elsewhere the watchdog may come before the answer's deadline does.
+        let late = "init: error: --check was not done within its time\n";
+        assert!(["", late].contains(&checked.stderr.as_str()), "{name}: it had memory enough: {checked:?}");
     }
 }
 
