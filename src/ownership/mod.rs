@@ -77,7 +77,7 @@ impl Volume {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A component of the path is a link.
-    #[error("cannot use the volume {volume}: {at} is a symbolic link (name the directory that it leads to: {to})")]
+    #[error("cannot use the volume {volume}: {at} is a symbolic link to {to} ({hint})")]
     Link {
         /// The declared path.
         volume: Shown,
@@ -85,6 +85,8 @@ pub enum Error {
         at: Shown,
         /// What the link says.
         to: Shown,
+        /// What to do.
+        hint: String,
     },
     /// A component of the path is something else than a directory.
     #[error("cannot use the volume {volume}: {at} is not a directory (remove it or name another directory)")]

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Error, Target};
-use crate::sys::{Errno, fs};
+use crate::sys::{Errno, UserId, fs};
 use crate::text;
 
 /// A path in a message, escaped.
@@ -93,8 +93,25 @@ fn no_directory(volume: &Path, at: &Path, parent: BorrowedFd<'_>, name: &CStr) -
     let mut buffer = [0; 4096];
     let (volume, at) = (Shown::of(volume), Shown::of(at));
     match fs::read_link_at(parent, name, &mut buffer) {
-        Ok(to) => Error::Link { volume, at, to: Shown::of(Path::new(OsStr::from_bytes(to))) },
+        Ok(to) => {
+            let hint = hint_for_link(parent, name, &at);
+            Error::Link { volume, to: Shown::of(Path::new(OsStr::from_bytes(to))), at, hint }
+        }
         Err(_) => Error::NotDirectory { volume, at },
+    }
+}
+
+/// A link of root's came with the image or from whoever starts it. Any other may be COMMAND's of an earlier start, in a volume that lies
+/// around this one: it would have its aim named as a volume, and given to it.
+fn hint_for_link(parent: BorrowedFd<'_>, name: &CStr, at: &Shown) -> String {
+    let owner = fs::stat_at(parent, name).map(|stat| stat.uid);
+    match owner {
+        Ok(UserId(0)) => "name the directory that it leads to".into(),
+        Ok(UserId(uid)) => format!(
+            "uid {uid} owns it: if it is not yours, a program in the container made it, so do not name what it leads to and remove it: \
+             docker run --rm --volumes-from CONTAINER --entrypoint rm IMAGE {at}"
+        ),
+        Err(_) => "remove it".into(),
     }
 }
 

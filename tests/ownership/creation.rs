@@ -1,7 +1,7 @@
 //! A volume's own path.
 
 use crate::support::{APP, Init, OTHER, Place, ROOT, own, owner};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{lchown, symlink};
 
 #[test]
 fn a_missing_volume_is_created_for_the_app() {
@@ -45,7 +45,17 @@ fn a_link_in_the_path_is_refused_and_named() {
     symlink(&place.outside, &link).unwrap();
     for volume in [link.clone(), link.join("below")] {
         let ended = Init::on(&volume).run().refused();
-        ended.says("is a symbolic link").says(place.outside.to_str().unwrap());
+        ended
+            .says("is a symbolic link")
+            .says(place.outside.to_str().unwrap())
+            .says("(name the directory that it leads to)");
+    }
+    // Nobody is told to name the aim of a link that the app may have made.
+    lchown(&link, Some(APP.0), Some(APP.1)).unwrap();
+    for volume in [link.clone(), link.join("below")] {
+        let ended = Init::on(&volume).run().refused();
+        let command = format!("--entrypoint rm IMAGE {}", link.display());
+        ended.says(&format!("uid {} owns it", APP.0)).says("do not name what it leads to").says(&command);
     }
     assert_eq!(owner(&place.outside), ROOT);
     // The control: the directory itself is taken.
