@@ -6,7 +6,7 @@
 
 use crate::sys::ProcessId;
 use crate::sys::seccomp::{self, Instruction, argument, at_least, equals, load, mask, refuse, skip};
-use When::{Always, Any, Namespaces, OfInit, Only};
+use When::{Always, Any, Creates, Namespaces, OfInit, Only};
 use libc::{EPERM, c_long};
 
 /// When a call is refused.
@@ -21,6 +21,8 @@ enum When {
     Only(u32, u32, u32),
     /// One of the bits that make a namespace.
     Namespaces,
+    /// That argument says to create, and the next one, the mode, has the setuid bit.
+    Creates(u32),
     /// That argument names `init`.
     OfInit(u32),
     /// setpriority(2), ioprio_set(2): the first argument says that the second is a process (this number), or a user (that).
@@ -33,6 +35,8 @@ enum When {
 
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 const TCP_FASTOPEN_CONNECT: u32 = 30;
+/// Without its other half, O_DIRECTORY, which asks for nothing new.
+const UNNAMED: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
 
 /// The table: a call, when it is refused, and why.
 #[rustfmt::skip]
@@ -88,6 +92,16 @@ const TABLE: &[(c_long, When, &str)] = &[
     (libc::SYS_sendmsg, Any(2, MSG_FASTOPEN), "the same"),
     (libc::SYS_sendmmsg, Any(3, MSG_FASTOPEN), "the same"),
     (libc::SYS_setsockopt, Only(1, libc::IPPROTO_TCP as u32, TCP_FASTOPEN_CONNECT), "connects while it sends"),
+    (libc::SYS_chmod, Any(1, libc::S_ISUID), "a setuid file in a volume: on the host, whoever runs it becomes the app's user"),
+    (libc::SYS_fchmod, Any(1, libc::S_ISUID), "the same"),
+    (libc::SYS_fchmodat, Any(2, libc::S_ISUID), "the same"),
+    (SYS_FCHMODAT2, Any(2, libc::S_ISUID), "the same"),
+    (libc::SYS_open, Creates(1), "the same"),
+    (libc::SYS_openat, Creates(2), "the same"),
+    (libc::SYS_creat, Any(1, libc::S_ISUID), "the same"),
+    (libc::SYS_mknod, Any(1, libc::S_ISUID), "the same"),
+    (libc::SYS_mknodat, Any(2, libc::S_ISUID), "the same"),
+    (libc::SYS_openat2, When::Absent, "a filter cannot see its mode; libraries take openat(2) then"),
     (libc::SYS_kill, OfInit(0), "Landlock holds signals in from Linux 6.12 on"),
     (libc::SYS_tkill, OfInit(0), "the same"),
     (libc::SYS_tgkill, OfInit(0), "the same"),
@@ -104,6 +118,8 @@ const TABLE: &[(c_long, When, &str)] = &[
     (libc::SYS_prctl, When::Question, "init asks whether this filter is on"),
 ];
 
+/// Linux 6.6.
+const SYS_FCHMODAT2: c_long = 452;
 /// Linux 6.15.
 const SYS_OPEN_TREE_ATTR: c_long = 467;
 
@@ -119,9 +135,6 @@ const SOCKETS: [(i32, i32); 5] = [
 ];
 /// Type, without SOCK_CLOEXEC and SOCK_NONBLOCK (`SOCK_TYPE_MASK`).
 const TYPE: u32 = 0xf;
-
-/// How many calls are refused, wholly or by what they ask for.
-pub const COUNT: usize = TABLE.len() - 1;
 
 /// The filter; `init` is the process that COMMAND must leave alone.
 pub fn filter(init: ProcessId) -> Vec<Instruction> {
@@ -166,6 +179,16 @@ fn block(when: When, init: u32) -> Vec<Instruction> {
         Always => vec![no],
         When::Absent => vec![refuse(libc::ENOSYS)],
         Any(index, bits) => vec![load(argument(index)), mask(bits), equals(0, 1, 0), no, yes],
+        Creates(index) => vec![
+            load(argument(index)),
+            mask((libc::O_CREAT | UNNAMED) as u32),
+            equals(0, 4, 0),
+            load(argument(index + 1)),
+            mask(libc::S_ISUID),
+            equals(0, 1, 0),
+            no,
+            yes,
+        ],
         Namespaces => block(Any(0, NAMESPACES as u32), init),
         OfInit(index) => vec![load(argument(index)), equals(init, 0, 1), no, yes],
         Only(index, value, next) => {
@@ -211,135 +234,4 @@ fn socket() -> Vec<Instruction> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INIT: u32 = 1;
-
-    /// What the kernel would do, instruction by instruction. Panics where it leaves the filter.
-    fn run(filter: &[Instruction], arch: u32, call: u32, arguments: [u32; 6]) -> u32 {
-        let (mut at, mut word) = (0, 0_u32);
-        loop {
-            let Instruction { code, jt, jf, k } = filter[at];
-            at += 1;
-            let jump = |taken: bool| usize::from(if taken { jt } else { jf });
-            match u32::from(code) {
-                0x20 => {
-                    word = match k {
-                        0 => call,
-                        4 => arch,
-                        _ => arguments[(k as usize - 16) / 8],
-                    }
-                }
-                0x54 => word &= k,
-                0x15 => at += jump(word == k),
-                0x35 => at += jump(word >= k),
-                0x05 => at += k as usize,
-                0x06 => return k,
-                other => panic!("{other:#x} is no instruction of ours"),
-            }
-        }
-    }
-
-    fn answer(call: c_long, arguments: [u32; 6]) -> i32 {
-        let filter = filter(ProcessId(INIT as i32));
-        match run(&filter, seccomp::X86_64, call as u32, arguments) {
-            libc::SECCOMP_RET_ALLOW => 0,
-            refused => (refused & 0xffff) as i32,
-        }
-    }
-
-    #[test]
-    fn each_call_is_refused_as_the_table_says_and_no_other() {
-        for call in 0..1024 {
-            let refused = TABLE.iter().find(|(each, ..)| *each == call);
-            let expected = match refused {
-                Some((_, Always, _)) => EPERM,
-                Some((_, When::Absent, _)) => libc::ENOSYS,
-                // Family 0 is none.
-                Some((_, When::Socket, _)) => EPERM,
-                _ => 0,
-            };
-            assert_eq!(answer(call, [0; 6]), expected, "call {call}");
-        }
-        let calls: std::collections::BTreeSet<_> = TABLE.iter().map(|(call, ..)| call).collect();
-        assert_eq!(calls.len(), TABLE.len(), "a call stands twice");
-        assert!(TABLE.iter().all(|(_, _, why)| !why.is_empty()));
-    }
-
-    #[test]
-    fn other_instruction_sets_have_no_calls() {
-        const I386: u32 = 0x4000_0003;
-        let filter = filter(ProcessId(1));
-        let nothing = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
-        for call in [0, 1, 20, 102, 425] {
-            assert_eq!(run(&filter, I386, call, [0; 6]), nothing);
-            assert_eq!(run(&filter, seccomp::X86_64, seccomp::X32 | call, [0; 6]), nothing);
-        }
-        assert_eq!(run(&filter, seccomp::X86_64, u32::MAX, [0; 6]), nothing);
-    }
-
-    #[test]
-    fn sockets_are_those_of_the_table() {
-        use libc::*;
-        let socket = |family: i32, kind: i32, protocol: i32| {
-            answer(SYS_socket, [family as u32, kind as u32, protocol as u32, 0, 0, 0]) == 0
-        };
-        for family in [AF_INET, AF_INET6] {
-            for flags in [0, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC | SOCK_NONBLOCK] {
-                for (kind, protocol) in SOCKETS {
-                    assert!(socket(family, kind | flags, protocol), "{family} {kind} {protocol}");
-                }
-                for (kind, protocol) in
-                    [(SOCK_STREAM, 262), (SOCK_STREAM, 256), (SOCK_STREAM, 132), (SOCK_RAW, 6), (SOCK_RAW, 255)]
-                {
-                    assert!(!socket(family, kind | flags, protocol), "{family} {kind} {protocol}");
-                }
-                // 10: packets, the old way.
-                for kind in [SOCK_SEQPACKET, SOCK_DCCP, 10, SOCK_RDM, 0] {
-                    assert!(!socket(family, kind | flags, 0), "{family} {kind}");
-                }
-            }
-        }
-        assert!(socket(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6) && !socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6));
-        assert!(socket(AF_UNIX, SOCK_SEQPACKET, 0) && socket(AF_NETLINK, SOCK_RAW, 0));
-        for family in (0..64).filter(|family| ![AF_UNIX, AF_INET, AF_INET6, AF_NETLINK].contains(family)) {
-            assert!(!socket(family, SOCK_STREAM, 0) && !socket(family, SOCK_DGRAM, 0), "family {family}");
-        }
-    }
-
-    #[test]
-    fn arguments_decide_where_the_table_says() {
-        use libc::*;
-        let namespaces =
-            [CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWUTS];
-        for flag in namespaces {
-            assert_eq!(answer(SYS_clone, [(flag | SIGCHLD) as u32, 0, 0, 0, 0, 0]), EPERM);
-        }
-        let thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS | CLONE_SYSVSEM;
-        assert_eq!(answer(SYS_clone, [thread as u32, 0, 0, 0, 0, 0]), 0);
-
-        let fast = super::MSG_FASTOPEN | MSG_NOSIGNAL as u32;
-        assert_eq!(answer(SYS_sendto, [3, 0, 0, fast, 0, 0]), EPERM);
-        assert_eq!(answer(SYS_sendto, [3, 0, fast, MSG_NOSIGNAL as u32, fast, 0]), 0);
-        assert_eq!(answer(SYS_sendmsg, [3, 0, fast, 0, 0, 0]), EPERM);
-        assert_eq!(answer(SYS_sendmsg, [3, fast, 0, fast, 0, 0]), 0);
-        assert_eq!(answer(SYS_sendmmsg, [3, 0, 1, fast, 0, 0]), EPERM);
-        assert_eq!(answer(SYS_sendmmsg, [3, 0, fast, 0, 0, 0]), 0);
-        assert_eq!(answer(SYS_setsockopt, [3, 6, 30, 0, 0, 0]), EPERM);
-        assert_eq!((answer(SYS_setsockopt, [3, 6, 1, 0, 0, 0]), answer(SYS_setsockopt, [3, 1, 30, 0, 0, 0])), (0, 0));
-
-        for call in [SYS_kill, SYS_tgkill, SYS_prlimit64, SYS_sched_setaffinity, SYS_pidfd_open] {
-            assert_eq!(answer(call, [INIT, 0, 0, 0, 0, 0]), EPERM);
-            assert_eq!((answer(call, [0; 6]), answer(call, [7, INIT, 0, 0, 0, 0])), (0, 0));
-        }
-        for (call, process, group, user) in [(SYS_setpriority, 0, 1, 2), (SYS_ioprio_set, 1, 2, 3)] {
-            assert_eq!(answer(call, [process, INIT, 0, 0, 0, 0]), EPERM);
-            assert_eq!(answer(call, [user, 0, 0, 0, 0, 0]), EPERM);
-            assert_eq!(answer(call, [process, 7, 0, 0, 0, 0]), 0);
-            assert_eq!(answer(call, [group, INIT, 0, 0, 0, 0]), 0);
-        }
-        assert_eq!(answer(SYS_prctl, [seccomp::QUESTION as u32, 0, 0, 0, 0, 0]), seccomp::ANSWER);
-        assert_eq!(answer(SYS_prctl, [PR_SET_NAME as u32, 0, 0, 0, 0, 0]), 0);
-    }
-}
+mod tests;

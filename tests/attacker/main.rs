@@ -5,6 +5,7 @@
 #[allow(dead_code)]
 #[path = "../container/engine.rs"]
 mod engine;
+mod operator;
 mod table;
 mod world;
 

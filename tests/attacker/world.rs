@@ -29,7 +29,7 @@ const LEFT_THERE: &str = "RUN cp -L /usr/bin/python3 /usr/local/bin/python-setui
     && python3 -c \"import os, struct; os.setxattr('/usr/local/bin/python-capable', 'security.capability', \
     struct.pack('<5I', 0x2000001, 1 << 10, 0, 0, 0))\"\n\
     COPY attacks /attacker\n\
-    ENV PYTHONPATH=/attacker HOME=/data\n";
+    ENV PYTHONPATH=/attacker HOME=/data PYTHONPYCACHEPREFIX=/tmp/pycache\n";
 
 /// What `--privileged` gives, in its parts: an engine inside a container or a virtual machine can be without SYS_RESOURCE, and refuses the whole.
 /// The attacks only open what they could overwrite.
@@ -227,6 +227,8 @@ impl World {
         container.exec_detached(&["--user", "1000", "--env", "SIBLING_SECRET=1"], &["python3", "/attacker/sibling.py"]);
         let ended = end(&container);
         assert_eq!(ended.code, 0, "{stack:?}: {ended:?}");
+        let forged = "init: identity  held     unprivileged          forged by COMMAND";
+        assert!(ended.stderr.lines().any(|line| line == forged), "{stack:?}: {ended:?}");
         answers(&ended.stdout)
     }
 
@@ -236,16 +238,22 @@ impl World {
         let first = end(&self.start(stack, &volumes, &["/attacker/start.py", "first"]));
         assert_eq!((first.code, answers(&first.stdout).len()), (0, 1), "{stack:?}: {first:?}");
         let second = self.start(stack, &volumes, &["/attacker/start.py", "second"]);
-        let _ = second.exec(&["python3", "-c", "pass"]);
+        // As an operator does, once everything is in its place.
+        let wait = "until [ -e /tmp/planted ]; do sleep 0.1; done; python3 -c 'import wave'; bash -ic true";
+        let _ = second.exec(&["timeout", "20", "sh", "-c", wait]);
         let second = end(&second);
         let mut found = answers(&second.stdout);
-        assert_eq!((second.code, found.len()), (0, 6), "{stack:?}: {second:?}");
+        assert_eq!((second.code, found.len()), (0, 8), "{stack:?}: {second:?}");
         let look = "[ \"$(stat -c %u /state/secret /state | sort -u)\" = 0 ] || echo stolen; \
-            find /data/planted-setuid -perm /6000 -printf 'kept\\n'; find /data -perm /6000 -uid 0 -printf 'roots\\n'";
+            find /data/planted-setuid -perm /4000 -printf 'kept\\n'; find /data/planted-setgid -perm /2000 -printf 'group\\n'; \
+            find /data -perm /6000 -uid 0 -printf 'roots\\n'";
         let seen = volumes.root_shell(&self.init, look);
         let saw = |word| seen.lines().any(|line| line == word);
         found.push(Answer::new("lead-the-walk-through-a-link", saw("stolen"), "links are not followed"));
-        found.push(Answer::new("keep-a-setuid-file-over-a-start", saw("kept"), "the walk's chown takes the bit"));
+        let locked = matches!(stack, Stack::Locked | Stack::ForgottenLocked);
+        let taken = if locked { "it cannot be made" } else { "the walk's chown takes the bit" };
+        found.push(Answer::new("keep-a-setuid-file-over-a-start", saw("kept"), taken));
+        found.push(Answer::new("keep-a-setgid-file-over-a-start", saw("group"), "the walk's chown takes the bit"));
         found.push(Answer::new("make-a-setuid-file-roots", saw("roots"), "it stays the app's own user's"));
         let third = end(&self.start(stack, &volumes, &["/attacker/start.py", "third"]));
         let away = volumes.root_shell(&self.init, "find /state ! -uid 0");

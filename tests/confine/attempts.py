@@ -54,6 +54,47 @@ def files(place):
     attempt("list", lambda: os.listdir(place))
 
 
+def modes():
+    """Every call that can set the setuid bit, in /data; then what modes are needed for. EIO: the call said 0, and the bit is not there."""
+    data = os.open("/data", os.O_RDONLY)
+
+    def made(name, number, *words):
+        """Makes /data/NAME, or changes it if it is there."""
+        answer = call(number, *words)
+        return answer or (0 if os.stat("/data/" + name).st_mode & 0o4000 else errno.EIO)
+
+    def changed(name, number, *words):
+        write("/data/" + name, os.O_CREAT)
+        return made(name, number, *words)
+
+    text = lambda name: ctypes.c_char_p(name.encode())
+    attempt("chmod", lambda: changed("a", 90, text("/data/a"), 0o4755))
+    attempt("fchmod", lambda: changed("b", 91, os.open("/data/b", os.O_WRONLY | os.O_CREAT, 0o600), 0o4755))
+    attempt("fchmodat", lambda: changed("c", 268, data, text("c"), 0o4755))
+    attempt("fchmodat2", lambda: changed("d", 452, data, text("d"), 0o4755, 0))
+    attempt("open", lambda: made("e", 2, text("/data/e"), os.O_WRONLY | os.O_CREAT, 0o4755))
+    attempt("openat", lambda: made("f", 257, data, text("f"), os.O_WRONLY | os.O_CREAT, 0o4755))
+    how = ctypes.create_string_buffer(struct.pack("=3Q", os.O_WRONLY | os.O_CREAT, 0o4755, 0), 24)
+    attempt("openat2", lambda: made("g", 437, data, text("g"), how, 24))
+    attempt("creat", lambda: made("h", 85, text("/data/h"), 0o4755))
+    attempt("mknod", lambda: made("i", 133, text("/data/i"), 0o104755, 0))
+    attempt("mknodat", lambda: made("j", 259, data, text("j"), 0o104755, 0))
+
+    def unnamed():
+        number = LIBC.syscall(ctypes.c_long(257), ctypes.c_long(data), text("."), ctypes.c_long(os.O_TMPFILE | os.O_WRONLY), ctypes.c_long(0o4755))
+        if number < 0:
+            return ctypes.get_errno()
+        return made("k", 265, -100, text(f"/proc/self/fd/{number}"), data, text("k"), 0x400)
+
+    attempt("unnamed", unnamed)
+    attempt("needed: a setgid directory", lambda: os.mkdir("/data/shared") or os.chmod("/data/shared", 0o2775))
+    attempt("needed: a sticky directory", lambda: os.chmod("/data/shared", 0o3777))
+    attempt("needed: a mode", lambda: os.chmod("/data/a", 0o755))
+    attempt("needed: a file", lambda: os.close(os.open("/data/l", os.O_WRONLY | os.O_CREAT, 0o755)))
+    # Nothing is made, so that the last word is none of the kernel's business.
+    attempt("needed: no mode", lambda: call(257, data, text("a"), os.O_RDONLY, 0o4755))
+
+
 def devices():
     for name in ["null", "zero", "full", "urandom"]:
         attempt(name, lambda: write("/dev/" + name))
@@ -199,6 +240,7 @@ def i386():
 
 {
     "files": lambda words: files(words[0]), "devices": lambda _: devices(), "threads": lambda _: threads(),
+    "modes": lambda _: modes(),
     "calls": calls, "sockets": sockets, "fast": lambda _: fast(), "connect": connect, "first": lambda _: first(),
     "abstract": lambda _: abstract(), "i386": lambda _: i386(), "write": lambda words: [attempt(word, lambda: write(word)) for word in words],
 }[sys.argv[1]](sys.argv[2:])

@@ -12,6 +12,7 @@ mod start;
 mod calls;
 mod files;
 mod kernels;
+mod modes;
 mod network;
 mod outside;
 mod packages;

@@ -26,8 +26,8 @@ NUMBERS = {
     "ptrace": 101, "syslog": 103, "pivot_root": 155, "adjtimex": 159, "chroot": 161, "acct": 163, "mount": 165, "umount2": 166,
     "swapon": 167, "reboot": 169, "sethostname": 170, "init_module": 175, "kexec_load": 246, "add_key": 248, "ioprio_set": 251,
     "unshare": 272, "perf_event_open": 298, "open_by_handle_at": 304, "name_to_handle_at": 303, "setns": 308, "process_vm_readv": 310,
-    "kcmp": 312, "bpf": 321, "userfaultfd": 323, "sendmmsg": 307, "prlimit64": 302, "capset": 126, "clone": 56,
-    "io_uring_setup": 425, "open_tree": 428, "fsopen": 430, "pidfd_open": 434, "clone3": 435, "pidfd_getfd": 438,
+    "kcmp": 312, "bpf": 321, "userfaultfd": 323, "sendmmsg": 307, "prlimit64": 302, "capget": 125, "capset": 126, "clone": 56,
+    "io_uring_setup": 425, "open_tree": 428, "fsopen": 430, "pidfd_open": 434, "clone3": 435, "openat2": 437, "pidfd_getfd": 438,
     "mount_setattr": 442, "memfd_create": 319,
 }  # fmt: skip
 

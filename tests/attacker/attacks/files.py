@@ -183,14 +183,56 @@ def open_a_file_by_handle():
 
 
 @attack
-def set_the_setuid_bit():
+def write_beside_a_mount():
+    """What holds a mount point, or is one: whoever may rename it takes what is mounted away from under its path."""
+    first_success([lambda: write_into("/run/secrets"), lambda: os.rename("/run/secrets", "/run/taken"), lambda: os.rename("/data", "/taken")])
+
+
+@attack
+def write_the_hosts_file():
+    """Where the proxy is, and who answers for names."""
+    first_success([lambda: open_for_writing("/etc/hosts"), lambda: open_for_writing("/etc/resolv.conf")])
+
+
+def with_the_bit(bit, make):
+    """Succeeds if a file that was made or changed so has it."""
     path = "/data/bit"
-    open(path, "w").close()
-    os.chmod(path, 0o4755)
-    kept = os.stat(path).st_mode & stat.S_ISUID
-    os.unlink(path)
+    try:
+        make(path)
+        kept = os.stat(path).st_mode & bit
+    finally:
+        if os.path.exists(path):
+            os.unlink(path)
     if not kept:
         raise Blocked("the bit does not stay")
+
+
+def made_and_changed(path, mode):
+    open(path, "w").close()
+    os.chmod(path, mode)
+
+
+@attack
+def set_the_setuid_bit():
+    with_the_bit(stat.S_ISUID, lambda path: made_and_changed(path, 0o4755))
+
+
+@attack
+def make_a_setuid_file():
+    """By every call that makes a file."""
+    how = (ctypes.c_uint64 * 3)(os.O_CREAT | os.O_WRONLY, 0o4755, 0)
+    first_success(
+        [
+            lambda: with_the_bit(stat.S_ISUID, lambda path: os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o4755))),
+            lambda: with_the_bit(stat.S_ISUID, lambda path: os.mknod(path, stat.S_IFREG | 0o4755)),
+            lambda: with_the_bit(stat.S_ISUID, lambda path: os.close(call("openat2", -100, b"/data/bit", how, 24))),
+        ]
+    )
+
+
+@attack
+def set_the_setgid_bit():
+    with_the_bit(stat.S_ISGID, lambda path: made_and_changed(path, 0o2755))
 
 
 @attack

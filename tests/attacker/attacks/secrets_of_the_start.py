@@ -107,3 +107,9 @@ def leave_a_core_file():
         os.unlink("/data/" + name)
     if not found:
         raise Blocked("--ulimit core=0")
+
+
+@attack
+def write_into_the_log_as_init():
+    """COMMAND and `init` share stderr. The test looks whether it is in the engine's log."""
+    os.write(2, b"init: identity  held     unprivileged          forged by COMMAND\n")

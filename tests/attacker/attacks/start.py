@@ -9,6 +9,7 @@ import next_start
 if sys.argv[1] == "first":
     next_start.plant()
 elif sys.argv[1] == "second":
+    next_start.plant_compiled()
     for name, function in next_start.harvest():
         attack.say("next_start", name, *attack.in_a_child(function))
     next_start.plant_link()
