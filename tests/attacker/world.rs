@@ -272,6 +272,7 @@ impl World {
     fn ends(&self, stack: Stack) -> Vec<Answer> {
         let names = [
             ("term", "end-pid-1-by-term"),
+            ("signals", "end-pid-1-by-any-signal"),
             ("limit", "end-pid-1-by-a-limit"),
             ("app", "end-the-app"),
             ("outlive", "outlive-the-app"),

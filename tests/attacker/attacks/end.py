@@ -18,6 +18,17 @@ def by_term():
     raise attack.Blocked("PID 1 goes on")
 
 
+def by_any_signal():
+    """All of them, those that leave a core too; COMMAND itself takes no notice of what is forwarded."""
+    numbers = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+    for number in numbers:
+        os.kill(1, number)
+    time.sleep(3)
+    raise attack.Blocked("PID 1 goes on")
+
+
 def by_limit():
     """No processor time for PID 1, then work for it until a tick of the clock meets it: the kernel itself kills then."""
     resource.prlimit(1, resource.RLIMIT_CPU, (0, 0))
@@ -56,7 +67,7 @@ def by_outliving():
 
 
 try:
-    {"term": by_term, "limit": by_limit, "app": by_killing_the_app, "outlive": by_outliving}[sys.argv[1]]()
+    {"term": by_term, "signals": by_any_signal, "limit": by_limit, "app": by_killing_the_app, "outlive": by_outliving}[sys.argv[1]]()
 except attack.Blocked as why:
     attack.say("end", sys.argv[1], "blocked", str(why))
 except OSError as error:

@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 
-from attack import X86, Blocked, Impossible, attack, call, checked, libc
+from attack import X86, Blocked, Impossible, attack, call, checked, libc, until
 
 # The proxy and, at another port, a service beside it.
 NEIGHBOUR = os.environ.get("ATTACK_NEIGHBOUR", "")
@@ -149,6 +149,40 @@ def send_by_udp_to_a_neighbour():
         client.connect((NEIGHBOUR, OTHER))
         client.send(b"takumi")
         heard(client)
+
+
+@attack
+def open_a_udp_lite_socket():
+    """UDP with another number, which a rule for UDP forgets."""
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136).close()
+
+
+@attack
+def send_by_ipv6():
+    """To everybody on the link. Where the engine has turned IPv6 off for this network, whoever may write the switch turns it on."""
+    interface = next((name for _, name in socket.if_nameindex() if name != "lo"), None)
+    if interface is None:
+        raise Impossible("no network")
+
+    def sent():
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+            try:
+                client.sendto(b"takumi", ("ff02::1", OTHER, 0, socket.if_nametoindex(interface)))
+                return True
+            except OSError as error:
+                if error.errno not in (errno.ENETUNREACH, errno.EADDRNOTAVAIL):
+                    raise
+                return False
+
+    if sent():
+        return
+    try:
+        with open(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", "w") as switch:
+            switch.write("0")
+    except OSError:
+        raise Blocked("no IPv6 on this network") from None
+    if not until(sent):
+        raise Blocked("no IPv6 on this network")
 
 
 @attack
