@@ -213,7 +213,7 @@ def kill_a_child():
 
 
 def abstract():
-    """To a socket of somebody outside, as soon as there is one."""
+    """To a socket of somebody outside, as soon as there is one; and a signal to whoever made it."""
     import time
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -223,6 +223,9 @@ def abstract():
             break
         time.sleep(0.02)
     ANSWERS["abstract"] = answer
+    with open("/tmp/outside") as file:
+        pid = int(file.read())
+    attempt("signal", lambda: os.kill(pid, 0))
 
 
 def i386():

@@ -4,17 +4,18 @@ use crate::engine::{Image, eventually};
 use crate::start::Process;
 use crate::tried::{answers, open, with_program};
 
-const LISTEN: &str = "import socket, time
+const LISTEN: &str = "import os, socket, time
+open('/tmp/outside', 'w').write(str(os.getpid()))
 one = socket.socket(socket.AF_UNIX); one.bind('\\0takumi-test-outside'); one.listen(); time.sleep(60)";
 
 #[test]
-fn an_abstract_socket_of_somebody_outside_is_not_reached() {
+fn somebody_outside_is_reached_by_no_abstract_socket_and_no_signal() {
     let Some(image) = Image::demo() else { return };
     for (confine, expected) in [("off", 0), ("auto", libc::EPERM), ("strict", libc::EPERM)] {
         let container = with_program(open(&image, confine), &["abstract"]).spawn();
         container.exec_detached(&["--user", "1000"], &["python3", "-c", LISTEN]);
         let answers = answers(&container.end());
-        assert_eq!(answers["abstract"], expected, "{confine}");
+        assert_eq!((answers["abstract"], answers["signal"]), (expected, expected), "{confine}");
     }
 }
 

@@ -9,7 +9,7 @@ import stat
 import struct
 import time
 
-from attack import Blocked, Impossible, attack, become_ordinary, call, checked, libc, reached, until
+from attack import Blocked, Impossible, attack, become_ordinary, call, checked, first_success, libc, reached, until
 
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x20000
@@ -62,6 +62,14 @@ def read_memory_of_pid_1():
 @attack
 def list_descriptors_of_pid_1():
     os.listdir("/proc/1/fd")
+
+
+@attack
+def read_the_rest_of_pid_1_in_proc():
+    """Where it is, what it runs and maps, what it was given at its start."""
+    attempts = [lambda name=name: os.readlink(f"/proc/1/{name}") for name in ("root", "cwd", "exe")]
+    attempts += [lambda name=name: open(f"/proc/1/{name}", "rb").read(1) for name in ("maps", "auxv", "io", "syscall", "stack")]
+    first_success([*attempts, lambda: os.listdir("/proc/1/map_files"), lambda: os.listdir("/proc/1/root/state")])
 
 
 @attack
