@@ -12,7 +12,17 @@ const MOST: usize = 200;
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (shown, rest) = self.0.split_at(self.0.len().min(MOST));
-        for chunk in shown.utf8_chunks() {
+        Whole(shown).fmt(f)?;
+        if rest.is_empty() { Ok(()) } else { f.write_str("…") }
+    }
+}
+
+/// The same, and never cut: for what has to be told from its neighbours.
+pub struct Whole<'a>(pub &'a [u8]);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
                     '\\' => f.write_str("\\\\")?,
@@ -24,7 +34,22 @@ impl fmt::Display for Shown<'_> {
                 write!(f, "\\x{byte:02x}")?;
             }
         }
-        if rest.is_empty() { Ok(()) } else { f.write_str("…") }
+        Ok(())
+    }
+}
+
+/// Text that is escaped already, and from now on nothing but one line.
+pub struct Line<'a>(pub &'a str);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character.is_control() {
+                true => write!(f, "{}", character.escape_debug())?,
+                false => f.write_char(character)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -50,6 +75,12 @@ mod tests {
     #[test]
     fn a_stranger_cannot_begin_a_line_of_its_own() {
         assert_eq!(Shown(b"a\nb\x1b[1m\\\xff\xc3\xa9").to_string(), "a\\nb\\u{1b}[1m\\\\\\xff\u{e9}");
+    }
+
+    #[test]
+    fn what_is_escaped_is_not_escaped_again() {
+        assert_eq!(Line(&Shown(b"a\xff\n").to_string()).to_string(), "a\\xff\\n");
+        assert_eq!(Line("a\u{1b}[1m").to_string(), "a\\u{1b}[1m");
     }
 
     #[test]

@@ -95,6 +95,18 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     Ok(rules)
 }
 
+/// Rules under which nothing can be written but /dev/null, and nobody be called.
+pub(super) fn nothing_to_write(level: u32) -> Result<Ruleset, Error> {
+    let handled = handled(level, Confine::Auto);
+    let rules = Ruleset::new(handled, level >= 4, level >= WHOLE)
+        .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
+    if let Ok(null) = io::open_path(c"/dev/null") {
+        let answer = rules.allow(null.as_fd(), handled & rights::OF_FILES);
+        answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))?;
+    }
+    Ok(rules)
+}
+
 /// Whether COMMAND may write this mount, because it is memory: not a root of memory, which would be everything, nor the kernel's own
 /// trees, in which engines hide files under empty tmpfs.
 fn is_for_writing(mount: &Mount) -> bool {

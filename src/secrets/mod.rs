@@ -12,6 +12,7 @@ pub mod keys;
 
 pub use error::Error;
 
+use crate::settings::parse::is_within;
 use crate::settings::{Settings, name_and_value, value_of};
 use crate::sys::secret;
 use crate::text::Shown;
@@ -76,14 +77,6 @@ fn within_volumes(settings: &Settings, environment: &[&CStr]) -> Vec<Error> {
         Some(Error::of_file(path, Problem::InVolume(Shown(volume.to_bytes()).to_string())))
     });
     found.collect()
-}
-
-fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    let components = |path: &[u8]| -> Vec<Vec<u8>> {
-        let names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-        names.map(<[u8]>::to_vec).collect()
-    };
-    components(path).starts_with(&components(directory))
 }
 
 fn set(variables: &mut Vec<Variable>, variable: Variable) {

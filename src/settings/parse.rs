@@ -189,6 +189,15 @@ pub fn health_url(text: &[u8]) -> Parsed<Option<Vec<u8>>> {
     Ok(Some(text.to_vec()))
 }
 
+/// Whether a path is a directory or lies in it, by its names alone.
+pub fn is_within(path: &[u8], directory: &[u8]) -> bool {
+    let components = |path: &[u8]| -> Vec<Vec<u8>> {
+        let names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+        names.map(<[u8]>::to_vec).collect()
+    };
+    components(path).starts_with(&components(directory))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

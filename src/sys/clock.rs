@@ -27,6 +27,14 @@ impl Instant {
     }
 }
 
+/// The calendar's seconds since 1970; 0 where the clock cannot be read.
+pub fn seconds_since_1970() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec into a valid place.
+    let _ = cerr_int(unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) });
+    time.tv_sec.unsigned_abs()
+}
+
 /// Sleeps that long, or less where a signal comes.
 pub fn nap(time: Duration) {
     let time = timespec(time);

@@ -25,6 +25,10 @@ pub struct Stat {
     pub mount: Option<u64>,
     /// Immutable (`chattr +i`) or append-only: nobody changes its owner.
     pub frozen: bool,
+    /// In bytes.
+    pub size: u64,
+    /// When its content or its attributes last changed: seconds and nanoseconds. Nobody sets it back (`man 7 inode`, ctime).
+    pub changed: (i64, u32),
 }
 
 impl Stat {
@@ -113,6 +117,8 @@ fn statx(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Err
         device: u64::from(answer.stx_dev_major) << 32 | u64::from(answer.stx_dev_minor),
         mount: (answer.stx_mask & libc::STATX_MNT_ID != 0).then_some(answer.stx_mnt_id),
         frozen: answer.stx_attributes & frozen != 0,
+        size: answer.stx_size,
+        changed: (answer.stx_ctime.tv_sec, answer.stx_ctime.tv_nsec),
     })
 }
 
@@ -136,6 +142,12 @@ pub fn open_root() -> Result<OwnedFd, Errno> {
 pub fn open_directory_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     // O_NONBLOCK: what is no directory is refused before its driver sees the open, yet nothing here may ever wait.
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    open_at(directory.as_raw_fd(), name, flags, 0)
+}
+
+/// Opens a file for reading; a link is refused (`ELOOP`), a FIFO is not waited for, a terminal does not become ours.
+pub fn open_file_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     open_at(directory.as_raw_fd(), name, flags, 0)
 }
 
@@ -166,6 +178,27 @@ pub fn unlink_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     cerr_int(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
 }
 
+/// Gives an entry another name in another directory of the same filesystem. `replace`: what had that name is gone then; without it
+/// EEXIST.
+pub fn rename_at(
+    from: BorrowedFd<'_>,
+    name: &CStr,
+    to: BorrowedFd<'_>,
+    new_name: &CStr,
+    replace: bool,
+) -> Result<(), Errno> {
+    let flags = if replace { 0 } else { libc::RENAME_NOREPLACE };
+    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
+    // SAFETY: valid descriptors and NUL-terminated strings.
+    cerr(unsafe { libc::syscall(libc::SYS_renameat2, from, name.as_ptr(), to, new_name.as_ptr(), flags) }).map(drop)
+}
+
+/// Waits until a file's content is on the disk.
+pub fn sync(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: a valid descriptor.
+    cerr_int(unsafe { libc::fsync(file.as_raw_fd()) }).map(drop)
+}
+
 /// Removes an empty directory.
 pub fn remove_directory(path: &CStr) -> Result<(), Errno> {
     // SAFETY: the path is NUL-terminated and lives through the call.
@@ -185,6 +218,33 @@ pub fn may_write(directory: BorrowedFd<'_>) -> Result<(), Errno> {
         libc::faccessat(directory.as_raw_fd(), c".".as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS)
     })
     .map(drop)
+}
+
+/// Asks with the effective ids whether the entry `name` (no link) may be written.
+pub fn may_write_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    access_at(directory, name, libc::W_OK)
+}
+
+/// The same for execution.
+pub fn may_execute_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    access_at(directory, name, libc::X_OK)
+}
+
+fn access_at(directory: BorrowedFd<'_>, name: &CStr, what: i32) -> Result<(), Errno> {
+    // SAFETY: the name is NUL-terminated and lives through the call.
+    cerr_int(unsafe { libc::faccessat(directory.as_raw_fd(), name.as_ptr(), what, libc::AT_EACCESS) }).map(drop)
+}
+
+/// Whether the mount that an opened or pinned file was reached through is read-only.
+pub fn is_read_only(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mut status = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: the kernel's answer is written into a valid place; zeroes are a valid value all the same.
+    let status = unsafe {
+        cerr_int(libc::fstatvfs(file.as_raw_fd(), status.as_mut_ptr()))?;
+        status.assume_init()
+    };
+    // Every filesystem has a block size: what says 0 has not answered.
+    if status.f_bsize == 0 { Err(Errno(libc::EPROTO)) } else { Ok(status.f_flag & libc::ST_RDONLY != 0) }
 }
 
 /// Where the link `name` leads to, as far as `buffer` holds it.

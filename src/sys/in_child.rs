@@ -3,11 +3,12 @@
 //!
 //! Plain fork(2): the child has its own copy of memory, so whatever becomes of it leaves no lock held and no value half written.
 
+use super::credentials::{self, Capabilities, Three};
 use super::errno::cerr_int;
-use super::ids::ProcessId;
+use super::ids::{GroupId, ProcessId, UserId};
 use super::signal::{self, Signal};
-use super::{Errno, clock, clock::Instant, credentials, io, process};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use super::{Errno, clock, clock::Instant, io, process};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 /// What the child said.
@@ -39,15 +40,60 @@ impl Child {
         // It may have died before the signal was asked for.
         if process::parent_id() == self.parent { Ok(()) } else { Err(Errno(libc::ESRCH)) }
     }
+
+    /// Becomes that user with these groups (`None`: stays who it is) without any capability, as COMMAND will be. Fails closed: what
+    /// the kernel shows afterwards counts, not what a call answered.
+    pub fn become_whom(&self, whom: Option<(UserId, GroupId, &[GroupId])>) -> Result<(), Errno> {
+        if let Some((user, group, groups)) = whom {
+            if sorted_groups()? != groups {
+                credentials::set_groups(groups)?;
+            }
+            credentials::set_group_ids(group)?;
+            credentials::set_user_ids(user)?;
+        }
+        credentials::clear_capabilities()?;
+        let right = whom.is_none_or(|(user, group, groups)| {
+            credentials::user_ids() == Ok(Three::all(user))
+                && credentials::group_ids() == Ok(Three::all(group))
+                && sorted_groups().as_deref() == Ok(groups)
+        });
+        let bare = credentials::capabilities()? == Capabilities::NONE;
+        if right && bare { Ok(()) } else { Err(Errno(libc::EPERM)) }
+    }
+
+    /// Who made it.
+    pub fn parent(&self) -> ProcessId {
+        self.parent
+    }
+}
+
+fn sorted_groups() -> Result<Vec<GroupId>, Errno> {
+    let mut groups = credentials::groups()?;
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(groups)
 }
 
 /// Runs `work` in a child and returns what it tells, `most` bytes of it, within `patience`. The child ends with the work.
 ///
 /// Errors: those of pipe(2) and fork(2); EIO where a fork that made nobody says that it did.
 pub fn run(patience: Duration, most: usize, work: impl FnOnce(&Child)) -> Result<Answer, Errno> {
+    run_while(patience, most, &mut || true, work)
+}
+
+/// How long a child is left alone before it is asked again whether it may go on.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// The same, as long as `goes_on` says so: it is asked ten times a second, and a no is like the deadline.
+pub fn run_while(
+    patience: Duration,
+    most: usize,
+    goes_on: &mut dyn FnMut() -> bool,
+    work: impl FnOnce(&Child),
+) -> Result<Answer, Errno> {
     let deadline = Instant::now().after(patience);
     let parent = process::own_id();
-    let (reader, writer) = pipe()?;
+    let (reader, writer) = io::pipe()?;
     // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child goes on with
     // a copy of everything and leaves by `exit` alone.
     match cerr_int(unsafe { libc::fork() })? {
@@ -63,7 +109,7 @@ pub fn run(patience: Duration, most: usize, work: impl FnOnce(&Child)) -> Result
         }
         id => {
             drop(writer);
-            let answer = listen(&reader, most, deadline);
+            let answer = listen(&reader, most, deadline, goes_on);
             let late = answer.as_ref().map_or(true, |answer| answer.late);
             if late {
                 let _ = signal::kill(id, Signal::KILL);
@@ -95,43 +141,40 @@ pub fn leave(work: impl FnOnce()) -> Result<ProcessId, Errno> {
     }
 }
 
-fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
-    let mut ends = [-1; 2];
-    // SAFETY: the kernel writes two ints into a valid place.
-    cerr_int(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
-    if ends.iter().any(|&end| end < io::FIRST_OTHER) {
-        return Err(Errno(libc::EBADF));
-    }
-    // SAFETY: the kernel has just given both to us alone.
-    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
-}
-
-fn listen(reader: &OwnedFd, most: usize, deadline: Instant) -> Result<Answer, Errno> {
-    let mut bytes = vec![0; most];
-    let mut filled = 0;
+fn listen(
+    reader: &OwnedFd,
+    most: usize,
+    deadline: Instant,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Answer, Errno> {
+    let mut bytes = Vec::new();
     let mut interruptions = 0;
-    while filled < most {
-        match comes(reader, Instant::now().until(deadline)) {
+    while bytes.len() < most {
+        let left = Instant::now().until(deadline);
+        match comes(reader, left.min(SLICE)) {
             Ok(true) => {}
+            Ok(false) if left > SLICE && goes_on() => continue,
             // Stopped and continued: what is left of the time is looked at again.
             Err(Errno(libc::EINTR)) if interruptions < 8 => {
                 interruptions += 1;
                 continue;
             }
-            Ok(false) => {
-                bytes.truncate(filled);
-                return Ok(Answer { bytes, late: true });
-            }
+            Ok(false) => return Ok(Answer { bytes, late: true }),
             Err(errno) => return Err(errno),
         }
-        match io::read(reader, &mut bytes[filled..])? {
-            0 => break,
-            count => filled += count,
+        // As much as a pipe holds: an answer that may be long costs no memory while it is short.
+        let filled = bytes.len();
+        bytes.resize(most.min(filled + PIPE_BYTES), 0);
+        let count = io::read(reader, &mut bytes[filled..])?;
+        bytes.truncate(filled + count);
+        if count == 0 {
+            break;
         }
     }
-    bytes.truncate(filled);
     Ok(Answer { bytes, late: false })
 }
+
+const PIPE_BYTES: usize = 64 << 10;
 
 /// Whether there is something to read, or an end, within that time.
 fn comes(reader: &OwnedFd, time: Duration) -> Result<bool, Errno> {

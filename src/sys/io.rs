@@ -46,6 +46,11 @@ pub fn open_path(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, libc::O_PATH)
 }
 
+/// Opens a directory for listing; a link is refused.
+pub fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(path, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW)
+}
+
 /// Whether it opens for writing now.
 pub fn may_open_for_writing(path: &CStr) -> bool {
     open_with(path, libc::O_WRONLY | libc::O_NONBLOCK).is_ok()
@@ -63,6 +68,18 @@ pub(super) fn open_with(path: &CStr, flags: libc::c_int) -> Result<OwnedFd, Errn
     }
     // SAFETY: the kernel has just given this descriptor to us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A pipe that is closed on exec: where to read, where to write.
+pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let mut ends = [-1; 2];
+    // SAFETY: the kernel writes two ints into a valid place.
+    cerr_int(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    if ends.iter().any(|&end| end < FIRST_OTHER) {
+        return Err(Errno(libc::EBADF));
+    }
+    // SAFETY: the kernel has just given both to us alone.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
 /// Reads what is there, at most `buffer`'s length; 0 is the end. A signal in between is tried again, a few times.
@@ -254,6 +271,14 @@ pub fn for_each_entry(directory: &CStr, each: impl FnMut(&[u8], u8)) -> Result<R
 
 /// [`for_each_entry`] of an opened directory.
 pub fn for_each_entry_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u8)) -> Result<(), Errno> {
+    while_entries_of(directory, |name, kind| {
+        each(name, kind);
+        true
+    })
+}
+
+/// [`for_each_entry_of`] until `each` says `false`: it has had enough.
+pub fn while_entries_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u8) -> bool) -> Result<(), Errno> {
     let mut buffer = [0_u64; 512];
     loop {
         let room = std::mem::size_of_val(&buffer);
@@ -267,19 +292,24 @@ pub fn for_each_entry_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], 
         let entries = unsafe {
             std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), (count.unsigned_abs() as usize).min(room))
         };
-        entries_of(entries, &mut each);
+        if !entries_of(entries, &mut each) {
+            return Ok(());
+        }
     }
 }
 
 /// Calls `each` with name and type of every entry of a getdents64 buffer (`struct linux_dirent64`: inode 8, offset 8, length 2,
-/// type 1, name).
-fn entries_of(mut entries: &[u8], each: &mut impl FnMut(&[u8], u8)) {
+/// type 1, name), until it says `false`.
+fn entries_of(mut entries: &[u8], each: &mut impl FnMut(&[u8], u8) -> bool) -> bool {
     while entries.len() > 19 {
         let length = usize::from(u16::from_ne_bytes([entries[16], entries[17]])).clamp(20, entries.len());
         let name = &entries[19..length];
-        each(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())], entries[18]);
+        if !each(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())], entries[18]) {
+            return false;
+        }
         entries = &entries[length..];
     }
+    true
 }
 
 /// Majors of /dev/pts (Documentation/admin-guide/devices.txt).

@@ -5,6 +5,7 @@
 //! returns `ERRNO(0)`, a ptrace sandbox) is seen as what it is.
 #![allow(unsafe_code)]
 
+pub mod children;
 pub mod clock;
 pub mod credentials;
 pub mod device;

@@ -74,3 +74,13 @@ pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: takes a number, cannot fail.
     unsafe { libc::umask(mask) }
 }
+
+/// How many processors this process may use, at least one.
+pub fn processors() -> usize {
+    let mut mask = [0_u64; 128];
+    // SAFETY: the kernel writes at most the array's size into it.
+    let answer =
+        cerr(unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, std::mem::size_of_val(&mask), mask.as_mut_ptr()) });
+    let count = mask.iter().map(|bits| bits.count_ones() as usize).sum::<usize>();
+    if answer.is_ok() { count.max(1) } else { 1 }
+}

@@ -145,7 +145,8 @@ extern "C" fn child(birth: *mut libc::c_void) -> libc::c_int {
     process::exit(125)
 }
 
-type Step = (&'static str, Errno);
+/// What was tried, and the kernel's word.
+pub type Step = (&'static str, Errno);
 
 fn prepare(birth: &mut Birth) -> Result<(), Step> {
     let plan = birth.plan;
@@ -186,8 +187,9 @@ fn prepare(birth: &mut Birth) -> Result<(), Step> {
     }
 }
 
-/// Puts the second lock on, and tries it: a call that said 0 proves nothing.
-fn put_on(lock: &Lock, parent: ProcessId) -> Result<(), Step> {
+/// Puts the second lock on this process, and tries it: a call that said 0 proves nothing. `parent` must be reachable by a signal
+/// where the lock has no other way to be tried.
+pub fn put_on(lock: &Lock, parent: ProcessId) -> Result<(), Step> {
     const LANDLOCK: &str = "put the second lock on (Landlock)";
     const SECCOMP: &str = "put the second lock on (seccomp)";
     if let Some(ruleset) = &lock.ruleset {

@@ -2,7 +2,7 @@
 
 use super::nodes::Node;
 use crate::identity::Identity;
-use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::credentials;
 use crate::sys::{Errno, device, in_child};
 use std::ffi::CString;
 use std::time::Duration;
@@ -39,7 +39,8 @@ pub(super) fn open_each(asked: &[(&CString, bool)], user: Option<&Identity>, pat
     }
     let most = (asked.len() + 1) * WORD;
     let answer = in_child::run(patience, most, |child| {
-        let ready = give_up(user).and_then(|()| child.keep_apart());
+        let whom = user.map(|identity| (identity.user, identity.group, identity.groups.as_slice()));
+        let ready = child.become_whom(whom).and_then(|()| child.keep_apart());
         let say = |answer: Result<(), Errno>| child.tell(&answer.map_or_else(|errno| errno.0, |()| 0).to_ne_bytes());
         if say(ready).is_err() || ready.is_err() {
             return;
@@ -74,33 +75,6 @@ fn understand(answer: &in_child::Answer, count: usize) -> Vec<Opened> {
     }
     answers.resize(count, Opened::NotTried(unsaid));
     answers
-}
-
-/// Becomes that user without any capability, as COMMAND will be. Fails closed: what the kernel shows afterwards counts, not what a
-/// call answered.
-fn give_up(user: Option<&Identity>) -> Result<(), Errno> {
-    if let Some(identity) = user {
-        if sorted()? != identity.groups {
-            credentials::set_groups(&identity.groups)?;
-        }
-        credentials::set_group_ids(identity.group)?;
-        credentials::set_user_ids(identity.user)?;
-    }
-    credentials::clear_capabilities()?;
-    let right = user.is_none_or(|identity| {
-        credentials::user_ids() == Ok(Three::all(identity.user))
-            && credentials::group_ids() == Ok(Three::all(identity.group))
-            && sorted().as_ref() == Ok(&identity.groups)
-    });
-    let bare = credentials::capabilities()? == Capabilities::NONE;
-    if right && bare { Ok(()) } else { Err(Errno(libc::EPERM)) }
-}
-
-fn sorted() -> Result<Vec<crate::sys::GroupId>, Errno> {
-    let mut groups = credentials::groups()?;
-    groups.sort_unstable();
-    groups.dedup();
-    Ok(groups)
 }
 
 /// Who opens them where nobody else is named: this process.
