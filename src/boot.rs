@@ -7,11 +7,14 @@ mod again;
 mod before;
 mod environment;
 mod inherited;
+mod nodes;
 mod refusal;
 mod report;
 mod shields;
+mod verbs;
 
 pub use report::report;
+pub use verbs::nodes;
 
 use crate::identity::Identity;
 use crate::machine::{Machine, proxy};
@@ -28,13 +31,15 @@ use crate::supervise::reboot::Marker;
 use crate::supervise::run::{self, Reboot, Terms};
 use crate::sys::entry::Environment;
 use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, credentials, io, process, signal};
-use crate::text::{List, Shown};
+use crate::text::Shown;
 use crate::{confine, logging};
 use again::{Again, Prepared, reboot_marker};
 use before::{Before, become_whom};
 use log::{debug, info, warn};
+use nodes::{Nodes, Purpose};
 use refusal::Refusal;
 use shields::Plan;
+use std::cell::RefCell;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -52,7 +57,7 @@ pub fn start(command: &[&CStr], environment: Environment) -> u8 {
         .and_then(|mask| begin(command, environment, mask))
     {
         Ok(running) => {
-            let again = running.again.as_ref().map(|again| (&again.marker, || again.prepared.start(command)));
+            let again = running.again.as_ref().map(|again| (&again.marker, || again.start(command)));
             let reboot = again.as_ref().map(|(marker, start)| Reboot { marker, start });
             let code = run::supervise(running.child, running.terms, reboot);
             // `exit` runs no destructor: the place of the reboot's marker would stay on its volume.
@@ -90,7 +95,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     let before = Before::look()?;
     let new_user = become_whom(&settings, &before)?;
     let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
-    let Nobody { dropped, secrets, volumes, report, machine } = become_nobody(&plan, own)?;
+    let Nobody { dropped, secrets, volumes, report, machine, nodes } = become_nobody(&plan, own)?;
     let marker = reboot_marker(&settings);
     let mut exports = proxy::exports(environment, settings.egress);
     exports.extend(marker.as_ref().map(Marker::variable));
@@ -115,7 +120,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
         return Err(Refusal::ToldToStop);
     }
     shields::tell(&report, style);
-    tell(&settings, &before, &dropped, new_user.as_ref(), command);
+    tell(&before, &dropped, new_user.as_ref(), command);
 
     // Made before COMMAND runs: afterwards this process allocates nothing.
     let terms = Terms {
@@ -130,7 +135,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     let prepared = Prepared { dropped, environment: finished, mask, sigchld_ignored, umask, listen_pid, lock };
     let child = prepared.start(command)?;
     // Without a reboot all of it is gone here, before `let_go` closes every descriptor: that of the lock's rules is its own.
-    let again = marker.map(|marker| Again { prepared, marker });
+    let again = marker.map(|marker| Again { prepared, marker, nodes: RefCell::new(nodes) });
     if again.is_none() {
         let_go();
     }
@@ -144,6 +149,7 @@ struct Nobody {
     volumes: Vec<Volume>,
     report: Report,
     machine: Machine,
+    nodes: Option<Nodes>,
 }
 
 /// Everything that needs a privilege, and then the end of all privilege.
@@ -158,9 +164,14 @@ fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
         Some(identity) => own_volumes(settings, plan.before, identity)?,
         None => ownership::volumes_of_a_plain_start(&volume_paths(settings))?,
     };
-    if !volumes.is_empty() {
-        let changes = plan.new_user.is_some() && !matches!(settings.ownership, Ownership::Verify | Ownership::Off);
-        let findings = volumes.iter().map(|volume| shields::of_volume(volume, settings.ownership, changes)).collect();
+    let changes = plan.new_user.is_some() && !matches!(settings.ownership, Ownership::Verify | Ownership::Off);
+    let of_volume = |volume| shields::of_volume(volume, settings.ownership, changes);
+    let mut findings: Vec<Finding> = volumes.iter().map(of_volume).collect();
+    let mut nodes = Nodes::of(settings, plan.environment);
+    if let Some(nodes) = &mut nodes {
+        findings.push(nodes.scan(plan.new_user, Purpose::Start)?);
+    }
+    if !findings.is_empty() {
         shields.report = plan.judge(&shields.machine, findings);
         refuse_weak(&shields.report)?;
     }
@@ -174,7 +185,7 @@ fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
         }
         _ => drop::stay_user(plan.before.users, plan.before.groups, plan.before.capabilities)?,
     };
-    Ok(Nobody { dropped, secrets, volumes, report: shields.report, machine: shields.machine })
+    Ok(Nobody { dropped, secrets, volumes, report: shields.report, machine: shields.machine, nodes })
 }
 
 /// Everything that is required and not held is told at once.
@@ -250,11 +261,7 @@ fn let_go() {
     }
 }
 
-fn tell(settings: &Settings, before: &Before, dropped: &Dropped, new_user: Option<&Identity>, command: &[&CStr]) {
-    let without_effect = settings.without_effect();
-    if !without_effect.is_empty() {
-        info!("no effect in this version: {}", List(&without_effect));
-    }
+fn tell(before: &Before, dropped: &Dropped, new_user: Option<&Identity>, command: &[&CStr]) {
     if !dropped.seen_in_proc {
         warn!("/proc cannot be read: the drop was verified by prctl, capget and getres*id alone (mount /proc)");
     }

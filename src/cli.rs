@@ -4,7 +4,7 @@ use crate::settings::table::Help;
 use crate::sys::entry::Start;
 use crate::sys::io;
 use crate::text::Shown;
-use crate::{boot, logging, probe};
+use crate::{boot, logging, nodes, probe};
 use log::error;
 use std::ffi::{CStr, c_int};
 
@@ -12,6 +12,8 @@ const USAGE: &str = "\
 usage: init [--] COMMAND [ARG]...    start COMMAND as an unprivileged user and stay as PID 1
        init --report [--json]         what a start here would find (user and volumes); changes nothing
        init --check [--json]          health probe of a running container: exit 0 healthy, 1 unhealthy
+       init --nodes list|show|approve|revoke [NAME] [--json]
+                                      what is known of the custom nodes; approvals by content digest
        init --help | -h | --version
 
 Options end at the first word that is none: `init python app.py --version` starts Python with its own option.
@@ -22,9 +24,6 @@ found; 128+N COMMAND died of signal N.
 Settings (environment):
 
 ";
-
-/// Promised by the interface, and comes with a later version.
-const NOT_YET: &[u8] = b"--nodes";
 
 /// What the command line asks for.
 #[derive(PartialEq, Eq, Debug)]
@@ -40,7 +39,11 @@ enum Verb<'a> {
     },
     /// A probe's exit code is 0 or 1, whatever it was asked.
     UnknownToCheck(&'a CStr),
-    NotYet(&'a CStr),
+    Nodes {
+        verb: nodes::Verb<'a>,
+        json: bool,
+    },
+    WrongNodes,
     Unknown(&'a CStr),
 }
 
@@ -61,10 +64,28 @@ fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {
             [json, other, ..] if json.to_bytes() == b"--json" => Verb::UnknownToCheck(other),
             [other, ..] => Verb::UnknownToCheck(other),
         },
-        NOT_YET => Verb::NotYet(first),
+        b"--nodes" => nodes(rest),
         [b'-', _, ..] => Verb::Unknown(first),
         _ => Verb::Start(arguments),
     }
+}
+
+/// The words behind `--nodes`.
+fn nodes<'a>(words: &'a [&'a CStr]) -> Verb<'a> {
+    let json = words.last().is_some_and(|word| word.to_bytes() == b"--json");
+    let words = if json { &words[..words.len() - 1] } else { words };
+    let verb = match words {
+        [] => nodes::Verb::List,
+        [list] if list.to_bytes() == b"list" => nodes::Verb::List,
+        [verb, name] => match verb.to_bytes() {
+            b"show" => nodes::Verb::Show(name),
+            b"approve" => nodes::Verb::Approve(name),
+            b"revoke" => nodes::Verb::Revoke(name),
+            _ => return Verb::WrongNodes,
+        },
+        _ => return Verb::WrongNodes,
+    };
+    Verb::Nodes { verb, json }
 }
 
 /// The whole program: argv and environment in, exit code out.
@@ -77,7 +98,10 @@ pub fn run(start: Start) -> c_int {
         Verb::Report { json } => boot::report(start.environment.variables(), json),
         Verb::Check { json } => probe::check(start.environment.variables(), json),
         Verb::UnknownToCheck(option) => refuse(option, "is no option of init --check (see init --help)", 1),
-        Verb::NotYet(verb) => refuse(verb, "is not built in this version (`init --help` says what is built)", 1),
+        Verb::Nodes { verb, json } => boot::nodes(start.environment.variables(), verb, json),
+        Verb::WrongNodes => {
+            refuse(c"--nodes", "wants list, or show, approve or revoke with a node's name, and --json if you like", 1)
+        }
         Verb::Unknown(option) => {
             refuse(option, "is no option of init (see init --help; a COMMAND of that name is started after `--`)", 125)
         }
@@ -118,7 +142,10 @@ mod tests {
             (&[c""], Verb::Start(&[c""])),
             (&[c"--version", c"app"], Verb::Version),
             (&[c"-h"], Verb::Help),
-            (&[c"--nodes"], Verb::NotYet(c"--nodes")),
+            (&[c"--nodes", c"list", c"--json"], Verb::Nodes { verb: nodes::Verb::List, json: true }),
+            (&[c"--nodes", c"show", c"-x"], Verb::Nodes { verb: nodes::Verb::Show(c"-x"), json: false }),
+            (&[c"--nodes", c"approve"], Verb::WrongNodes),
+            (&[c"--nodes", c"delete", c"x"], Verb::WrongNodes),
             (&[c"--check"], Verb::Check { json: false }),
             (&[c"--check", c"--json"], Verb::Check { json: true }),
             (&[c"--check", c"--yaml"], Verb::UnknownToCheck(c"--yaml")),

@@ -11,6 +11,7 @@ pub mod http;
 pub mod identity;
 pub mod logging;
 pub mod machine;
+pub mod nodes;
 pub mod ownership;
 pub mod posture;
 pub mod privilege;

@@ -1,6 +1,8 @@
 //! What COMMAND is started with: once, and with TAKUMI_REBOOT again.
 
 use super::environment::Environment;
+use super::nodes::{Nodes, Purpose};
+use super::refusal::Refusal;
 use crate::privilege::Dropped;
 use crate::settings::Settings;
 use crate::supervise::child::{self, Child, Command};
@@ -9,6 +11,7 @@ use crate::supervise::reboot::Marker;
 use crate::sys::SignalSet;
 use crate::{confine, logging};
 use log::{debug, warn};
+use std::cell::RefCell;
 use std::ffi::CStr;
 
 /// What COMMAND is started with.
@@ -25,6 +28,27 @@ pub(super) struct Prepared {
 pub(super) struct Again {
     pub(super) prepared: Prepared,
     pub(super) marker: Marker,
+    pub(super) nodes: RefCell<Option<Nodes>>,
+}
+
+impl Again {
+    /// Starts COMMAND once more; its nodes are looked at first, as at the first start. The error is the exit code: why was said.
+    pub(super) fn start(&self, command: &[&CStr]) -> Result<Child, u8> {
+        if let Ok(mut nodes) = self.nodes.try_borrow_mut()
+            && let Some(nodes) = nodes.as_mut()
+        {
+            let finding = match nodes.scan(None, Purpose::Start) {
+                Ok(finding) => finding,
+                // As a stop that comes while COMMAND's leftovers are swept.
+                Err(Refusal::ToldToStop) => return Err(0),
+                Err(refusal) => return Err(refusal.tell()),
+            };
+            if finding.refuses() {
+                return Err(Refusal::Weak(vec![finding]).tell());
+            }
+        }
+        self.prepared.start(command).map_err(|error| Refusal::Child(error).tell())
+    }
 }
 
 impl Prepared {

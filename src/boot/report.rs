@@ -1,6 +1,7 @@
 //! `--report`: what a start here would find. Changes nothing.
 
 use super::before::{Before, become_whom};
+use super::nodes::{Nodes, Purpose};
 use super::refusal::Refusal;
 use super::shields::{Plan, detail_and_fix};
 use crate::logging;
@@ -46,7 +47,13 @@ fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
         Err(refusal) => (None, Some(refusal.to_string())),
     };
     let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
-    let Some(refusal) = nobody else { return Ok(plan.look(plan.inspect_volumes()).report) };
+    let Some(refusal) = nobody else {
+        let mut own = plan.inspect_volumes();
+        if let Some(mut nodes) = Nodes::of(&settings, environment) {
+            own.push(nodes.scan(new_user.as_ref(), Purpose::Report)?);
+        }
+        return Ok(plan.look(own).report);
+    };
     // Nobody to own the volumes, and nobody to drop to: the rest is seen as it is.
     let mut report = plan.look(Vec::new()).report.findings;
     let (detail, fix) = detail_and_fix(&refusal);

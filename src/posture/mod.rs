@@ -11,8 +11,8 @@ pub mod network;
 pub mod report;
 
 use crate::machine::Machine;
-use crate::settings::checks::{self, NOT_BUILT, SHIELDS};
-use crate::settings::{Confine, Settings, Wanted};
+use crate::settings::checks::{self, SHIELDS};
+use crate::settings::{Confine, Scan, Settings, Wanted};
 use finding::Finding;
 
 /// Every finding, in the order of the table of checks. `own`: what the caller knows itself (whom COMMAND becomes, what the drop
@@ -47,13 +47,22 @@ pub fn examine(
 
 fn judge(shield: &str, id: &'static str, settings: &Settings, machine: &Machine) -> Finding {
     match shield {
-        _ if NOT_BUILT.contains(&id) => Finding::skipped(id, "not built in this version"),
         _ if id == "confined" => confined::judge(settings, machine),
         "identity" => identity::judge(id, machine),
         "file" => file::judge(id, settings, machine),
         "network" => network::judge(id, settings, machine.network.as_ref()),
         "gpu" => gpu::judge(id, settings, machine),
+        "nodes" => nodes(settings),
         _ => Finding::unknown(id, "no check has this id", "this is a defect of init: please report it"),
+    }
+}
+
+/// Where nobody has looked at the nodes: there are none to look at, or it is too early.
+fn nodes(settings: &Settings) -> Finding {
+    match settings.nodes {
+        None => Finding::skipped("node-scan", "TAKUMI_NODES names no directory"),
+        Some(_) if settings.scan == Scan::Off => Finding::skipped("node-scan", "TAKUMI_SCAN is off"),
+        Some(_) => Finding::held("node-scan", "looked at before COMMAND starts"),
     }
 }
 
@@ -63,4 +72,5 @@ fn is_required(settings: &Settings, id: &str, shield: &str) -> bool {
         || id == "confined" && settings.confine == Confine::Strict
         || shield == "network" && settings.egress == Wanted::Require
         || shield == "gpu" && settings.gpu == Wanted::Require
+        || id == "node-scan" && matches!(settings.scan, Scan::Block | Scan::Quarantine)
 }

@@ -6,7 +6,7 @@ use crate::machine::status::{BOUNDING, SETS, Status};
 use crate::machine::user_namespace::UserNamespace;
 use crate::machine::{self, Wish, devices};
 use crate::posture::{self, finding::Finding, gpu};
-use crate::settings::checks::{ALWAYS, NOT_BUILT, ONLY_PROBED, SHIELDS, shield_of};
+use crate::settings::checks::{ALWAYS, ONLY_AT_A_START, ONLY_PROBED, SHIELDS, shield_of};
 use crate::settings::{Confine, Settings, Wanted};
 use crate::sys::clock::Instant;
 use crate::sys::{Errno, ProcessId, UserId, fs, in_child, io};
@@ -146,7 +146,7 @@ impl Required<'_> {
         };
         let all = SHIELDS.iter().filter(|(shield, _)| *shield != ONLY_PROBED);
         let ids = all.flat_map(|(shield, ids)| ids.iter().copied().filter(move |id| wanted(shield, id)));
-        ids.filter(|id| !ALWAYS.contains(id) && !NOT_BUILT.contains(id) && !settings.skip.contains(id)).collect()
+        ids.filter(|id| !ALWAYS.contains(id) && *id != ONLY_AT_A_START && !settings.skip.contains(id)).collect()
     }
 
     /// Looks and judges until `deadline` at the latest.

@@ -30,8 +30,8 @@ pub const SHIELDS: [(&str, &[&str]); 6] = [
 /// Required whatever the settings say; none of them may be skipped.
 pub const ALWAYS: [&str; 3] = ["unprivileged", "capabilities", "no-new-privileges"];
 
-/// Checks that later versions make. Requiring one by its name is refused; a shield or `all` stands for those that are made.
-pub const NOT_BUILT: [&str; 1] = ["node-scan"];
+/// `--check` leaves it to the starts, which have all the time that a scan takes.
+pub const ONLY_AT_A_START: &str = "node-scan";
 
 /// Only `--check` looks at this shield.
 pub const ONLY_PROBED: &str = "app";
@@ -49,21 +49,15 @@ fn all() -> impl Iterator<Item = &'static str> {
 pub fn required(text: &[u8]) -> Result<Vec<&'static str>, Cow<'static, str>> {
     let parts = list(text, b',', |part| {
         if part == b"all" {
-            return Ok(all().filter(is_built).collect::<Vec<_>>());
+            return Ok(all().collect::<Vec<_>>());
         }
         // `app` is a shield, but of the probe: a start cannot hold it.
         match SHIELDS.iter().find(|(shield, _)| shield.as_bytes() == part && *shield != ONLY_PROBED) {
-            Some((_, ids)) if ids.iter().any(is_built) => Ok(ids.iter().copied().filter(is_built).collect()),
-            // Nothing of it is made: whoever asks for it must not get a start without it.
             Some((_, ids)) => Ok(ids.to_vec()),
             None => known(part).map(|id| vec![id]),
         }
     });
     Ok(parts.map_err(|_| expected("check ids, identity, file, network, gpu, nodes or all", all()))?.concat())
-}
-
-fn is_built(id: &&'static str) -> bool {
-    !NOT_BUILT.contains(id)
 }
 
 /// TAKUMI_SKIP: ids that are not required for ever.

@@ -296,9 +296,6 @@ impl Settings {
         for required in self.require.iter().filter(|required| self.skip.contains(required)) {
             refuse("TAKUMI_SKIP", required, "no check that TAKUMI_REQUIRE requires");
         }
-        for required in self.require.iter().filter(|required| checks::NOT_BUILT.contains(required)) {
-            refuse("TAKUMI_REQUIRE", required, "a check that this version makes; it does not make this one");
-        }
         for (name, wanted, shield) in [("TAKUMI_EGRESS", self.egress, "network"), ("TAKUMI_GPU", self.gpu, "gpu")] {
             for skipped in self.skip.iter().filter(|id| wanted == Wanted::Require && checks::shield_of(id) == shield) {
                 refuse("TAKUMI_SKIP", skipped, &format!("no check that {name}=require requires"));
@@ -310,22 +307,22 @@ impl Settings {
         if self.confine == Confine::Strict && self.skip.contains(&"confined") {
             refuse("TAKUMI_SKIP", "confined", "no check that TAKUMI_CONFINE=strict requires");
         }
-        if matches!(self.scan, Scan::Block | Scan::Quarantine) {
-            refuse("TAKUMI_SCAN", "block or quarantine", "warn or off: this version scans no nodes");
+        let demands = matches!(self.scan, Scan::Block | Scan::Quarantine);
+        if demands && self.skip.contains(&"node-scan") {
+            refuse("TAKUMI_SKIP", "node-scan", "no check that TAKUMI_SCAN=block or quarantine requires");
         }
-    }
-
-    /// Names of the settings that were given and do nothing in this version.
-    pub fn without_effect(&self) -> Vec<&'static str> {
-        let default = Settings::default();
-        [
-            ("TAKUMI_NODES", self.nodes.is_some()),
-            ("TAKUMI_STATE", self.state.is_some()),
-            ("TAKUMI_SCAN_COMMAND", self.scan_command != default.scan_command),
-        ]
-        .into_iter()
-        .filter_map(|(name, given)| given.then_some(name))
-        .collect()
+        if demands && self.nodes.is_none() {
+            refuse("TAKUMI_NODES", "", "the directory of the nodes, which TAKUMI_SCAN=block or quarantine demands");
+        }
+        let within = |path: &CString, volume: &CString| parse::is_within(path.to_bytes(), volume.to_bytes());
+        if self.scan == Scan::Off && self.require.contains(&"node-scan") {
+            refuse("TAKUMI_SCAN", "off", "a scan: TAKUMI_REQUIRE requires node-scan");
+        }
+        if let Some(state) = self.state.as_ref().filter(|state| self.volumes.iter().any(|volume| within(state, volume)))
+        {
+            let expected = "a directory outside TAKUMI_VOLUMES: what lies in a volume is COMMAND's";
+            refuse("TAKUMI_STATE", &state.to_string_lossy(), expected);
+        }
     }
 }
 

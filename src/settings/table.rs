@@ -14,36 +14,15 @@ pub struct Setting {
     pub values: &'static str,
     /// What it does.
     pub meaning: &'static str,
-    /// How much of that this version does.
-    pub effect: Effect,
 }
-
-/// Whether a setting does what it says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Effect {
-    /// It does.
-    Whole,
-    /// It is parsed and checked; what is missing comes with a later version.
-    Later(&'static str),
-}
-
-const LATER: Effect = Effect::Later("checked, no effect in this version");
 
 const fn now(name: &'static str, default: &'static str, values: &'static str, meaning: &'static str) -> Setting {
-    Setting { name, default, image: None, values, meaning, effect: Effect::Whole }
-}
-
-const fn later(name: &'static str, default: &'static str, values: &'static str, meaning: &'static str) -> Setting {
-    Setting { name, default, image: None, values, meaning, effect: LATER }
+    Setting { name, default, image: None, values, meaning }
 }
 
 impl Setting {
     const fn in_image(self, image: &'static str) -> Setting {
         Setting { image: Some(image), ..self }
-    }
-
-    const fn but(self, missing: &'static str) -> Setting {
-        Setting { effect: Effect::Later(missing), ..self }
     }
 }
 
@@ -109,8 +88,7 @@ pub static TABLE: &[Setting] = &[
         "–",
         "check ids or shields with commas, all",
         "a start is refused while one of them is not held",
-    )
-    .but("node-scan is not checked in this version; requiring it by name is refused"),
+    ),
     now("TAKUMI_SKIP", "–", "check ids with commas", "checks not to run"),
     now(
         "TAKUMI_CONFINE",
@@ -192,17 +170,27 @@ pub static TABLE: &[Setting] = &[
         "names with commas",
         "the file that NAME_FILE names is read before the drop, and COMMAND gets its content as NAME; both set is refused",
     ),
-    later("TAKUMI_NODES", "–", "directory", "custom nodes to scan").in_image("/data/custom_nodes"),
-    later(
+    now("TAKUMI_NODES", "–", "directory", "custom nodes to scan before COMMAND and before each reboot")
+        .in_image("/data/custom_nodes"),
+    now(
         "TAKUMI_STATE",
         "–",
         "directory",
-        "what only container root can write, kept between starts: approvals, scan results, ownership stamps",
+        "what only container root can write, kept between starts: approvals of nodes and scan results; in no volume of TAKUMI_VOLUMES; without it nothing can be approved",
     )
     .in_image("/state"),
-    later("TAKUMI_SCAN_COMMAND", "bandit", "command", "the scanner"),
-    later("TAKUMI_SCAN", "warn", "off, warn, block, quarantine", "what an unapproved node does to the start")
-        .but("`block` and `quarantine` are refused in this version, the others have no effect"),
+    now(
+        "TAKUMI_SCAN_COMMAND",
+        "bandit",
+        "command",
+        "the scanner: Bandit, or a program with its options and JSON; a path, or a name in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin or /bin; nothing of it may be COMMAND's to write",
+    ),
+    now(
+        "TAKUMI_SCAN",
+        "warn",
+        "off, warn, block, quarantine",
+        "what a node does to the start that can do something and was not approved, or was not scanned: a warning; a refusal; it is moved into `.quarantine.disabled` beside the others",
+    ),
     now("TAKUMI_LOG", "info", "error, warn, info, debug, trace", "how much `init` says on stderr"),
     now("TAKUMI_LOG_FORMAT", "text", "text, json", "`json`: one object a line"),
 ];
@@ -223,9 +211,6 @@ impl fmt::Display for Help {
         for setting in TABLE {
             writeln!(f, "  {}={}", setting.name, setting.values)?;
             write!(f, "      {}", setting.meaning)?;
-            if let Effect::Later(missing) = setting.effect {
-                write!(f, " ({missing})")?;
-            }
             write!(f, "\n      default: {}", setting.default)?;
             match setting.image {
                 Some(image) => writeln!(f, "; in the ComfyUI image: {image}")?,
@@ -251,15 +236,11 @@ impl fmt::Display for Markdown {
         )?;
         for setting in TABLE {
             let image = setting.image.map_or("–".to_string(), |image| format!("`{image}`"));
-            write!(
+            writeln!(
                 f,
-                "| `{}` | {} | {} | {image} | {}",
+                "| `{}` | {} | {} | {image} | {} |",
                 setting.name, setting.values, setting.default, setting.meaning
             )?;
-            match setting.effect {
-                Effect::Whole => writeln!(f, " |")?,
-                Effect::Later(missing) => writeln!(f, ". **Not yet: {missing}** |")?,
-            }
         }
         Ok(())
     }

@@ -72,14 +72,26 @@ fn what_is_always_required_cannot_be_skipped() {
 }
 
 #[test]
-fn a_protection_that_this_version_lacks_cannot_be_demanded() {
-    for demand in
-        [c"TAKUMI_SCAN=block", c"TAKUMI_SCAN=quarantine", c"TAKUMI_REQUIRE=file,node-scan", c"TAKUMI_REQUIRE=nodes"]
-    {
-        assert!(!mistakes(&[demand]).is_empty(), "{demand:?}");
+fn a_scan_that_is_demanded_cannot_be_left_out() {
+    const NODES: &CStr = c"TAKUMI_NODES=/data/custom_nodes";
+    for scan in [c"TAKUMI_SCAN=block", c"TAKUMI_SCAN=quarantine"] {
+        assert_eq!(mistakes(&[scan]).len(), 1, "{scan:?} without nodes");
+        assert_eq!(mistakes(&[scan, NODES, c"TAKUMI_SKIP=node-scan"]).len(), 1, "{scan:?}");
+        assert!(read(&[scan, NODES]).is_ok(), "{scan:?}");
     }
-    for built in [c"TAKUMI_REQUIRE=all", c"TAKUMI_REQUIRE=file", c"TAKUMI_REQUIRE=limits,capabilities"] {
-        assert!(read(&[built]).is_ok_and(|settings| !settings.require.contains(&"node-scan")), "{built:?}");
+    assert_eq!(mistakes(&[c"TAKUMI_SCAN=off", NODES, c"TAKUMI_REQUIRE=nodes"]).len(), 1);
+    assert!(read(&[c"TAKUMI_REQUIRE=all", NODES]).is_ok_and(|settings| settings.require.contains(&"node-scan")));
+}
+
+#[test]
+fn approvals_lie_where_command_cannot_write() {
+    for (volumes, state, right) in [
+        (c"TAKUMI_VOLUMES=/data:/cache", c"TAKUMI_STATE=/state", true),
+        (c"TAKUMI_VOLUMES=/data:/cache", c"TAKUMI_STATE=/data/state", false),
+        (c"TAKUMI_VOLUMES=/data:/state/", c"TAKUMI_STATE=/state", false),
+        (c"TAKUMI_VOLUMES=/stat", c"TAKUMI_STATE=/state", true),
+    ] {
+        assert_eq!(read(&[volumes, state]).is_ok(), right, "{volumes:?} {state:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod comfyui;
 
-use super::child::{self, Child};
+use super::child::Child;
 use super::epitaph::{Death, Sender};
 use super::lifecycle::{Action, Event, Lifecycle, Rules};
 use super::reboot::Marker;
@@ -43,8 +43,8 @@ pub struct Terms {
 pub struct Reboot<'a> {
     /// Where it leaves its wish.
     pub marker: &'a Marker,
-    /// Starts it as it was started first.
-    pub start: &'a dyn Fn() -> Result<Child, child::Error>,
+    /// Starts it as it was started first; the error is the exit code, and why was said.
+    pub start: &'a dyn Fn() -> Result<Child, u8>,
 }
 
 /// Serves COMMAND until its end and returns the exit code.

@@ -7,7 +7,7 @@ use crate::sys::clock::Instant;
 use crate::sys::signal::{self, Taken};
 use crate::sys::wait::WaitStatus;
 use crate::sys::{Signal, SignalSet};
-use log::{error, info, warn};
+use log::{info, warn};
 use std::time::Duration;
 
 impl Supervisor<'_> {
@@ -80,10 +80,7 @@ impl Supervisor<'_> {
                 self.sender = None;
                 None
             }
-            Err(error) => {
-                error!("{error}");
-                Some(error.code())
-            }
+            Err(code) => Some(code),
         }
     }
 }

@@ -1,0 +1,425 @@
+//! What pip is asked to install: lines that lead past the index, and packages that are known to be bad.
+
+use super::super::ability::Ability;
+use super::super::known;
+use super::source::Sign;
+
+/// Whether pip, ComfyUI-Manager or a person reads this file as a list of requirements.
+pub(super) fn is_list(path: &[u8]) -> bool {
+    let mut parts = path.rsplit(|&byte| byte == b'/');
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let directory = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let text = name.ends_with(b".txt") || name.ends_with(b".in") || name.ends_with(b".pip");
+    text && (directory == b"requirements"
+        || [&b"requirements"[..], b"requirement", b"constraints"].iter().any(|begin| name.starts_with(begin)))
+}
+
+/// Everything in such a file.
+pub(super) fn look(content: &[u8], tell: &mut dyn FnMut(Sign)) {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    // PowerShell writes UTF-16, and pip reads it by its mark.
+    let narrow: Vec<u8>;
+    let content = if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        narrow = content.iter().skip(2).copied().filter(|&byte| byte != 0).collect();
+        &narrow[..]
+    } else {
+        content
+    };
+    let mut joined: Vec<u8> = Vec::new();
+    let (mut number, mut first) = (0u32, 1);
+    for line in lines(content) {
+        number = number.saturating_add(1);
+        if joined.is_empty() {
+            first = number;
+        }
+        match line.strip_suffix(b"\\") {
+            Some(continued) => joined.extend_from_slice(continued),
+            None if joined.is_empty() => judge(line, first, tell),
+            None => {
+                joined.extend_from_slice(line);
+                judge(&std::mem::take(&mut joined), first, tell);
+            }
+        }
+    }
+    judge(&joined, first, tell);
+}
+
+/// The lines of a text, whichever way they end.
+pub(super) fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split_inclusive(|&byte| byte == b'\n').flat_map(|line| {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line).split(|&byte| byte == b'\r')
+    })
+}
+
+/// Options whose value leads to packages that the index does not have.
+const SOURCES: &[&str] =
+    &["--index-url", "--extra-index-url", "--find-links", "--trusted-host", "--editable", "--index", "--default-index"];
+
+fn judge(line: &[u8], number: u32, tell: &mut dyn FnMut(Sign)) {
+    let text = String::from_utf8_lossy(line.get(..line.len().min(4000)).unwrap_or_default());
+    let text = uncommented(&text).trim();
+    if text.is_empty() {
+        return;
+    }
+    if let Some(why) = known::bad_text(text.as_bytes()) {
+        tell((Ability::KnownBad, number, why));
+    }
+    let elsewhere = if text.starts_with('-') { option_leads_elsewhere(text) } else { leads_elsewhere(text) };
+    if elsewhere {
+        tell((Ability::PackagesFromElsewhere, number, without_credentials(text)));
+    }
+    if let Some(why) = known_bad(text) {
+        tell((Ability::KnownBad, number, why));
+    }
+}
+
+/// Without ` # …`, as pip cuts it.
+fn uncommented(line: &str) -> &str {
+    let mut blank = true;
+    for (at, character) in line.char_indices() {
+        if character == '#' && blank {
+            return line.get(..at).unwrap_or_default();
+        }
+        blank = character.is_whitespace();
+    }
+    line
+}
+
+fn option_leads_elsewhere(line: &str) -> bool {
+    let end = line.find([' ', '\t', '=']).unwrap_or(line.len());
+    let (option, value) = line.split_at(end);
+    let value = value.trim_start_matches([' ', '\t', '=']).trim_matches(['"', '\'']);
+    // pip takes beginnings of an option for the option (`--extra-index`).
+    let named = option.len() > 4 && option.starts_with("--") && SOURCES.iter().any(|source| source.starts_with(option));
+    let short = ["-i", "-f", "-e"].iter().any(|short| line.starts_with(short));
+    let list = ["-r", "-c", "--req", "--con"].iter().any(|begin| line.starts_with(begin));
+    let value =
+        if list && option.len() > 2 && !option.starts_with("--") { option.get(2..).unwrap_or_default() } else { value };
+    named
+        || short
+        || line.contains("://")
+        || (list && (!is_list(value.as_bytes()) || value.starts_with('/') || value.contains("..")))
+}
+
+/// A requirement that is a URL, a path, or a name with one of them.
+pub(super) fn leads_elsewhere(requirement: &str) -> bool {
+    let requirement = requirement.trim();
+    let marker = requirement.split(';').next().unwrap_or_default();
+    let word = requirement.split_whitespace().next().unwrap_or_default();
+    let archive = [".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".egg"];
+    requirement.contains("://")
+        || marker.contains('@')
+        || requirement.starts_with(['.', '/', '~', '\\', '$'])
+        || word.starts_with("file:")
+        || word.starts_with("git+")
+        || word.contains('/')
+        || word.contains('\\')
+        || archive.iter().any(|end| word.to_ascii_lowercase().ends_with(end))
+        || requirement.contains(" --index-url")
+        || requirement.contains(" --extra-index-url")
+}
+
+/// Whether `NAME[extras] == VERSION; marker` names what is known to be bad.
+pub(super) fn known_bad(requirement: &str) -> Option<String> {
+    let in_name = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    let end = requirement.find(|character| !in_name(character)).unwrap_or(requirement.len());
+    let (name, rest) = requirement.split_at_checked(end)?;
+    if name.is_empty() {
+        return None;
+    }
+    let rest = rest.split(';').next().unwrap_or_default();
+    let rest = rest.rsplit(']').next().unwrap_or_default().trim().trim_start_matches('(');
+    // A URL's file name has the version: …/openai-1.16.3-py3-none-any.whl
+    let file = rest.trim_start_matches('@').trim().rsplit('/').next().unwrap_or_default();
+    let of_file = rest.contains("://").then(|| file.split('-').nth(1)).flatten();
+    let versions = rest.split(',').filter_map(|clause| {
+        let clause = clause.trim();
+        ["===", "==", "<="].iter().find_map(|operator| clause.strip_prefix(operator))
+    });
+    let version = |found: &str| found.trim().split([' ', '\t', ')']).next().unwrap_or_default().to_string();
+    let found = versions.chain(of_file).find_map(|found| known::bad(name, Some(&version(found))));
+    found.or_else(|| known::bad(name, None)).or_else(|| wheel(requirement))
+}
+
+/// A bare wheel, at a URL or in a directory: NAME-VERSION-….whl
+fn wheel(requirement: &str) -> Option<String> {
+    let word = requirement.split_whitespace().find(|word| word.contains(".whl") || word.contains(".tar.gz"))?;
+    let file = word.rsplit('/').next().unwrap_or_default();
+    let mut parts = file.trim_end_matches(".tar.gz").split('-');
+    known::bad(parts.next()?, parts.next())
+}
+
+/// A line as it may be repeated: the user and password of a URL are cut out, and what follows its `?`.
+pub(super) fn without_credentials(line: &str) -> String {
+    let mut written = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("://") {
+        written.push_str(before);
+        written.push_str("://");
+        let end = after
+            .find(|character: char| character.is_whitespace() || matches!(character, '"' | '\'' | ','))
+            .unwrap_or(after.len());
+        let (url, following) = after.split_at(end);
+        let host_end = url.find(['/', '?', '#']).unwrap_or(url.len());
+        let (host, path) = url.split_at(host_end);
+        match host.rsplit_once('@') {
+            Some((_, host)) => {
+                written.push_str("…@");
+                written.push_str(host);
+            }
+            None => written.push_str(host),
+        }
+        match path.split_once('?') {
+            Some((path, _)) => {
+                written.push_str(path);
+                written.push_str("?…");
+            }
+            None => written.push_str(path),
+        }
+        rest = following;
+    }
+    written.push_str(rest);
+    written
+}
+
+/// What of a `pyproject.toml` pip or uv would install. No parser of TOML: what looks like a requirement in a table of requirements, and
+/// in the tables of tools the keys that name a source.
+pub(super) fn look_at_project(content: &[u8], tell: &mut dyn FnMut(Sign)) {
+    let mut table = String::new();
+    let mut key = String::new();
+    let mut in_array = false;
+    for (index, line) in lines(content).enumerate() {
+        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+        let line = String::from_utf8_lossy(line.get(..line.len().min(4000)).unwrap_or_default());
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let header = line.starts_with('[') && !line.contains(['"', '\'', ',']);
+        if header || (!in_array && line.starts_with('[')) {
+            in_array = false;
+            table = line.trim_matches(|character| matches!(character, '[' | ']' | ' ')).to_string();
+            continue;
+        }
+        let mut value = line;
+        if !in_array && let Some((name, rest)) = line.split_once('=') {
+            (key, value) = (name.trim().trim_matches('"').to_string(), rest.trim());
+            in_array = value.starts_with('[');
+        }
+        let strings = strings(value);
+        // Behind the last string of the line.
+        let tail = value.rsplit(['"', '\'']).next().unwrap_or_default();
+        if tail.split('#').next().is_some_and(|tail| tail.contains(']')) {
+            in_array = false;
+        }
+        for found in strings {
+            judge_of_project(&table, &key, found, number, tell);
+        }
+    }
+}
+
+fn judge_of_project(table: &str, key: &str, value: &str, number: u32, tell: &mut dyn FnMut(Sign)) {
+    let requirements = match table {
+        "project" => key == "dependencies",
+        "project.optional-dependencies" | "dependency-groups" => true,
+        "build-system" => key == "requires",
+        _ => false,
+    };
+    let tool = ["tool.uv", "tool.poetry", "tool.pdm", "tool.pixi", "tool.hatch", "tool.pip"]
+        .iter()
+        .any(|tool| table.starts_with(tool));
+    let project_page = matches!(key, "homepage" | "repository" | "documentation") || table.ends_with("urls");
+    let elsewhere = (requirements && leads_elsewhere(value)) || (tool && !project_page && value.contains("://"));
+    if elsewhere {
+        tell((Ability::PackagesFromElsewhere, number, without_credentials(value)));
+    }
+    let pinned = if tool { known::bad(key, Some(value.trim_start_matches(['=', '^', '~']))) } else { None };
+    let bad =
+        if requirements || elsewhere { known_bad(value).or_else(|| known::bad_text(value.as_bytes())) } else { pinned };
+    if let Some(why) = bad {
+        tell((Ability::KnownBad, number, why));
+    }
+}
+
+/// The strings in a line of TOML.
+fn strings(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = line;
+    while let Some(begin) = rest.find(['"', '\'', '#']) {
+        let (quote, after) = rest.split_at(begin).1.split_at(1);
+        if quote == "#" {
+            break;
+        }
+        let Some((text, following)) = after.split_once(quote) else { break };
+        found.push(text);
+        rest = following;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(judge: fn(&[u8], &mut dyn FnMut(Sign)), content: &[u8]) -> Vec<Sign> {
+        let mut signs = Vec::new();
+        judge(content, &mut |sign| signs.push(sign));
+        signs
+    }
+
+    fn elsewhere(content: &[u8]) -> Vec<(u32, String)> {
+        told(look, content)
+            .into_iter()
+            .map(|(ability, line, detail)| {
+                assert_eq!(ability, Ability::PackagesFromElsewhere, "{detail}");
+                (line, detail)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_plain_requirement_is_nothing() {
+        let plain = b"\xef\xbb\xbf# --index-url https://x.example\r\nnumpy\r\ntorch>=2.0,!=2.1 ; python_version < '3.12' # see https://x\r\n\
+            opencv-python-headless[extra]==4.8.0.74 \\\r\n    --hash=sha256:aa\r\n--pre\r\n--only-binary :all:\r\n-r requirements-base.txt\r\n\
+            --requirement=requirements/gpu.txt\r\n-c constraints.txt\r\nultralytics\r\nultralytics>=8.3.0\r\n\r\nname~=1.0; sys_platform == 'linux'\r\n";
+        assert_eq!(elsewhere(plain), []);
+        assert_eq!(elsewhere(b""), []);
+        assert_eq!(elsewhere(b"\\"), []);
+    }
+
+    #[test]
+    fn what_leads_past_the_index_is_told_with_its_line() {
+        for line in [
+            "git+https://github.com/a/b.git@main",
+            "b @ git+ssh://github.com/a/b",
+            "a @ file:///tmp/x.whl",
+            "a@ ./x",
+            "https://x.example/a-1.0-py3-none-any.whl",
+            "./vendored",
+            "../a",
+            "/data/a",
+            "wheels/a-1.0.whl",
+            "a-1.0.tar.gz",
+            "-e .",
+            "-e git+https://x.example/a#egg=a",
+            "--editable=./a",
+            "-i https://x.example/simple",
+            "-ihttps://x.example/simple",
+            "--index-url https://x.example/simple",
+            "--extra-index-url=https://x.example/simple",
+            "--extra-index x.example",
+            "-f wheels",
+            "--find-links https://x.example",
+            "--trusted-host x.example",
+            "-r https://x.example/requirements.txt",
+            "-r data/list.dat",
+            "-r ../requirements.txt",
+            "-c /etc/constraints.txt",
+            "${URL}",
+        ] {
+            assert_eq!(elsewhere(format!("numpy\n{line}\n").as_bytes()), [(2, line.to_string())], "{line}");
+        }
+        let two = elsewhere(b"a\\\n  @ https://x.example/a\n\nb @ https://x.example/b");
+        assert_eq!(two.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 4]);
+        let wide: Vec<u8> = b"\xff\xfe"
+            .iter()
+            .copied()
+            .chain(b"a @ https://x.example/a\n".iter().flat_map(|&byte| [byte, 0]))
+            .collect();
+        assert_eq!(elsewhere(&wide).len(), 1);
+    }
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        for (line, shown) in [
+            ("a @ https://user:secret@x.example/a?token=secret b", "a @ https://…@x.example/a?… b"),
+            ("--index-url=https://secret@x.example", "--index-url=https://…@x.example"),
+            ("https://u:sec@ret@x.example/@scope/a", "https://…@x.example/@scope/a"),
+            ("https://x.example https://u:p@y.example", "https://x.example https://…@y.example"),
+            ("git+ssh://git:secret@x.example/a", "git+ssh://…@x.example/a"),
+        ] {
+            assert_eq!(without_credentials(line), shown);
+            assert!(elsewhere(line.as_bytes()).iter().all(|(_, detail)| !detail.contains("secret")));
+        }
+    }
+
+    #[test]
+    fn known_bad_packages_are_named() {
+        for line in [
+            "ultralytics==8.3.41",
+            "Ultralytics [export] == 8.3.42 ; python_version > '3'",
+            "ultralytics>=8.3,<=8.3.46",
+            "litellm===1.82.8",
+            "lolMiner",
+            "https://x.example/openai-1.16.3-py3-none-any.whl",
+            "./ultralytics-8.3.45.tar.gz",
+            "anthropic @ https://x.example/anthropic-0.21.5-py3-none-any.whl",
+            "b @ https://github.com/AppleBotzz/b",
+        ] {
+            let found = told(look, line.as_bytes());
+            assert!(
+                found.iter().any(|(ability, line, _)| *ability == Ability::KnownBad && *line == 1),
+                "{line}: {found:?}"
+            );
+        }
+        for line in
+            ["ultralytics==8.3.40", "ultralytics", "ultralytics!=8.3.41", "ultralytics>8.3.41", "openai==1.30.2"]
+        {
+            assert_eq!(told(look, line.as_bytes()), [], "{line}");
+        }
+    }
+
+    #[test]
+    fn the_requirements_of_a_project_are_read() {
+        let project = br#"
+[project]
+name = "a"
+urls = { Repository = "https://x.example/a" }
+dependencies = ["numpy", 'b @ git+https://u:secret@x.example/b', # "c @ https://x.example"
+    "ultralytics==8.3.41",
+    "torch[x]>=2",
+] # ends here
+license = { file = "LICENSE", url = "https://x.example" }
+[project.urls]
+Repository = "https://x.example/a"
+[build-system]
+requires = ["setuptools", "x @ https://x.example/x"]
+[tool.comfy]
+Icon = "https://x.example/icon.png"
+[[tool.uv.index]]
+url = "https://x.example/simple"
+[tool.poetry.dependencies]
+litellm = "^1.82.7"
+"#;
+        let found: Vec<(Ability, u32)> =
+            told(look_at_project, project).iter().map(|(ability, line, _)| (*ability, *line)).collect();
+        assert_eq!(
+            found,
+            [
+                (Ability::PackagesFromElsewhere, 5),
+                (Ability::KnownBad, 6),
+                (Ability::PackagesFromElsewhere, 13),
+                (Ability::PackagesFromElsewhere, 17),
+                (Ability::KnownBad, 19),
+            ]
+        );
+        assert!(told(look_at_project, project).iter().all(|(_, _, detail)| !detail.contains("secret")));
+    }
+
+    #[test]
+    fn lists_are_known_by_their_names() {
+        for path in [
+            &b"requirements.txt"[..],
+            b"a/Requirements-GPU.txt",
+            b"requirements/base.txt",
+            b"requirements.in",
+            b"constraints.txt",
+        ] {
+            assert!(is_list(path), "{path:?}");
+        }
+        for path in [&b"readme.txt"[..], b"requirements.md", b"requirements.txt/x", b"", b"my-requirements.txt.bak"] {
+            assert!(!is_list(path), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Custom nodes: what is new or changed in them is looked at before COMMAND may load it.
+//!
+//! A child that has become COMMAND's user, without a capability and shut in, walks the nodes, digests every byte and runs the scanner
+//! over what is not known yet; its answer comes back by a pipe. What was approved is remembered by digest, where only container root
+//! can write. Nothing is judged by a name, a date or a scanner's severity.
+
+pub mod ability;
+pub mod approvals;
+pub mod beside;
+pub mod judge;
+mod known;
+pub mod look;
+pub mod message;
+pub mod overlay;
+pub mod quarantine;
+pub mod scan;
+pub mod tree;
+
+use ability::Ability;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What was seen of one node. Names and paths are escaped as [`crate::text::Shown`] does it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its entry in TAKUMI_NODES.
+    pub name: String,
+    /// SHA-256 of all its names, kinds and contents, in hexadecimal digits; none where not everything could be read.
+    pub digest: Option<String>,
+    /// Each file with the first 32 digits of its own SHA-256; told only when it was asked for.
+    pub files: BTreeMap<String, String>,
+    /// What came of looking at it.
+    pub report: Report,
+}
+
+/// What came of looking at a node: the same for the same digest.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// What it can do, the worst first.
+    pub can: Vec<Can>,
+    /// How many issues of each severity the scanner counted: high, medium, low.
+    pub severities: [u32; 3],
+    /// Why something in it was not scanned; empty: everything was.
+    pub unscanned: Vec<String>,
+}
+
+/// One thing that a node can do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Can {
+    /// What.
+    pub ability: Ability,
+    /// In how many places.
+    pub count: u32,
+    /// The highest that the scanner gave to one of them; none where it saw none of them.
+    pub severity: Option<Severity>,
+    /// The first of them: `file:line`, or `file: what stands there`.
+    pub places: Vec<String>,
+}
+
+/// The scanner's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs)]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+}
+
+/// One place where a node does something: of the scanner, or of what is looked at beside it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// What it does.
+    pub ability: Ability,
+    /// Relative to the node, escaped.
+    pub file: String,
+    /// Where in it; none for a matter of the whole file.
+    pub line: Option<u32>,
+    /// What stands there, where that says more than its line: a requirement, a link's target; at most some words.
+    pub detail: Option<String>,
+    /// The scanner's, where it saw it.
+    pub severity: Option<Severity>,
+}
+
+/// What a person asks of the nodes (`init --nodes`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Verb<'a> {
+    List,
+    Show(&'a std::ffi::CStr),
+    Approve(&'a std::ffi::CStr),
+    Revoke(&'a std::ffi::CStr),
+}

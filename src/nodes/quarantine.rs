@@ -1,0 +1,192 @@
+//! Where nodes wait that nobody approved: beside the others, under a name that ComfyUI does not load. Nothing is deleted or copied.
+
+use super::tree;
+use crate::identity::Identity;
+use crate::sys::{Errno, fs, in_child, io};
+use crate::text::Whole;
+use serde::{Deserialize, Serialize};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// In TAKUMI_NODES. ComfyUI skips what ends in `.disabled`.
+pub const DIRECTORY: &CStr = c".quarantine.disabled";
+/// Behind the name of a virtual environment.
+const SUFFIX: &str = ".quarantine";
+/// Names that are tried where the first is taken.
+const MOST_TRIES: u32 = 100;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether a virtual environment of that name was moved aside: nobody's Python looks for it there.
+pub fn is_aside(name: &[u8]) -> bool {
+    let number = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let unnumbered = name[..name.len() - number].strip_suffix(b".").filter(|_| number > 0).unwrap_or(name);
+    unnumbered.ends_with(SUFFIX.as_bytes())
+}
+
+/// What came of moving one: its name, and where it is now or the kernel's word.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Moved {
+    /// As it was asked for.
+    pub name: String,
+    /// Its path there.
+    pub answer: Result<String, i32>,
+}
+
+/// What is to be moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Out of ComfyUI's sight.
+    Aside,
+    /// Where it was.
+    Back,
+}
+
+/// Moves nodes by their escaped names, as COMMAND's user: in directories that COMMAND may write container root does nothing.
+/// Names with a slash are virtual environments. Errors: no child could be made or become that user.
+pub fn put(directory: &CStr, names: &[String], way: Way, user: Option<&Identity>) -> Result<Vec<Moved>, Errno> {
+    let answer = in_child::run(PATIENCE, 1 << 20, |child| {
+        let whom = user.map(|identity| (identity.user, identity.group, identity.groups.as_slice()));
+        let ready = child.become_whom(whom).and_then(|()| child.keep_apart());
+        let moved = ready.map(|()| put_all(directory, names, way)).map_err(|errno| errno.0);
+        if let Ok(text) = serde_json::to_vec(&moved) {
+            let _ = child.tell(&text);
+        }
+    })?;
+    if answer.late {
+        return Err(Errno(libc::ETIMEDOUT));
+    }
+    let moved: Result<Vec<Moved>, i32> = serde_json::from_slice(&answer.bytes).map_err(|_| Errno(libc::EIO))?;
+    moved.map_err(Errno)
+}
+
+fn put_all(directory: &CStr, names: &[String], way: Way) -> Vec<Moved> {
+    let each = |name: &String| {
+        let answer = if name.starts_with('/') { environment(name) } else { node(directory, name, way) };
+        Moved { name: name.clone(), answer: answer.map_err(|errno| errno.0) }
+    };
+    names.iter().map(each).collect()
+}
+
+fn node(directory: &CStr, name: &str, way: Way) -> Result<String, Errno> {
+    let nodes = io::open_path(directory)?;
+    match fs::make_directory_at(nodes.as_fd(), DIRECTORY, 0o700) {
+        Ok(()) | Err(Errno(libc::EEXIST)) => {}
+        Err(errno) => return Err(errno),
+    }
+    let aside = fs::pin_directory_at(nodes.as_fd(), DIRECTORY)?;
+    let (from, to) = match way {
+        Way::Aside => (&nodes, &aside),
+        Way::Back => (&aside, &nodes),
+    };
+    let entry = tree::names(from)?
+        .into_iter()
+        .find(|entry| Whole(entry.to_bytes()).to_string() == name)
+        .ok_or(Errno(libc::ENOENT))?;
+    let to_path = match way {
+        Way::Aside => format!("{}/{}", directory.to_string_lossy(), DIRECTORY.to_string_lossy()),
+        Way::Back => directory.to_string_lossy().into_owned(),
+    };
+    let new = match way {
+        Way::Aside => rename(from, &entry, to, entry.to_bytes())?,
+        // Another of that name is there by now: it stays, and so does this one.
+        Way::Back => fs::rename_at(from.as_fd(), &entry, to.as_fd(), &entry, false).map(|()| entry.clone())?,
+    };
+    Ok(format!("{to_path}/{}", Whole(new.to_bytes())))
+}
+
+fn environment(path: &str) -> Result<String, Errno> {
+    let (parent, name) = path.rsplit_once('/').ok_or(Errno(libc::EINVAL))?;
+    let c = |text: &str| CString::new(text).map_err(|_| Errno(libc::EINVAL));
+    let directory = io::open_path(&c(if parent.is_empty() { "/" } else { parent })?)?;
+    let new = rename(&directory, &c(name)?, &directory, format!("{name}{SUFFIX}").as_bytes())?;
+    Ok(format!("{parent}/{}", Whole(new.to_bytes())))
+}
+
+/// Under the first name that is free: NAME, NAME.2, NAME.3 …
+fn rename(from: &OwnedFd, name: &CStr, to: &OwnedFd, wanted: &[u8]) -> Result<CString, Errno> {
+    for number in 1..=MOST_TRIES {
+        let new = match number {
+            1 => wanted.to_vec(),
+            _ => [wanted, format!(".{number}").as_bytes()].concat(),
+        };
+        let new = CString::new(new).map_err(|_| Errno(libc::EINVAL))?;
+        match fs::rename_at(from.as_fd(), name, to.as_fd(), &new, false) {
+            Ok(()) => return Ok(new),
+            Err(Errno(libc::EEXIST)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno(libc::EEXIST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn place(name: &str) -> (PathBuf, CString) {
+        let place = std::env::temp_dir().join(format!("takumi-test-quarantine-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&place);
+        std::fs::create_dir(&place).unwrap();
+        let directory = CString::new(place.to_str().unwrap()).unwrap();
+        (place, directory)
+    }
+
+    #[test]
+    fn aside_and_back_and_never_over_another() {
+        let (place, directory) = place("nodes");
+        let names = ["bad".to_string()];
+        for content in ["first", "second"] {
+            std::fs::create_dir(place.join("bad")).unwrap();
+            std::fs::write(place.join("bad/x.py"), content).unwrap();
+            assert!(put_all(&directory, &names, Way::Aside)[0].answer.is_ok());
+            assert!(!place.join("bad").exists());
+        }
+        let aside = place.join(DIRECTORY.to_str().unwrap());
+        assert_eq!(std::fs::read(aside.join("bad/x.py")).unwrap(), b"first");
+        assert_eq!(std::fs::read(aside.join("bad.2/x.py")).unwrap(), b"second");
+
+        std::fs::create_dir(place.join("bad")).unwrap();
+        assert_eq!(put_all(&directory, &names, Way::Back)[0].answer, Err(libc::EEXIST));
+        std::fs::remove_dir(place.join("bad")).unwrap();
+        let back = put_all(&directory, &names, Way::Back)[0].answer.clone().unwrap();
+        assert_eq!(PathBuf::from(&back), place.join("bad"));
+        assert_eq!(std::fs::read(place.join("bad/x.py")).unwrap(), b"first");
+        assert_eq!(put_all(&directory, &["none".to_string()], Way::Aside)[0].answer, Err(libc::ENOENT));
+        std::fs::remove_dir_all(place).unwrap();
+    }
+
+    #[test]
+    fn an_environment_that_was_moved_is_known_by_its_name() {
+        assert!([&b"venv.quarantine"[..], b"venv.quarantine.2", b".quarantine"].into_iter().all(is_aside));
+        assert!(
+            ![&b"venv"[..], b"venv.2", b"quarantine", b"x.quarantine.", b"x.quarantine2", b""]
+                .into_iter()
+                .any(is_aside)
+        );
+    }
+
+    #[test]
+    fn a_planted_link_leads_nowhere() {
+        let (place, directory) = place("link");
+        let elsewhere = place.join("elsewhere");
+        std::fs::create_dir_all(place.join("bad")).unwrap();
+        std::fs::create_dir(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, place.join(DIRECTORY.to_str().unwrap())).unwrap();
+        assert!(put_all(&directory, &["bad".to_string()], Way::Aside)[0].answer.is_err());
+        assert!(place.join("bad").exists() && elsewhere.read_dir().unwrap().next().is_none());
+        std::fs::remove_dir_all(place).unwrap();
+    }
+
+    #[test]
+    fn an_environment_keeps_its_place_under_another_name() {
+        let (place, directory) = place("environment");
+        std::fs::create_dir(place.join("venv")).unwrap();
+        let path = place.join("venv").to_str().unwrap().to_owned();
+        let moved = put_all(&directory, std::slice::from_ref(&path), Way::Aside);
+        assert_eq!(moved[0].answer, Ok(format!("{path}.quarantine")));
+        assert!(place.join("venv.quarantine").is_dir());
+        std::fs::remove_dir_all(place).unwrap();
+    }
+}

@@ -1,0 +1,190 @@
+//! Who can change a program: every directory and link on the way to it, and what it loads.
+
+use crate::sys::fs::{self, Stat};
+use crate::sys::{Errno, UserId, credentials, io};
+use crate::text::Shown;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What a scanner may be made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Trust {
+    /// Root's, and closed to this process, which has COMMAND's user and none of its power left.
+    WhatWeCannotWrite,
+    /// Anything.
+    Everything,
+}
+
+/// Why a path leads nowhere that can be trusted.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Trouble {
+    /// The kernel's word, at this place.
+    Kernel(Vec<u8>, Errno),
+    /// COMMAND can change this; how.
+    Unsafe(Vec<u8>, String),
+}
+
+impl Trouble {
+    /// As a sentence.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Trouble::Kernel(place, errno) => format!("cannot look at {}: {errno}", Shown(place)),
+            Trouble::Unsafe(place, how) => {
+                let place = Shown(place);
+                format!(
+                    "what is scanned could change its scanner: {place} {how}; make it root's own and closed to others in the image \
+                     (chown root:root, chmod go-w), or mount it read-only, as a container's whole root (a COMMAND that is root \
+                     has no other way)"
+                )
+            }
+        }
+    }
+
+    /// It, or something on the way to it, is not there.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Trouble::Kernel(_, Errno(libc::ENOENT | libc::ENOTDIR)))
+    }
+}
+
+/// More links than that are a loop, as for the kernel.
+const LINKS: usize = 40;
+/// Python's own library has 4000 files.
+const ENTRIES: usize = 100_000;
+/// The owner that the kernel shows for one outside this user namespace (/proc/sys/kernel/overflowuid): nobody in here.
+const OVERFLOW: UserId = UserId(65_534);
+
+/// Where an absolute path leads, each step of the way looked at.
+pub(super) fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
+    let whole = |errno| Trouble::Kernel(path.to_vec(), errno);
+    let root = fs::open_root().map_err(whole)?;
+    look(root.as_fd(), c".", b"/", trust, NewNames::DoNotMatter)?;
+    // The directories passed, with the path of each; what is still to come, last first.
+    let mut passed: Vec<(OwnedFd, Vec<u8>)> = vec![(root, Vec::new())];
+    let mut rest: Vec<Vec<u8>> = components(path);
+    let mut links = 0;
+    while let Some(name) = rest.pop() {
+        if name == b".." {
+            if passed.len() > 1 {
+                passed.pop();
+            }
+            continue;
+        }
+        let Some((directory, above)) = passed.last() else { return Err(whole(Errno(libc::ENOENT))) };
+        let place = [above.as_slice(), b"/", &name].concat();
+        let at = |errno| Trouble::Kernel(place.clone(), errno);
+        let name = text(&name).map_err(at)?;
+        let stat = look(directory.as_fd(), &name, &place, trust, NewNames::DoNotMatter)?;
+        if stat.is_link() {
+            links += 1;
+            let mut buffer = [0; 4096];
+            let target = fs::read_link_at(directory.as_fd(), &name, &mut buffer).map_err(at)?;
+            if links > LINKS || target.len() == 4096 {
+                return Err(at(Errno(libc::ELOOP)));
+            }
+            if target.starts_with(b"/") {
+                passed.truncate(1);
+            }
+            rest.extend(components(target));
+        } else if stat.is_directory() {
+            let directory = fs::pin_directory_at(directory.as_fd(), &name).map_err(at)?;
+            passed.push((directory, place));
+        } else {
+            return if rest.is_empty() { Ok(place) } else { Err(at(Errno(libc::ENOTDIR))) };
+        }
+    }
+    let end = passed.pop().map(|(_, path)| path).unwrap_or_default();
+    Ok(if end.is_empty() { b"/".to_vec() } else { end })
+}
+
+/// [`follow`] to a directory in which nobody may put a new name either: one that a Python looks into for what may be there.
+pub(super) fn follow_to_closed(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
+    let path = follow(path, trust)?;
+    let at = |errno| Trouble::Kernel(path.clone(), errno);
+    // No link is on the way any more, and nobody can put one there.
+    let directory = text(&path).and_then(|path| io::open_path(&path)).map_err(at)?;
+    look(directory.as_fd(), c".", &path, trust, NewNames::Matter)?;
+    Ok(path)
+}
+
+fn text(path: &[u8]) -> Result<CString, Errno> {
+    CString::new(path).map_err(|_| Errno(libc::EINVAL))
+}
+
+/// The names of a path, last first.
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    let names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+    names.rev().map(<[u8]>::to_vec).collect()
+}
+
+/// Whether a directory is looked into for names that are not known beforehand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NewNames {
+    Matter,
+    DoNotMatter,
+}
+
+/// Looks at one entry: what it is, and whether COMMAND could change it.
+fn look(directory: BorrowedFd<'_>, name: &CStr, place: &[u8], trust: Trust, new: NewNames) -> Result<Stat, Trouble> {
+    let at = |errno| Trouble::Kernel(place.to_vec(), errno);
+    let pinned = fs::pin_at(directory, name).map_err(at)?;
+    let stat = fs::stat(pinned.as_fd(), fs::Freshness::Asked).map_err(at)?;
+    if trust == Trust::Everything || fs::is_read_only(pinned.as_fd()).map_err(at)? {
+        return Ok(stat);
+    }
+    let refused = |how: String| Err(Trouble::Unsafe(place.to_vec(), how));
+    let own = credentials::user_ids().map_err(at)?.effective;
+    // Its owner can open it to itself again. A link has no permissions: whoever may write its directory replaces it.
+    if stat.uid == own {
+        return refused(format!("belongs to COMMAND's own user ({own})"));
+    }
+    if stat.uid != UserId(0) && stat.uid != OVERFLOW {
+        return refused(format!("belongs to user {}, not to root", stat.uid));
+    }
+    if stat.is_link() {
+        return Ok(stat);
+    }
+    match fs::may_write_at(directory, name) {
+        // Names of others stay as they are in a sticky directory, and each is looked at in its turn.
+        Ok(()) if new == NewNames::DoNotMatter && stat.is_directory() && stat.mode & libc::S_ISVTX != 0 => Ok(stat),
+        Ok(()) => refused("can be written by COMMAND's user".to_owned()),
+        Err(Errno(libc::EACCES | libc::EROFS | libc::EPERM)) => Ok(stat),
+        Err(errno) => Err(at(errno)),
+    }
+}
+
+/// Looks at everything in a directory that [`follow_to_closed`] has come to, but what is in directories of these names. On a read-only mount
+/// there is nothing to look for.
+pub(super) fn look_through(top: &[u8], without: &[&[u8]], trust: Trust) -> Result<(), Trouble> {
+    if trust == Trust::Everything {
+        return Ok(());
+    }
+    let mut waiting = vec![top.to_vec()];
+    let mut seen = 0;
+    while let Some(path) = waiting.pop() {
+        let at = |errno| Trouble::Kernel(path.clone(), errno);
+        let directory = text(&path).and_then(|path| io::open_directory(&path)).map_err(at)?;
+        if fs::is_read_only(directory.as_fd()).map_err(at)? {
+            continue;
+        }
+        let mut names = Vec::new();
+        io::for_each_entry_of(directory.as_fd(), |name, _| names.push(name.to_vec())).map_err(at)?;
+        seen += names.len();
+        if seen > ENTRIES {
+            return Err(at(Errno(libc::EFBIG)));
+        }
+        for name in names.into_iter().filter(|name| !matches!(name.as_slice(), b"." | b"..")) {
+            let place = [path.as_slice(), b"/", &name].concat();
+            let entry = text(&name).map_err(at)?;
+            let stat = look(directory.as_fd(), &entry, &place, trust, NewNames::Matter)?;
+            if stat.is_link() {
+                // Where it leads nowhere, nobody but root can put something there.
+                follow(&place, trust)
+                    .map(drop)
+                    .or_else(|trouble| if trouble.is_absence() { Ok(()) } else { Err(trouble) })?;
+            } else if stat.is_directory() && !without.contains(&name.as_slice()) {
+                waiting.push(place);
+            }
+        }
+    }
+    Ok(())
+}

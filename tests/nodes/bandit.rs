@@ -1,0 +1,371 @@
+//! Each way in which a node could silence its scanner, with the real ones.
+
+use crate::node::{Node, SLOWEST, outcome, scan};
+use crate::scanners::{both, installed};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+use takumi_init::nodes::scan::{Job, Scanner};
+use takumi_init::sys::landlock::{self, Ruleset, rights};
+use takumi_init::sys::{Errno, GroupId, UserId, credentials, in_child, process, seccomp};
+
+/// What a miner's node does first; the third line is what is found.
+const BAD: &str = "import os\n\nos.system(os.environ['X'])\n";
+
+fn found(file: &str) -> Vec<String> {
+    // `os.system` with what is not a constant: B605 HIGH.
+    vec![format!("{file}:3 B605 High")]
+}
+
+/// Both scanners find the call in that file, and have scanned all that there is.
+fn is_found_in(node: &Node, file: &str) {
+    let Some(scanners) = both() else { return };
+    for (name, scanner) in &scanners {
+        assert_eq!(scan(scanner, node), (found(file), vec![]), "{name}");
+    }
+}
+
+#[test]
+fn a_comment_silences_nothing() {
+    let lines = "# nosec\nimport os # nosec\nos.system(os.environ['X']) # nosec B605 # nosec: all # noqa\n";
+    is_found_in(&Node::of(&[("a.py", lines)]), "a.py");
+}
+
+#[test]
+fn no_file_of_the_nodes_is_the_scanners_configuration() {
+    let ini = "[bandit]\nskips: B605,B602\ntests: B101\nexclude: /,.,*\ntargets: nothing\nlevel: 3\nconfidence: 3\nbaseline: base.json\n";
+    let toml = "[tool.bandit]\nskips = [\"B605\"]\nexclude_dirs = [\".\", \"/\", \"*\"]\n";
+    let yaml = "skips: [B605]\nexclude_dirs: [\"/\", \".\"]\n";
+    let base = r#"{"results": [{"filename": "./a.py", "line_number": 3, "test_id": "B605"}]}"#;
+    let one = [("a.py", BAD), (".bandit", ini)];
+    let many = [("a.py", BAD), (".bandit", ini), ("sub/.bandit", ini), ("a.py.bandit", ini), ("setup.cfg", ini)];
+    let more =
+        [("tox.ini", ini), ("pyproject.toml", toml), ("bandit.yaml", yaml), ("bandit.yml", yaml), ("base.json", base)];
+    is_found_in(&Node::of(&one), "a.py");
+    is_found_in(&Node::of(&[&many[..], &more].concat()), "a.py");
+}
+
+#[test]
+fn no_directory_is_left_out() {
+    let Some(scanners) = both() else { return };
+    let directories =
+        [".git", ".svn", "CVS", ".bzr", ".hg", ".tox", "__pycache__", ".eggs", "x.egg", "dist", "tests", ".hidden"];
+    // Bandit's own list leaves out `.git` anywhere in a path, but not where the working directory has one.
+    let files: Vec<String> =
+        directories.iter().flat_map(|name| [format!("{name}/a.py"), format!("sub/{name}.d/a.py")]).collect();
+    let node = Node::of(&files.iter().map(|file| (file.as_str(), BAD)).collect::<Vec<_>>());
+    let deeper = Node::of(&[("sub/.git/a.py", BAD)]);
+    for (name, scanner) in &scanners {
+        assert_eq!(scan(scanner, &deeper), (found("sub/.git/a.py"), vec![]), "{name}");
+    }
+    let mut expected: Vec<String> = files.iter().flat_map(|file| found(file)).collect();
+    expected.sort();
+    for (name, scanner) in &scanners {
+        assert_eq!(scan(scanner, &node), (expected.clone(), vec![]), "{name}");
+    }
+}
+
+#[test]
+fn no_name_is_an_option_a_pattern_or_a_list() {
+    let Some(scanners) = both() else { return };
+    let names = [
+        "-h.py",
+        "--help.py",
+        "--version.py",
+        "-x a.py",
+        "-.py",
+        "@args.py",
+        "a,b.py",
+        "a*[b]?.py",
+        " .py",
+        "new\nline.py",
+        "tab\t.py",
+        "back\\slash.py",
+        "quote\".py",
+        "{}.py",
+        "_totals.py",
+        "%s.py",
+        "\u{e9}\u{1f600}.py",
+        "\u{202e}.py",
+        ".py",
+        "#.py",
+        "a/b/../c.py",
+    ];
+    let node = Node::of(&names.map(|name| (name, BAD)));
+    let mut expected: Vec<String> = names.iter().map(|name| found(&name.replace("b/../", "")).remove(0)).collect();
+    expected.sort();
+    for (name, scanner) in &scanners {
+        let (mut issues, unscanned) = scan(scanner, &node);
+        issues.sort();
+        assert_eq!((issues, unscanned), (expected.clone(), vec![]), "{name}");
+    }
+}
+
+#[test]
+fn a_name_that_is_no_text_is_told_and_the_others_are_scanned() {
+    let Some(scanners) = both() else { return };
+    let node = Node::of(&[("a.py", BAD)]);
+    node.write(OsStr::from_bytes(b"z\xff.py"), BAD.as_bytes());
+    for (name, scanner) in &scanners {
+        assert_eq!(
+            scan(scanner, &node),
+            (found("a.py"), vec!["z\u{fffd}.py: its name is not UTF-8".to_owned()]),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn nothing_of_the_nodes_is_run_or_taken_for_a_module() {
+    let Some(scanners) = both() else { return };
+    let trap = "open('RAN', 'w').close()\nraise SystemExit(0)\n";
+    let node = Node::of(&[("zz.py", BAD)]);
+    let modules = [
+        "bandit",
+        "ast",
+        "json",
+        "stevedore",
+        "yaml",
+        "rich",
+        "sitecustomize",
+        "usercustomize",
+        "encodings",
+        "os",
+        "tokenize",
+    ];
+    for name in modules {
+        node.write(format!("{name}.py"), trap.as_bytes());
+        node.write(format!("{name}/__init__.py"), trap.as_bytes());
+        node.write(format!("{name}/__main__.py"), trap.as_bytes());
+    }
+    node.write("trap.pth", b"import os; open('RAN', 'w').close()\n");
+    node.write("pyvenv.cfg", b"home = /nowhere\n");
+    // Compiled by the same Python, beside a source of no harm.
+    let compile = "import py_compile, sys\nfor name in sys.argv[1:]: py_compile.compile(name + '.py'), py_compile.compile(name + '.py', name + '.pyc')";
+    let python = installed().unwrap().join("bin/python3");
+    let compiled = std::process::Command::new(python)
+        .args(["-I", "-c", compile])
+        .args(modules)
+        .current_dir(&node.0)
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    for (name, scanner) in &scanners {
+        assert_eq!(scan(scanner, &node), (found("zz.py"), vec![]), "{name}");
+        assert!(!node.0.join("RAN").exists(), "{name}");
+    }
+}
+
+/// Run by the test below with an environment that would lead any Python astray.
+#[test]
+fn led_astray() {
+    let Some(node) = std::env::var_os("LED_ASTRAY") else { return };
+    for (name, scanner) in &both().unwrap() {
+        let root = std::fs::File::open(&node).unwrap().into();
+        let mut tree = Node::of(&[("zz.py", BAD)]).tree();
+        tree.root = root;
+        let (issues, unscanned) = outcome(scanner, &tree).unwrap();
+        assert_eq!((issues.len(), unscanned), (1, vec![]), "{name}");
+        println!("{name} was not led astray");
+    }
+}
+
+#[test]
+fn no_variable_and_no_path_leads_the_scanner_astray() {
+    use std::os::unix::fs::PermissionsExt;
+    if both().is_none() {
+        return;
+    }
+    let node = Node::of(&[("zz.py", BAD)]);
+    let program = format!("#!/bin/sh\n: >{}/RAN\necho '{{}}'\n", node.0.display());
+    for name in ["python", "python3", "python3.11", "bandit", "banditrs", "env", "sh"] {
+        node.write(format!("bin/{name}"), program.as_bytes());
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(node.0.join("bin").join(name), open).unwrap();
+    }
+    let trap = format!("open('{}/RAN', 'w').close()\nraise SystemExit(0)\n", node.0.display());
+    for name in ["bandit", "ast", "sitecustomize", "usercustomize", "startup"] {
+        node.write(format!("modules/{name}.py"), trap.as_bytes());
+        node.write(format!("home/.local/lib/python3.11/site-packages/{name}.py"), trap.as_bytes());
+    }
+    let place = |name: &str| node.0.join(name);
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    again.args(["bandit::led_astray", "--exact", "--nocapture"]).current_dir(place("modules"));
+    again.env("LED_ASTRAY", &node.0).env("PATH", place("bin")).env("HOME", place("home"));
+    again
+        .env("PYTHONPATH", place("modules"))
+        .env("PYTHONSTARTUP", place("modules/startup.py"))
+        .env("PYTHONHOME", place("home"));
+    again
+        .env("PYTHONUSERBASE", place("home/.local"))
+        .env("PYTHONPYCACHEPREFIX", place("modules"))
+        .env("PYTHONINSPECT", "1");
+    again
+        .env("XDG_CACHE_HOME", place("home"))
+        .env("PYTHONOPTIMIZE", "2")
+        .env("PYTHONWARNINGS", "error")
+        .env("NO_COLOR", "1");
+    let output = again.env("PYTHONIOENCODING", "utf-16").env("BANDIT_SKIPS", "B605").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("bandit was not led astray") && said.contains("banditrs was not led astray"), "{said}");
+    assert!(!place("RAN").exists());
+}
+
+#[test]
+fn what_is_no_plain_file_is_never_opened() {
+    let Some(scanners) = both() else { return };
+    let node = Node::of(&[("a.py", BAD)]);
+    let made = std::process::Command::new("mkfifo").arg(node.0.join("pipe.py")).status().unwrap();
+    assert!(made.success());
+    for (name, target) in
+        [("shadow.py", "/etc/shadow"), ("out.py", "../../etc/passwd"), ("loop.py", "loop.py"), ("tty.py", "/dev/tty")]
+    {
+        std::os::unix::fs::symlink(target, node.0.join(name)).unwrap();
+    }
+    let link = |name: &str| format!("{name}.py: it is a link");
+    let unscanned = vec![link("loop"), link("out"), "pipe.py: it is no file".to_owned(), link("shadow"), link("tty")];
+    for (name, scanner) in &scanners {
+        let began = Instant::now();
+        assert_eq!(scan(scanner, &node), (found("a.py"), unscanned.clone()), "{name}");
+        assert!(began.elapsed() < SLOWEST / 2, "{name} hung");
+    }
+}
+
+/// A pipe that took a file's place after the node was walked.
+#[test]
+fn a_file_that_became_a_pipe_costs_the_deadline() {
+    let Some([(_, scanner), _]) = both() else { return };
+    let node = Node::of(&[("a.py", BAD)]);
+    let tree = node.tree();
+    std::fs::remove_file(node.0.join("a.py")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(node.0.join("a.py")).status().unwrap().success());
+    let reason = scanner.run(&[Job { tree: &tree, files: vec![0] }], Duration::from_secs(3)).remove(0).unwrap_err();
+    assert_eq!(reason, "the scanner had not ended after 3 s and was stopped");
+}
+
+#[test]
+fn a_gigabyte_is_not_read() {
+    let Some(scanners) = both() else { return };
+    let node = Node::of(&[("a.py", BAD)]);
+    std::fs::File::create(node.0.join("large.py")).unwrap().set_len(1 << 30).unwrap();
+    let reason = "large.py: it has 1073741824 bytes, more than the 4194304 that the scanner is given";
+    for (name, scanner) in &scanners {
+        assert_eq!(scan(scanner, &node), (found("a.py"), vec![reason.to_owned()]), "{name}");
+    }
+}
+
+/// Contents that Bandit cannot parse, or dies of: it says so of each, and the others are scanned all the same.
+fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
+    let long = |times: usize, text: &str| text.repeat(times).into_bytes();
+    vec![
+        ("syntax.py", b"def (\n".to_vec()),
+        ("null.py", b"import os\0\nos.system(x)\n".to_vec()),
+        ("cookie.py", b"# coding: utf-8\nx = '\xff'\n".to_vec()),
+        ("utf7.py", b"# coding: utf-7\nx = '+2AA-'\n".to_vec()),
+        ("unknown.py", b"# coding: no-such-encoding\n".to_vec()),
+        ("utf16.py", b"\xff\xfex\x00=\x001\x00\n\x00".to_vec()),
+        ("nested.py", [long(10_000, "("), long(10_000, ")")].concat()),
+        ("sum.py", [b"x = 1".to_vec(), long(400_000, " + 1")].concat()),
+        ("minus.py", [b"x = ".to_vec(), long(5000, "-"), b"1\n".to_vec()].concat()),
+        // Bandit cannot print what it found there: one such file would silence it for the whole node.
+        ("surrogate.py", b"password = '\\ud800'\n".to_vec()),
+    ]
+}
+
+#[test]
+fn what_bandit_cannot_read_is_told_and_hides_nothing_else() {
+    let Some([(_, scanner), _]) = both() else { return };
+    let node = Node::of(&[("a.py", BAD), ("zz/b.py", BAD)]);
+    for (name, content) in unreadable() {
+        node.write(name, &content);
+    }
+    let (issues, unscanned) = scan(&scanner, &node);
+    assert_eq!(issues, [found("a.py"), found("zz/b.py")].concat());
+    let mut told: Vec<&str> = unscanned.iter().filter_map(|line| Some(line.split_once(": ")?.0)).collect();
+    told.sort_unstable();
+    let mut expected: Vec<&str> = unreadable().into_iter().map(|(name, _)| name).collect();
+    expected.sort_unstable();
+    assert_eq!(told, expected, "{unscanned:#?}");
+    let reasons = unscanned.join("\n");
+    assert!(reasons.contains("syntax.py: syntax error while parsing AST from file"), "{reasons}");
+    assert!(reasons.contains("sum.py: exception while scanning file"), "{reasons}");
+    assert!(
+        reasons.contains("surrogate.py: the scanner ended with code 1 and no answer: RuntimeError: Unable to output"),
+        "{reasons}"
+    );
+}
+
+#[test]
+fn what_banditrs_reads_beyond_that_hides_nothing_either() {
+    let Some([_, (_, scanner)]) = both() else { return };
+    let node = Node::of(&[("a.py", BAD), ("zz/b.py", BAD)]);
+    for (name, content) in unreadable() {
+        node.write(name, &content);
+    }
+    let (issues, unscanned) = scan(&scanner, &node);
+    for expected in [found("a.py"), found("zz/b.py")].concat() {
+        assert!(issues.contains(&expected), "{issues:?} {unscanned:?}");
+    }
+    assert!(unscanned.iter().any(|line| line.starts_with("syntax.py: syntax error")), "{unscanned:?}");
+}
+
+#[test]
+fn an_expression_of_megabytes_has_an_outcome() {
+    let Some(scanners) = both() else { return };
+    let node = Node::of(&[("a.py", BAD)]);
+    node.write("list.py", format!("x = [{}]\n", "1, ".repeat(1_390_000)).as_bytes());
+    for (name, scanner) in &scanners {
+        let (issues, unscanned) = scan(scanner, &node);
+        println!("{name}: {issues:?} {unscanned:?}");
+        assert_eq!(issues, found("a.py"), "{name}");
+    }
+}
+
+/// As it is done in a container: found and run by a user that can change none of it, shut in as COMMAND is.
+#[test]
+fn another_user_shut_in_finds_and_runs_what_is_roots() {
+    if both().is_none() {
+        return;
+    }
+    if credentials::user_ids().unwrap().effective != UserId(0) {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let node = Node::of(&[("a.py", BAD)]);
+    let tree = node.tree();
+    for name in ["bandit", "banditrs"] {
+        let path = installed().unwrap().join("bin").join(name);
+        let answer = in_child::run(SLOWEST * 2, 4096, |child| {
+            let words = match (shut_in(), Scanner::find(path.to_str().unwrap().as_bytes())) {
+                (Err(errno), _) => format!("not shut in: {errno}"),
+                (_, Err(words)) => words,
+                (_, Ok(scanner)) => format!("{:?}", outcome(&scanner, &tree)),
+            };
+            let _ = child.tell(words.as_bytes());
+        });
+        let answer = String::from_utf8(answer.unwrap().bytes).unwrap();
+        if answer.contains("Permission denied") {
+            println!("skipped: {answer}");
+            continue;
+        }
+        assert_eq!(answer, "Ok(([Issue { file: 0, line: 3, test: \"B605\", severity: High }], []))", "{name}");
+    }
+}
+
+/// Another user, who may write nothing and connect nowhere, behind COMMAND's filter; as much of that as the kernel has.
+fn shut_in() -> Result<(), Errno> {
+    credentials::set_groups(&[])?;
+    credentials::set_group_ids(GroupId(1000))?;
+    credentials::set_user_ids(UserId(1000))?;
+    credentials::set_not_dumpable()?;
+    credentials::set_no_new_privileges()?;
+    match landlock::level() {
+        Ok(level) => Ruleset::new(rights::WRITE_FILE | rights::MAKE_REG, level >= 4, level >= 6)?.enter()?,
+        Err(errno) => println!("no Landlock here: {errno}"),
+    }
+    match seccomp::available() {
+        Ok(()) => seccomp::install(&takumi_init::confine::seccomp::filter(process::parent_id())),
+        Err(errno) => Err(errno),
+    }
+}

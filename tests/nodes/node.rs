@@ -1,0 +1,101 @@
+//! A node made by a test, and what the scanner says of it.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use takumi_init::nodes::scan::{Job, Outcome, Scanner};
+use takumi_init::nodes::tree::{File, Kind, Tree};
+
+/// A directory that is removed with its value.
+pub struct Node(pub PathBuf);
+
+impl Node {
+    pub fn new() -> Node {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("takumi-test-node-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Node(path)
+    }
+
+    /// One with these files.
+    pub fn of(files: &[(&str, &str)]) -> Node {
+        let node = Node::new();
+        for (name, content) in files {
+            node.write(name, content.as_bytes());
+        }
+        node
+    }
+
+    pub fn write(&self, name: impl AsRef<OsStr>, content: &[u8]) {
+        let path = self.0.join(name.as_ref());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// As it lies there, with everything that ends in `.py`.
+    pub fn tree(&self) -> Tree {
+        let mut files = Vec::new();
+        let mut waiting = vec![self.0.clone()];
+        while let Some(directory) = waiting.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                let status = std::fs::symlink_metadata(&path).unwrap();
+                if status.is_dir() {
+                    waiting.push(path);
+                } else if path.as_os_str().as_bytes().ends_with(b".py") {
+                    files.push(file(&self.0, &path, &status));
+                }
+            }
+        }
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        let root: OwnedFd = std::fs::File::open(&self.0).unwrap().into();
+        Tree { name: CString::new("node").unwrap(), root, files, digest: None, faults: Vec::new() }
+    }
+}
+
+fn file(root: &Path, path: &Path, status: &std::fs::Metadata) -> File {
+    let kind = match status.file_type() {
+        kind if kind.is_file() => Kind::Plain { executable: false, begins: [0; 8] },
+        kind if kind.is_symlink() => {
+            Kind::Link(std::fs::read_link(path).unwrap().into_os_string().into_encoded_bytes())
+        }
+        kind => {
+            assert!(kind.is_fifo());
+            Kind::Other
+        }
+    };
+    let path = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
+    File { path, kind, size: status.len(), digest: [0; 32] }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A loaded machine takes its time.
+pub const SLOWEST: Duration = Duration::from_secs(120);
+
+pub fn outcome(scanner: &Scanner, tree: &Tree) -> Outcome {
+    scanner.run(&[Job { tree, files: (0..tree.files.len()).collect() }], SLOWEST).remove(0)
+}
+
+/// `file:line test severity` of what was found, and `file: reason` of what was not scanned.
+pub fn scan(scanner: &Scanner, node: &Node) -> (Vec<String>, Vec<String>) {
+    let tree = node.tree();
+    let name = |index: usize| String::from_utf8_lossy(&tree.files[index].path).into_owned();
+    let (issues, unscanned) = outcome(scanner, &tree).unwrap();
+    let issue = |issue: &takumi_init::nodes::scan::Issue| {
+        format!("{}:{} {} {:?}", name(issue.file), issue.line, issue.test, issue.severity)
+    };
+    (
+        issues.iter().map(issue).collect(),
+        unscanned.into_iter().map(|(file, reason)| format!("{}: {reason}", name(file))).collect(),
+    )
+}

@@ -1,0 +1,104 @@
+//! Whatever a node or the scanner is, the start has an answer in time.
+
+use crate::world::{Kept, World};
+
+/// Makes one node of each kind that cannot be scanned, and says what is expected of it.
+const ODD: &str = "import os
+nodes = b'/data/custom_nodes/'
+def node(name):
+    os.makedirs(nodes + name)
+    return nodes + name + b'/'
+many = node(b'many')
+for number in range(500):
+    os.mkdir(many + b'%d' % number)
+    for other in range(200):
+        os.close(os.open(many + b'%d/%d' % (number, other), os.O_CREAT))
+with open(node(b'huge') + b'big.py', 'wb') as file:
+    file.truncate(1 << 30)
+with open(node(b'broken') + b'old.py', 'w') as file:
+    file.write('print \"Python 2\"\\n')
+with open(node(b'name') + b'\\xff\\xfe.py', 'w') as file:
+    file.write('import os\\nos.system(\"true\")\\n')
+os.mkfifo(node(b'pipe') + b'x.py')
+os.symlink('/etc', nodes + b'link')
+with open(node(b'closed') + b'x.py', 'w') as file:
+    os.fchmod(file.fileno(), 0)
+deep = node(b'deep')
+for level in range(200):
+    deep += b'd/'
+    os.mkdir(deep)
+";
+
+#[test]
+fn each_odd_node_has_an_outcome_of_its_own_and_the_start_goes_on() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["well"]);
+    kept.shell(&format!("python3 - <<'END'\n{ODD}END\n"));
+    let ended = kept.listed(&[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for (node, words) in [
+        ("many", "more than 50000"),
+        ("huge", "big.py"),
+        ("broken", "old.py: "),
+        ("name", "\\xff\\xfe.py: its name is not UTF-8"),
+        ("pipe", "x.py: a socket, a pipe or a device"),
+        ("link", "link is a link to /etc"),
+        ("closed", "cannot read x.py: Permission denied"),
+        ("deep", "more than 64 directories deep"),
+    ] {
+        let told = ended.stderr.split("init:   ").find(|part| part.starts_with(&format!("{node}: not approved")));
+        let told = told.map(|first| {
+            let rest = &ended.stderr[ended.stderr.find(first).unwrap()..];
+            rest.lines().skip(1).take_while(|line| line.starts_with("init:     ")).collect::<Vec<_>>().join("\n")
+        });
+        assert!(told.as_deref().is_some_and(|told| told.contains(words)), "{node}: {words}: {}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("well: "), "{}", ended.stderr);
+    let refused = kept.listed(&[("TAKUMI_SCAN", "block")]);
+    assert_eq!(refused.code, 125, "{refused:?}");
+    // What could not be read whole cannot be approved; what could, can.
+    let asked = kept.ask(&["approve", "many"]);
+    assert!(asked.code == 1 && asked.stderr.contains("cannot be approved"), "{asked:?}");
+    assert_eq!(kept.ask(&["approve", "broken"]).code, 0);
+    assert!(!kept.listed(&[]).stderr.contains("broken"));
+}
+
+#[test]
+fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["well", "miner"]);
+    // Root's, in a directory of root's, on the read-only root: as a scanner has to be.
+    let program = |lines: &str| {
+        let folder = crate::engine::Folder::new();
+        std::fs::write(folder.0.join("scanner"), format!("#!/usr/bin/python3\n{lines}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.0.join("scanner"), mode).unwrap();
+        folder
+    };
+    for (lines, words) in [
+        (
+            "import os, sys; sys.exit('environment: ' + ' '.join(sorted(os.environ)))",
+            "environment: HOME LANG LC_ALL PATH",
+        ),
+        ("print('{}')", "not scanned: "),
+        ("print('garbage')", "not scanned: "),
+        ("import os; os.kill(os.getpid(), 9)", "died of SIGKILL"),
+        ("import time; time.sleep(1000)", "had not ended after 40 s"),
+    ] {
+        let folder = program(lines);
+        let mount = format!("{}:/opt/scanner:ro", folder.0.display());
+        let start = kept.start().options(&["-v", &mount]).env("TAKUMI_SCAN_COMMAND", "/opt/scanner/scanner");
+        let ended = start.env("SECRET", "s3cr3t").command(&["true"]).run();
+        assert_eq!(ended.code, 0, "{lines}: {ended:?}");
+        assert!(ended.stderr.contains("well: not approved, and not scanned"), "{lines}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words) && !ended.stderr.contains("s3cr3t"), "{lines}: {}", ended.stderr);
+        // What is looked at beside Bandit is seen all the same.
+        assert!(ended.stderr.contains("requirements.txt:3"), "{lines}: {}", ended.stderr);
+    }
+    let missing = kept.listed(&[("TAKUMI_SCAN_COMMAND", "nobandit"), ("TAKUMI_SCAN", "block")]);
+    assert!(missing.code == 125 && missing.stderr.contains("install Bandit into the image"), "{missing:?}");
+    // One that COMMAND could exchange is none.
+    kept.shell("printf '#!/usr/bin/python3\\n' > /data/bandit; chmod 755 /data/bandit");
+    let own = kept.listed(&[("TAKUMI_SCAN_COMMAND", "/data/bandit")]);
+    assert!(own.code == 0 && own.stderr.contains("well: not approved, and not scanned"), "{own:?}");
+}

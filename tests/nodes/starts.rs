@@ -1,0 +1,165 @@
+//! What a start does about nodes: silence, warning, refusal, quarantine.
+
+use crate::engine::Ended;
+use crate::world::{Kept, World};
+
+const HEADLINE: &str = "init: WARN: ⚠️ Security risks detected by Bandit!\n";
+/// Alters a byte of a file and puts its size and times back.
+const ALTER: &str = "import os
+path = '/data/custom_nodes/miner/requirements.txt'
+before = os.stat(path)
+with open(path, 'r+b') as file:
+    file.write(b'N')
+os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+assert os.stat(path).st_size == before.st_size";
+
+#[track_caller]
+fn says(ended: &Ended, code: i32, words: &[&str]) {
+    assert_eq!(ended.code, code, "{ended:?}");
+    for word in words {
+        assert!(ended.stderr.contains(word), "expected '{word}': {}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_a_node_can_do_is_said_until_it_is_approved_and_again_when_a_byte_changes() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["well", "miner"]);
+    let first = kept.listed(&[]);
+    says(
+        &first,
+        0,
+        &[
+            HEADLINE,
+            "miner: not approved\n",
+            "hides what it calls: __init__.py:16: __import__(…)",
+            "evaluates code that it makes or gets: __init__.py:15",
+            "runs programs or shell commands",
+            "Bandit: LOW",
+            "downloads or talks to the network",
+            "changes permissions",
+            "asks for packages from outside the index: requirements.txt:3: openai @",
+            "names a package or version known to be malicious (6 places): ",
+            "runs code when it is installed",
+            "init --nodes approve NAME",
+        ],
+    );
+    assert!(!first.stderr.contains("well"), "{}", first.stderr);
+    assert_eq!(first.stdout, "miner\nwell\n");
+
+    let approved = kept.ask(&["approve", "miner"]);
+    assert!(approved.code == 0 && approved.stdout.starts_with("approved: miner, sha256 "), "{approved:?}");
+    let second = kept.listed(&[]);
+    assert_eq!((second.code, second.stderr.as_str()), (0, ""));
+
+    kept.shell(&format!("python3 -c \"{ALTER}\""));
+    says(&kept.listed(&[]), 0, &[HEADLINE, "miner: changed since it was approved", "altered: requirements.txt\n"]);
+    kept.shell("echo 'import pickle; pickle.loads(b\"\")' > /data/custom_nodes/miner/new.py");
+    says(&kept.listed(&[]), 0, &["added: new.py\n", "it could not do before: unpickles data"]);
+}
+
+#[test]
+fn block_refuses_with_the_list_and_quarantine_moves_and_gives_back() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["well", "miner"]);
+    kept.shell("cp -r /data/custom_nodes/miner /data/custom_nodes/other");
+    let refused = kept.listed(&[("TAKUMI_SCAN", "block")]);
+    says(&refused, 125, &[HEADLINE, "required and not held: node-scan: not approved: miner, other (3 looked at"]);
+    assert_eq!(refused.stdout, "");
+    says(&kept.listed(&[("TAKUMI_REQUIRE", "node-scan")]), 125, &["node-scan: not approved: miner, other"]);
+
+    let before = kept.shell("cd /data/custom_nodes && find miner -type f -exec md5sum {} + | sort");
+    let moved = kept.listed(&[("TAKUMI_SCAN", "quarantine")]);
+    says(&moved, 0, &[HEADLINE, "miner is in quarantine now, /data/custom_nodes/.quarantine.disabled/miner"]);
+    assert_eq!(moved.stdout, "well\n");
+    let after = kept.shell("cd /data/custom_nodes/.quarantine.disabled && find miner -type f -exec md5sum {} + | sort");
+    assert_eq!(before, after);
+    assert_eq!(kept.listed(&[("TAKUMI_SCAN", "quarantine")]).stderr, "");
+
+    let list = kept.ask(&["list"]);
+    assert!(list.stdout.contains("miner  not approved, in quarantine, "), "{list:?}");
+    assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
+    let back = kept.listed(&[("TAKUMI_SCAN", "quarantine")]);
+    assert_eq!((back.stdout.as_str(), back.stderr.as_str()), ("miner\nwell\n", ""));
+}
+
+#[test]
+fn an_unchanged_node_is_not_scanned_again() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["well"]);
+    assert_eq!(kept.listed(&[]).stderr, "");
+    // A scanner that cannot be used any more: whoever asked it would say so.
+    let without = || {
+        let start = kept.start().options(&["-v", "/dev/null:/opt/bandit/bin/bandit:ro"]);
+        start.command(&["true"]).run()
+    };
+    let silent = without();
+    assert_eq!((silent.code, silent.stderr.as_str()), (0, ""));
+    // The control: a new one is asked for.
+    kept.shell(
+        "cp -r /data/custom_nodes/well /data/custom_nodes/copy; echo '#' >> /data/custom_nodes/copy/__init__.py",
+    );
+    says(&without(), 0, &["copy: not approved, and not scanned"]);
+}
+
+#[test]
+fn json_has_the_same_as_objects() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["miner"]);
+    let ended = kept.listed(&[("TAKUMI_LOG_FORMAT", "json")]);
+    let told: serde_json::Value = serde_json::from_str(ended.stderr.lines().next().unwrap()).unwrap();
+    assert_eq!(told["message"], "⚠️ Security risks detected by Bandit!");
+    assert_eq!(told["nodes"][0]["name"], "miner");
+    assert_eq!(told["nodes"][0]["standing"], "new");
+    let can: Vec<&str> =
+        told["nodes"][0]["can"].as_array().unwrap().iter().map(|can| can["ability"].as_str().unwrap()).collect();
+    assert!(can.contains(&"runs-commands") && can.contains(&"hides-calls"), "{can:?}");
+}
+
+#[test]
+fn code_of_the_packages_that_runs_by_itself_is_a_matter_of_its_own() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &[]);
+    kept.shell(
+        "mkdir -p /data/venv/lib/python3.11/site-packages && echo home=/usr/bin > /data/venv/pyvenv.cfg && \
+         echo 'import os; os.environ' > /data/venv/lib/python3.11/site-packages/planted.pth",
+    );
+    says(&kept.listed(&[]), 0, &["/data/venv: not approved", "runs code at every start of Python", "planted.pth"]);
+    assert_eq!(kept.ask(&["approve", "/data/venv"]).code, 0);
+    assert_eq!(kept.listed(&[]).stderr, "");
+    kept.shell("echo 'pass' > /data/venv/lib/python3.11/site-packages/sitecustomize.py");
+    says(&kept.listed(&[]), 0, &["/data/venv: changed since it was approved", "sitecustomize.py"]);
+    let moved = kept.listed(&[("TAKUMI_SCAN", "quarantine")]);
+    says(&moved, 0, &["mv /data/venv.quarantine /data/venv"]);
+    assert_eq!(kept.listed(&[("TAKUMI_SCAN", "quarantine")]).stderr, "");
+}
+
+#[test]
+fn a_reboot_looks_again_and_a_stop_is_heard_meanwhile() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["well"]);
+    // ComfyUI-Manager installs a node and asks for a new start.
+    let line = "if test -e /tmp/again; then ls /data/custom_nodes; exit 3; fi; touch /tmp/again; \
+                cp -r /nodes/miner /data/custom_nodes/; touch \"$__COMFY_CLI_SESSION__.reboot\"; exit 0";
+    let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(line).run();
+    says(&warned, 3, &[HEADLINE, "miner: not approved"]);
+    assert_eq!(warned.stdout, "miner\nwell\n");
+
+    let kept = Kept::with(&world, &["well"]);
+    let blocked = kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(line).run();
+    says(&blocked, 125, &["required and not held: node-scan: not approved: miner"]);
+    assert_eq!(blocked.stdout, "");
+}
+
+#[test]
+fn an_ordinary_user_is_warned_too() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["miner"]);
+    assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
+    let plain = || kept.start().capabilities(&[]).options(&["--user", "1000:1000"]).env("TAKUMI_VOLUMES", "/data");
+    // /state is closed to it: what was approved is not known.
+    says(&plain().command(&["true"]).run(), 0, &[HEADLINE, "miner: not approved", "no approval counts"]);
+    kept.state_shell("chmod 755 /data");
+    let silent = plain().command(&["true"]).run();
+    assert_eq!((silent.code, silent.stderr.as_str()), (0, ""));
+}
