@@ -65,8 +65,8 @@ impl Book {
         let path = format!("{}/{}", place.to_string_lossy(), NAME.to_string_lossy());
         let call = |errno| Error::Call(path.clone(), errno);
         let directory = match open(place) {
-            Err(Error::Call(_, Errno(libc::ENOENT))) => return Ok(Book::new(command)),
-            directory => directory?,
+            Err(Error::Call(_, Errno(libc::ENOENT))) | Ok((_, Whose::RootsAndOpen)) => return Ok(Book::new(command)),
+            directory => directory?.0,
         };
         let full = std::ffi::CString::new(path.as_bytes()).map_err(|_| call(Errno(libc::EINVAL)))?;
         match fs::stat_at(directory.as_fd(), NAME) {
@@ -96,7 +96,14 @@ impl Book {
         const NEW: &CStr = c".nodes.json.new";
         let path = format!("{}/{}", place.to_string_lossy(), NAME.to_string_lossy());
         let call = |errno| Error::Call(path.clone(), errno);
-        let directory = open(place)?;
+        let (directory, whose) = open(place)?;
+        if whose == Whose::RootsAndOpen {
+            let listable = io::open_directory(place).map_err(call)?;
+            io::set_mode(&listable, 0o700).map_err(call)?;
+            if open(place)?.1 != Whose::Roots {
+                return Err(Error::NotRoots(place.to_string_lossy().into_owned()));
+            }
+        }
         let text = serde_json::to_vec(self).map_err(|_| call(Errno(libc::EINVAL)))?;
         match fs::unlink_at(directory.as_fd(), NEW) {
             Ok(()) | Err(Errno(libc::ENOENT)) => {}
@@ -153,15 +160,26 @@ fn by(command: &[u8]) -> String {
     format!("takumi-init {} {}", env!("CARGO_PKG_VERSION"), String::from_utf8_lossy(command))
 }
 
-fn open(place: &CStr) -> Result<OwnedFd, Error> {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whose {
+    Roots,
+    /// Root's, everybody's to write, and without a book: a fresh volume, as some clusters make it.
+    RootsAndOpen,
+}
+
+fn open(place: &CStr) -> Result<(OwnedFd, Whose), Error> {
     let path = place.to_string_lossy();
     let call = |errno| Error::Call(path.to_string(), errno);
     let directory = io::open_path(place).map_err(call)?;
     let stat = fs::stat(directory.as_fd(), Freshness::Cached).map_err(call)?;
-    if !stat.is_directory() || !is_roots(&stat) {
-        return Err(Error::NotRoots(path.to_string()));
+    if stat.is_directory() && is_roots(&stat) {
+        return Ok((directory, Whose::Roots));
     }
-    Ok(directory)
+    let is_fresh = || fs::stat_at(directory.as_fd(), NAME) == Err(Errno(libc::ENOENT));
+    if stat.is_directory() && stat.uid == UserId(0) && is_fresh() {
+        return Ok((directory, Whose::RootsAndOpen));
+    }
+    Err(Error::NotRoots(path.to_string()))
 }
 
 /// Root's, and nobody else may write it.

@@ -72,6 +72,11 @@ fn command_cannot_approve_and_what_it_could_write_does_not_count() {
         let ended = kept.listed(&[("TAKUMI_SCAN", "block")]);
         assert!(ended.code == 125 && ended.stderr.contains("is not root's alone"), "{line}: {ended:?}");
     }
+    // A fresh volume that is everybody's is shut before anything is kept in it.
+    kept.state_shell("rm /data/nodes.json; chmod 777 /data");
+    assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
+    assert_eq!(kept.state_shell("stat -c %a:%u /data"), "700:0");
+    assert_eq!(kept.listed(&[("TAKUMI_SCAN", "block")]).code, 0);
     kept.state_shell("chmod 700 /data; echo '{' > /data/nodes.json");
     let damaged = kept.listed(&[("TAKUMI_SCAN", "block")]);
     assert!(damaged.code == 125 && damaged.stderr.contains("is no list of approvals (remove it"), "{damaged:?}");
