@@ -39,7 +39,7 @@ fn what_a_node_can_do_is_said_until_it_is_approved_and_again_when_a_byte_changes
             "downloads or talks to the network",
             "changes permissions",
             "asks for packages from outside the index: requirements.txt:3: openai @",
-            "names a package or version known to be malicious (6 places): ",
+            "names a package or version known to be malicious",
             "runs code when it is installed",
             "init --nodes approve NAME",
         ],
