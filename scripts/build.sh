@@ -8,6 +8,7 @@ usage() {
     cat <<'END'
 scripts/build.sh                  build the binary and every image: takumi-comfyui, takumi-egress, takumi-gateway, takumi-demo
 scripts/build.sh WHAT...          build only these: comfyui, gateway (that is egress too), demo
+scripts/build.sh torch            for the tests: an image of Debian 13's PyTorch and a compiler, and no more (takumi-torch, 1.4 GB)
 scripts/build.sh --comfyui DIR    with ComfyUI from this directory instead of its upstream
 scripts/build.sh --stand-in       with the stand-in for ComfyUI, without asking the upstream
 scripts/build.sh --fresh          build everything anew, the base images first (newer Debian packages)
@@ -35,6 +36,8 @@ IMAGE_PREFIX=${IMAGE_PREFIX:-takumi}
 # Nodes fetch with git; OpenCV and others want the two libraries.
 COMFYUI_PACKAGES=python3,ca-certificates
 COMFYUI_MORE_PACKAGES=git,libgl1,libglib2.0-0
+# PyTorch, and what torch.compile and Triton compile with.
+TORCH_PACKAGES=python3,python3-torch,python3-setuptools,libtorch-dev,g++
 GATEWAY_PACKAGES=tinyproxy-bin,nftables,haproxy,publicsuffix
 
 # make_base TAG RECIPE PACKAGES: a base image of Debian's packages. They come from where this machine's own apt gets them, with
@@ -70,7 +73,7 @@ debian_sources() {
     # The format's words are apt's own variables.
     # shellcheck disable=SC2016
     apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' "Origin: $ORIGIN" |
-        sort -u
+        sort -u | sed "s/ $MACHINE_CODENAME/ $VERSION_CODENAME/"
 }
 
 # Elsewhere than on Debian and Ubuntu: the same packages on Debian's image from a registry.
@@ -78,16 +81,17 @@ pull_base() {
     local tag=$1 recipe=$2 packages=$3
     mkdir -p "$WORK/pulled"
     cat >"$WORK/pulled/Dockerfile" <<END
-FROM debian:bookworm-slim
+FROM debian:${suite:-bookworm}-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ${packages//,/ } && rm -rf /var/lib/apt/lists/*
 LABEL recipe=$recipe
 END
     build_image "$tag" "$WORK/pulled" --pull
 }
 
-# choose_base TAG PACKAGES: makes the base image, unless it is there and of the same recipe.
+# choose_base TAG PACKAGES [SUITE]: makes the base image, unless it is there and of the same recipe; of Debian's SUITE, or of this
+# machine's own release.
 choose_base() {
-    local tag=$1 packages=$2 make=make_base recipe ID=
+    local tag=$1 packages=$2 suite=${3:-} make=make_base recipe ID=
     # shellcheck source=/dev/null
     [[ -r /etc/os-release ]] && source /etc/os-release
     case $ID in
@@ -95,11 +99,14 @@ choose_base() {
     ubuntu) ORIGIN=Ubuntu ;;
     *) make=pull_base ;;
     esac
+    if [[ -n $suite && $ID != debian ]]; then make=pull_base ORIGIN=Debian; fi
+    MACHINE_CODENAME=${VERSION_CODENAME:-}
+    VERSION_CODENAME=${suite:-$MACHINE_CODENAME}
     recipe=$({ declare -f "$make"; echo "$packages ${VERSION_CODENAME:-}"; } | sha256sum | cut -c 1-16)
     if ! $fresh && [[ $(engine image inspect --format '{{.Config.Labels.recipe}}' "$tag" 2>/dev/null) == "$recipe" ]]; then
         return
     fi
-    say "making $tag of ${ORIGIN:-Debian}'s packages (once, half a minute; later builds use it again)"
+    say "making $tag of ${ORIGIN:-Debian}'s packages (once, half a minute or more; later builds use it again)"
     "$make" "$tag" "$recipe" "$packages"
 }
 
@@ -257,6 +264,10 @@ build_comfyui() {
         --build-arg "NVIDIA_VISIBLE_DEVICES=$([[ $VARIANT == gpu ]] && echo all || echo void)"
 }
 
+# For the tests, which mount the rest: in a layer on top, each build would have the engine look at a gigabyte. Debian 12's PyTorch has no
+# torch.compile.
+build_torch() { choose_base "$IMAGE_PREFIX-torch:latest" "$TORCH_PACKAGES" trixie; }
+
 build_gateways() {
     local base=${GATEWAY_BASE_IMAGE:-takumi-gateway-base:latest} hosts target
     if [[ -z ${GATEWAY_BASE_IMAGE:-} ]]; then choose_base "$base" "$GATEWAY_PACKAGES"; fi
@@ -291,7 +302,7 @@ while (($# > 0)); do
         comfyui=$(cd "$2" && pwd) || die "no directory $2"
         shift
         ;;
-    comfyui | gateway | demo) wanted+=("$1") ;;
+    comfyui | gateway | demo | torch) wanted+=("$1") ;;
     -h | --help)
         usage
         exit
@@ -326,5 +337,6 @@ for what in "${wanted[@]}"; do
     demo) build_demo ;;
     comfyui) build_comfyui ;;
     gateway) build_gateways ;;
+    torch) build_torch ;;
     esac
 done

@@ -82,7 +82,7 @@ remove_abandoned() {
 }
 if find_engine_or_say; then
     remove_abandoned
-    "$ROOT/scripts/build.sh" --stand-in
+    "$ROOT/scripts/build.sh" --stand-in demo comfyui gateway torch
 fi
 build_init
 export INIT_UNDER_TEST=$INIT RUST_BACKTRACE=0

@@ -8,6 +8,10 @@ mod engine;
 #[path = "../container/start.rs"]
 #[allow(dead_code)]
 mod start;
+#[path = "../container/torch.rs"]
+mod torch;
+#[path = "../container/wheels.rs"]
+mod wheels;
 
 mod calls;
 mod files;
