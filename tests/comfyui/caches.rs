@@ -2,9 +2,11 @@
 
 use crate::start::Start;
 use crate::world::{Kept, World, as_app, finish, told};
+use crate::{libraries, torch};
 use serde_json::Value;
 
-/// What PyTorch's own libraries answer; without them (CI) these are left out, and only these.
+/// What PyTorch's own libraries answer. Beside the others these are left out where it is not in the image, and only these: they have an
+/// image of their own, on a base with Debian's PyTorch and a compiler.
 const OF_TORCH: [&str; 4] = ["torch_extensions", "torch_hub", "torch_inductor", "triton_cache"];
 
 fn names(probes: &Value, kind: &str) -> Vec<String> {
@@ -36,11 +38,39 @@ fn twenty_eight_caches_have_a_place_at_the_first_start_and_at_the_second() {
     assert_eq!(second["numba_cache"]["held"]["hits"], 1, "what was compiled is not found again: {second:#}");
 }
 
-/// The control: the same libraries with the environment that they have elsewhere.
 #[test]
-fn without_the_image_s_variables_the_caches_fail() {
-    let Some(world) = World::new() else { return };
+fn the_caches_of_pytorch_have_a_place_and_what_is_compiled_is_found_again() {
+    let Some(image) = torch::image() else { return };
+    let triton = match libraries::triton(&image.name) {
+        Ok(triton) => triton,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let root = env!("CARGO_MANIFEST_DIR");
+    let mut mounts = [
+        format!("{}:/triton:ro", triton.display()),
+        format!("{root}/image/python/launcher.py:/opt/launcher.py:ro"),
+        format!("{root}/tests/comfyui/programs/probes.py:/app/probes.py:ro"),
+        format!("{root}/tests/comfyui/programs/main.py:/app/main.py:ro"),
+    ]
+    .map(|mount| ["-v".to_owned(), mount])
+    .concat();
+    // The nodes' environment sees what the baked one has, and here that is Debian's.
+    mounts.extend(["--env".to_owned(), "PYTHONPATH=/triton:/usr/lib/python3/dist-packages".to_owned()]);
+    let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
+    let start = || torch::start(&image).options(&mounts).command(&["python3", "-I", "/opt/launcher.py"]);
     let kept = Kept::new();
+    let probe = || {
+        let probes = kept.probe(start(), &format!("caches {}", OF_TORCH.join(" ")));
+        assert_eq!(names(&probes, "held"), OF_TORCH, "{probes:#}");
+        probes["torch_inductor"]["held"]["hits"].as_u64().unwrap()
+    };
+    // In another container, on the same volumes.
+    assert_eq!([probe(), probe()], [0, 1]);
+    assert_eq!(without_variables(&kept, start(), "python3", &OF_TORCH), OF_TORCH, "control");
+}
+
+/// Which of these probes fail, or of all, with the environment that the libraries have elsewhere.
+fn without_variables(kept: &Kept, start: Start, python: &str, probes: &[&str]) -> Vec<String> {
     let redirects = [
         "XDG_CACHE_HOME",
         "HF_HOME",
@@ -57,9 +87,16 @@ fn without_the_image_s_variables_the_caches_fail() {
     ];
     let mut command = vec!["env"];
     command.extend(redirects.iter().flat_map(|name| ["-u", name]));
-    command.extend(["HOME=/nobody", "/opt/venv/bin/python", "-I", "/opt/launcher.py", "--probe", "caches"]);
-    let start: Start = kept.on(world.start());
-    let failed = names(&told(&finish(&start.command(&command))), "error");
+    command.extend(["HOME=/nobody", python, "-I", "/opt/launcher.py", "--probe", "caches"]);
+    command.extend(probes);
+    names(&told(&finish(&kept.on(start).command(&command))), "error")
+}
+
+/// The control: the same libraries with the environment that they have elsewhere.
+#[test]
+fn without_the_image_s_variables_the_caches_fail() {
+    let Some(world) = World::new() else { return };
+    let failed = without_variables(&Kept::new(), world.start(), "/opt/venv/bin/python", &[]);
     for name in [
         "compiled_python",
         "git_config",

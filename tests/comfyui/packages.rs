@@ -1,8 +1,8 @@
 //! The packages of nodes: the virtual environment on a volume.
 
 use crate::engine::{Container, ask, engine, fresh_name};
-use crate::libraries::run;
 use crate::start::App;
+use crate::wheels::run;
 use crate::world::{Kept, World, as_app};
 use serde_json::Value;
 

@@ -1,8 +1,8 @@
 //! aiohttp and the proxy: ComfyUI's API nodes on a network that has no way out but a real tinyproxy.
 
 use crate::engine::{Container, ask, engine, eventually, fresh_name};
-use crate::libraries::run;
 use crate::start::Start;
+use crate::wheels::run;
 use crate::world::{Kept, World, finish, told};
 use serde_json::Value;
 

@@ -3,6 +3,7 @@
 use crate::engine::{Container, Ended, Folder, Image, Volume, engine, fresh_name};
 use crate::libraries;
 use crate::start::Start;
+use crate::wheels;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -28,11 +29,11 @@ impl World {
         if let Some(world) = shared.upgrade() {
             return Some(world);
         }
-        if !libraries::run(&mut engine(&["info"])).status.success() {
+        if !wheels::run(&mut engine(&["info"])).status.success() {
             println!("skipped: no container engine answers");
             return None;
         }
-        if !libraries::run(&mut engine(&["image", "inspect", &IMAGE])).status.success() {
+        if !wheels::run(&mut engine(&["image", "inspect", &IMAGE])).status.success() {
             println!("skipped: no image {}: run scripts/build.sh", *IMAGE);
             return None;
         }
@@ -79,10 +80,10 @@ fn build() -> Image {
     std::fs::write(context.0.join("Dockerfile"), format!("FROM {}\n{lines}", *IMAGE)).unwrap();
     let image = Image { name: fresh_name("comfyui") };
     let mut build = engine(&["build", "--tag", &image.name, context.0.to_str().unwrap()]);
-    if !libraries::run(&mut engine(&["buildx", "version"])).status.success() {
+    if !wheels::run(&mut engine(&["buildx", "version"])).status.success() {
         build.env("DOCKER_BUILDKIT", "0");
     }
-    let output = libraries::run(&mut build);
+    let output = wheels::run(&mut build);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     image
 }
@@ -132,5 +133,5 @@ pub fn told(ended: &Ended) -> Value {
 /// Runs a command in a container as its app's user.
 pub fn as_app(container: &Container, words: &[&str]) -> Output {
     let mut command: Command = engine(&["exec", "--user", "1000", &container.name]);
-    libraries::run(command.args(words))
+    wheels::run(command.args(words))
 }

@@ -125,13 +125,17 @@ def torch_hub():
 @cache
 def torch_extensions():
     from torch.utils import cpp_extension
-    return below(cpp_extension._get_build_directory("extension", False), "/cache")
+    return written(below(cpp_extension._get_build_directory("extension", False), "/cache"))
 
 
 @cache
 def torch_inductor():
+    import torch
+    from torch._dynamo.utils import counters
     from torch._inductor.runtime import cache_dir_utils
-    return written(below(cache_dir_utils.cache_dir(), "/cache"))
+    # g++ builds it, and it is loaded from the cache.
+    assert torch.compile(lambda x: (x.sin() + x).sum())(torch.zeros(64)) == 0
+    return dict(hits=counters["inductor"]["fxgraph_cache_hit"], at=below(cache_dir_utils.cache_dir(), "/cache"))
 
 
 @cache
@@ -272,10 +276,12 @@ def compiled_python():
 NEED_TORCH = {"torch_hub", "torch_extensions", "torch_inductor", "triton_cache"}
 
 
-def caches():
-    """Every probe of CACHES, and what it said."""
+def caches(*names):
+    """Every probe of CACHES, or those of these names, and what each said."""
     result = {}
     for name, probe in CACHES.items():
+        if names and name not in names:
+            continue
         if name in NEED_TORCH and importlib.util.find_spec("torch") is None:
             result[name] = {"left_out": "no torch here"}
             continue
