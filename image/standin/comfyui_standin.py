@@ -42,12 +42,14 @@ BAD = {
     "sum": "a prompt is one call in C that works (roughly so long) and keeps Python's lock",
     "handler": "SIGTERM has a handler in Python, which runs only between two instructions of Python",
     "loop": "a prompt is a loop in Python that takes no notice of an interrupt",
+    "torch": "a prompt multiplies matrices with PyTorch on every core and takes no notice of an interrupt",
     "orphan": "each prompt leaves a process in a session of its own, that ignores SIGTERM and SIGHUP",
     "temp": "each prompt leaves half a file in temp",
     "abort": "SIGINT while a prompt runs ends in SIGABRT, as in the middle of a torch call",
     "loops": "asks for a reboot by itself as soon as it serves",
     "slow": "begins to listen only after this long",
 }
+HOLDS = {"lock", "loop", "sum", "torch"}
 STATUS_FIELDS = (
     "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
 )
@@ -155,10 +157,10 @@ class Queue:
                 self.interrupted = False
                 item = self.running
             self.leave_behind()
-            if {"lock", "loop", "sum"} & self.bad.keys():
+            if HOLDS & self.bad.keys():
                 self.hold(item["seconds"])
             with self.changed:
-                if not {"lock", "loop", "sum"} & self.bad.keys():
+                if not HOLDS & self.bad.keys():
                     self.changed.wait_for(lambda: self.interrupted, timeout=item["seconds"])
                 interrupted = self.interrupted
             if interrupted:
@@ -189,6 +191,7 @@ class Queue:
             os.makedirs(self.temp_directory, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.temp_directory, prefix="half_", delete=False) as file:
                 file.write(b"half")
+
     def hold(self, seconds):
         # The answer to POST /prompt goes out first.
         time.sleep(0.3)
@@ -200,6 +203,19 @@ class Queue:
         end = time.monotonic() + seconds
         while "loop" in self.bad and time.monotonic() < end:
             pass
+        if "torch" in self.bad:
+            self.multiply(seconds)
+
+    def multiply(self, seconds):
+        """As a sampler does: one long call after the other, each without Python's lock."""
+        import torch
+        matrix = torch.rand(2000, 2000)
+        log(f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads")
+        end, rounds = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            torch.linalg.qr(matrix @ matrix)
+            rounds += 1
+        log(f"multiplied {rounds} times")
 
     def store(self, item):
         name = f"standin_{item['id']}.txt"

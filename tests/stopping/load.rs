@@ -2,7 +2,8 @@
 
 use crate::engine::eventually;
 use crate::start::App;
-use crate::{check, image, standin, until_check_says, until_it_runs, work};
+use crate::{STANDIN, check, image, standin, torch, until_check_says, until_it_runs, until_said, with_ladder, work};
+use std::time::{Duration, Instant};
 
 fn app(bad: &[&str]) -> Option<App> {
     let image = image()?;
@@ -32,6 +33,41 @@ fn a_call_in_c_that_keeps_the_lock_is_busy_while_it_works() {
     let Some(app) = self::app(&["lock"]) else { return };
     work(&app, 600);
     until_check_says(&app.container, "hung");
+}
+
+/// PyTorch gives up Python's lock while it computes, and takes every core.
+#[test]
+fn a_node_in_pytorch_is_well_and_stops_within_the_ladder() {
+    let Some(image) = torch::image() else { return };
+    let standin = format!("{STANDIN}:/standin.py:ro");
+    let start = torch::start(&image).fresh_data().options(&["--volume", "/cache", "--volume", &standin]);
+    let words = ["python3", "/standin.py", "--listen", "0.0.0.0", "--bad", "torch"];
+    let app = with_ladder(start).env("TAKUMI_HEALTH_TIMEOUT", "4s").command(&words).app();
+    work(&app, 600);
+    until_said(&app.container, "PyTorch ");
+    let (mut checks, mut well) = (0, 0);
+    let end = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < end || checks < 20 {
+        let before = processor_time(&app);
+        let (code, text) = check(&app.container);
+        assert!(processor_time(&app) > before, "it did not compute");
+        assert!(text.starts_with("healthy: ") || text.starts_with("busy: "), "{code} {text}");
+        checks += 1;
+        well += i32::from(code == 0);
+    }
+    assert_eq!(well, checks);
+    assert!(app.get("/queue").unwrap().contains("seconds"), "the prompt is over");
+    let (ended, took) = app.container.stop();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(took < Duration::from_secs(13), "{took:?}");
+}
+
+/// Of all of the container's processes, in nanoseconds or microseconds, as its control group counts it.
+fn processor_time(app: &App) -> u64 {
+    let line =
+        "cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null || sed -n 's/^usage_usec //p' /sys/fs/cgroup/cpu.stat";
+    let output = app.container.exec(&["sh", "-c", line]);
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
 }
 
 #[test]

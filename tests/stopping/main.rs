@@ -10,12 +10,14 @@ mod reboot;
 #[allow(dead_code)]
 #[path = "../container/start.rs"]
 mod start;
+#[path = "../container/torch.rs"]
+mod torch;
 
 use engine::{Container, Folder, Image, engine, eventually, fresh_name};
 use start::{APP, App, Start};
-use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
+const STANDIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image/standin/comfyui_standin.py");
 const URL: &str = "http://127.0.0.1:8188/prompt";
 
 /// The demonstration image with the stand-in of this tree.
@@ -27,8 +29,7 @@ fn image() -> Option<Arc<Image>> {
     }
     let demo = Image::demo()?;
     let folder = Folder::new();
-    let standin = Path::new(env!("CARGO_MANIFEST_DIR")).join("image/standin/comfyui_standin.py");
-    std::fs::copy(standin, folder.0.join("comfyui_standin.py")).unwrap();
+    std::fs::copy(STANDIN, folder.0.join("comfyui_standin.py")).unwrap();
     let lines = format!("FROM {}\nCOPY comfyui_standin.py /app/comfyui_standin.py\n", demo.name);
     std::fs::write(folder.0.join("Dockerfile"), lines).unwrap();
     let image = Arc::new(Image { name: fresh_name("stopping") });
