@@ -7,8 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 usage() {
     cat <<'EOF'
 scripts/bench.sh                every topic but skips; needs root
-scripts/bench.sh --only TOPIC   start, exec, unprivileged, rest, orphans, signal, syscalls, ownership, check or skips
-    --runs N      rounds of the topics of a start and of check, 200 unless told
+scripts/bench.sh --only TOPIC   start, exec, unprivileged, rest, orphans, signal, syscalls, ownership, check, lock or skips
+    --runs N      rounds of the topics of a start, of check and of lock, 200 unless told
     --rounds N    rounds over the large tree of the topics ownership and skips, 3 unless told
     --strict      a missed goal exits with 1
 
@@ -25,7 +25,7 @@ esac
 [[ $(id -u) == 0 ]] || die "run it as root: a start as root is measured"
 
 need ip:iproute2 tini:tini dumb-init:dumb-init catatonit:catatonit gosu:gosu setpriv:util-linux strace:strace \
-    readelf:binutils busybox:busybox-static find:findutils curl:curl python3:python3
+    readelf:binutils busybox:busybox-static find:findutils curl:curl python3:python3 pip3:python3-pip
 
 cd "$ROOT"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}"
@@ -46,6 +46,15 @@ rustc --edition 2024 -o "$work/stamp" tests/programs/bench/stamp.rs \
 # The usual entrypoint: a shell that hands over by exec.
 printf '#!/bin/sh\nset -e\nexec "$@"\n' >"$work/entrypoint.sh"
 chmod 755 "$work/entrypoint.sh" "$work/stamp"
+# What the topic lock imports.
+if [[ $* != *--only* || $* == *"--only lock"* ]]; then
+    if /usr/bin/python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target "$work/new" \
+        numpy pillow aiohttp; then
+        mv "$work/new" "$work/site"
+    else
+        warn "pip cannot have NumPy, Pillow and aiohttp"
+    fi
+fi
 sync "$work"/*
 
 # init looks at every mount, device and interface: what this machine has of them is gone in there, and what is left is what a container

@@ -1,11 +1,12 @@
 //! The measurements of scripts/bench.sh, and the COMMANDs that they start.
 //!
 //! `bench WORK [--runs N] [--rounds N] [--only TOPIC] [--strict]` measures with what lies in WORK: `init`, `bench` (this program), `stamp`
-//! and `entrypoint.sh`. `bench app` and `bench orphans N` are COMMANDs, `bench walk looks|blind OWNER DIRECTORY` is a walk to compare with.
+//! and `entrypoint.sh`. `bench app`, `bench orphans N` and `bench within WORK` are COMMANDs, `bench walk looks|blind OWNER DIRECTORY` is a walk to compare with.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod calls;
 mod check;
+mod lock;
 mod os;
 mod ownership;
 mod programs;
@@ -21,7 +22,7 @@ use std::process::{Command, exit};
 use programs::Place;
 
 const TOPICS: &[&str] =
-    &["start", "exec", "unprivileged", "rest", "orphans", "signal", "syscalls", "ownership", "check", "skips"];
+    &["start", "exec", "unprivileged", "rest", "orphans", "signal", "syscalls", "ownership", "check", "lock", "skips"];
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -29,6 +30,7 @@ fn main() {
     match words[..] {
         ["app"] => os::app(),
         ["orphans", count] => os::orphans(count.parse().unwrap()),
+        ["within", work] => lock::within(work.as_ref()),
         ["walk", looks, owner, top] => os::bare_walk(top.as_ref(), owner.parse().unwrap(), looks == "looks"),
         [work, ref options @ ..] => exit(measure(Place { work: work.into() }, options)),
         [] => usage(),
@@ -63,6 +65,7 @@ fn measure(place: Place, options: &[&str]) -> i32 {
             "orphans" => stay::orphans(&place),
             "signal" => stay::signal(&place, runs.max(400)),
             "check" => check::check(&place, runs),
+            "lock" => lock::lock(&place, runs),
             "ownership" => ownership::ownership(&place, rounds),
             "skips" => skips::skips(&place, rounds),
             _ => calls::calls(&place),
