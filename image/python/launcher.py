@@ -19,6 +19,8 @@ DATA = "/data"
 OVERLAY = "/cache/venv"
 # In the overlay, written last: it names the Python that the packages in there were installed for.
 MARKER = "base-python"
+# Where compiled Python files of the volumes go: /opt/pycache has a link for each volume into here.
+COMPILED = "/tmp/pycache"
 # Where ComfyUI-Manager keeps its settings: version 4, and 3 as a custom node.
 MANAGER = (("user/__manager", "comfyui_manager"), ("user/default/ComfyUI-Manager", None))
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -28,6 +30,7 @@ def main():
     folders(DATA)
     python = overlay(OVERLAY)
     manager_uses_pip(DATA)
+    compiled(COMPILED)
     environment = variables(os.environ, OVERLAY)
     os.execve(python, [python, MAIN, *arguments(environment, sys.argv[1:])], environment)
 
@@ -42,6 +45,15 @@ def folders(data):
             os.makedirs(os.path.join(data, name), exist_ok=True)
     except OSError as error:
         sys.exit(f"cannot make ComfyUI's folders in {data}: {error} (mount a volume at {data})")
+
+
+def compiled(directory):
+    """Where Python finds no folder behind the links, it keeps nothing, and each of its processes compiles again."""
+    for volume in (DATA, os.path.dirname(OVERLAY)):
+        try:
+            os.makedirs(f"{directory}{volume}", exist_ok=True)
+        except OSError as error:
+            print(f"compiled Python files cannot be kept: {error}: starting takes longer", file=sys.stderr)
 
 
 def arguments(environment, further):

@@ -18,6 +18,7 @@ mod torch;
 mod wheels;
 
 mod caches;
+mod compiled;
 mod libraries;
 mod packages;
 mod proxy;
