@@ -5,6 +5,7 @@ An image's CMD takes no variables, and a shell that would is one program more to
 Python and with -I: what that user could have planted is not asked before it was looked at.
 """
 
+import glob
 import os
 import re
 import shlex
@@ -21,8 +22,8 @@ OVERLAY = "/cache/venv"
 MARKER = "base-python"
 # Where compiled Python files of the volumes go: /opt/pycache has a link for each volume into here.
 COMPILED = "/tmp/pycache"
-# Where ComfyUI-Manager keeps its settings: version 4, and 3 as a custom node.
-MANAGER = (("user/__manager", "comfyui_manager"), ("user/default/ComfyUI-Manager", None))
+# Where ComfyUI-Manager keeps its settings, now and for a ComfyUI without folders of its own for the system's settings.
+MANAGER, MANAGER_BEFORE = "user/__manager", "user/default/ComfyUI-Manager"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -153,21 +154,38 @@ def make_overlay(directory, here):
 
 
 def manager_uses_pip(data):
-    """ComfyUI-Manager takes uv where it finds it, and uv does not see the baked packages."""
-    for folder, package in MANAGER:
-        path = os.path.join(data, folder, "config.ini")
-        try:
-            with open(path, encoding="utf-8") as file:
-                before = file.read()
-        except FileNotFoundError:
-            if package and package_is_installed(package):
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                write(path, "[default]\nuse_uv = False\nfile_logging = True\n")
-            continue
-        after = re.sub(r"(?mi)^(use_uv\s*=\s*)true\s*$", r"\1False", before)
-        if after != before:
-            write(path, after)
-            print(f"{path}: use_uv = False: uv would install PyTorch once more", file=sys.stderr)
+    """ComfyUI-Manager takes uv where it finds it, and uv does not see the baked packages. Its first start would do so too: it writes
+    its settings at the end."""
+    there = [folder for folder in (MANAGER, MANAGER_BEFORE) if uses_pip(os.path.join(data, folder, "config.ini"))]
+    folder = MANAGER if package_is_installed("comfyui_manager") else folder_of_node(data, there)
+    if folder and folder not in there:
+        os.makedirs(os.path.join(data, folder), exist_ok=True)
+        write(os.path.join(data, folder, "config.ini"), "[default]\nuse_uv = False\nfile_logging = True\n")
+
+
+def uses_pip(path):
+    """Whether there are settings. They say pip from now on."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = file.read()
+    except FileNotFoundError:
+        return False
+    after = re.sub(r"(?mi)^(use_uv\s*=\s*)true\s*$", r"\1False", before)
+    if after != before:
+        write(path, after)
+        print(f"{path}: use_uv = False: uv would install PyTorch once more", file=sys.stderr)
+    return True
+
+
+def folder_of_node(data, there):
+    """Where Manager as a custom node looks for settings, if it has none: older ones it moves itself (glob/manager_migration.py)."""
+    if there or not glob.glob(f"{glob.escape(data)}/custom_nodes/*/glob/manager_core.py"):
+        return None
+    try:
+        with open(f"{APP}/folder_paths.py", encoding="utf-8") as file:
+            return MANAGER if "def get_system_user_directory(" in file.read() else MANAGER_BEFORE
+    except FileNotFoundError:
+        return MANAGER_BEFORE
 
 
 def package_is_installed(name):

@@ -1,6 +1,6 @@
 //! The packages of nodes: the virtual environment on a volume.
 
-use crate::engine::{Container, ask, engine, fresh_name};
+use crate::engine::{Container, Volume, ask, engine, fresh_name};
 use crate::start::App;
 use crate::wheels::run;
 use crate::world::{Kept, World, as_app};
@@ -133,4 +133,28 @@ fn comfyui_manager_uses_pip() {
     let read = |path: &str| kept.data.root_shell(&world.image, &format!("cat {path}"));
     assert_eq!(read("/data/user/default/ComfyUI-Manager/config.ini"), "[default]\nuse_uv = False\nverbose = True");
     assert!(read("/data/user/__manager/config.ini").contains("use_uv = False"));
+}
+
+#[test]
+fn comfyui_manager_as_a_node_uses_pip_from_its_first_start() {
+    let Some(world) = World::new() else { return };
+    let settings = |data: &Volume| {
+        let found = data.root_shell(&world.image, "find /data/user -name config.ini");
+        let text = data.root_shell(&world.image, "find /data/user -name config.ini -exec cat {} +");
+        (found, text)
+    };
+    let kept = Kept::new();
+    kept.probe(world.start(), "where");
+    assert_eq!(settings(&kept.data).0, "");
+    let node = "mkdir -p /data/custom_nodes/Manager/glob; touch /data/custom_nodes/Manager/glob/manager_core.py";
+    kept.data.root_shell(&world.image, node);
+    kept.probe(world.start(), "where");
+    let (found, text) = settings(&kept.data);
+    // The stand-in has no folders for the system's settings.
+    assert_eq!(found, "/data/user/default/ComfyUI-Manager/config.ini");
+    assert!(text.contains("use_uv = False"), "{text}");
+    // What is there is not written anew.
+    kept.data.root_shell(&world.image, &format!("echo 'use_uv = False' >{found}"));
+    kept.probe(world.start(), "where");
+    assert_eq!(settings(&kept.data), (found, "use_uv = False".to_owned()));
 }
