@@ -79,6 +79,9 @@ def variables(environment, directory):
     """The environment with the overlay's programs first, and with nothing of this container's own sent to the proxy."""
     # Only here, not in the image: what container root looks up on PATH must not lie where the app's user can write.
     result = {**environment, "VIRTUAL_ENV": directory, "PATH": f"{directory}/bin:{environment.get('PATH', os.defpath)}"}
+    # A user that /etc/passwd does not know, by another PUID, has none.
+    if result.get("HOME") in (None, "", "/"):
+        result["HOME"] = os.path.dirname(directory)
     if any(result.get(name) for name in proxy_variables()):
         known = result.get("no_proxy") or result.get("NO_PROXY") or ""
         names = [name.strip() for name in known.split(",") if name.strip()]

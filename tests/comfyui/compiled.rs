@@ -1,8 +1,8 @@
 //! Compiled Python files: the image's own lie in the image, those of the volumes in memory, and nobody runs what the app's user planted.
 
 use crate::engine::{Container, engine, fresh_name};
-use crate::libraries::run;
 use crate::start::Start;
+use crate::wheels::run;
 use crate::world::{IMAGE, Kept, World, as_app};
 
 const PYTHON: &str = "/opt/venv/bin/python";
