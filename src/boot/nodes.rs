@@ -24,6 +24,8 @@ pub(super) struct Nodes {
     mode: Scan,
     state: Option<CString>,
     book: Book,
+    /// The file was read once. After the drop it cannot be; the book still counts.
+    book_is_read: bool,
 }
 
 /// What may follow from a scan.
@@ -51,6 +53,7 @@ impl Nodes {
             mode: settings.scan,
             state: settings.state.clone(),
             book: Book::new(&settings.scan_command),
+            book_is_read: false,
         })
     }
 
@@ -80,6 +83,7 @@ impl Nodes {
         let state = self.state.as_deref().ok_or(approvals::Error::NoDirectory)?;
         let read = Book::read(state, &self.command)?;
         self.book = read.with_reports_of(&self.book);
+        self.book_is_read = true;
         Ok(())
     }
 
@@ -159,7 +163,11 @@ impl Nodes {
     fn tell(&self, judged: &[Judged], forgets: Option<&approvals::Error>) {
         let lines = message::warning(judged);
         if let Some(error) = forgets.filter(|error| !lines.is_empty() || **error != approvals::Error::NoDirectory) {
-            warn!("no approval counts: {error}");
+            match self.book_is_read {
+                false => warn!("no approval counts: {error}"),
+                true if lines.is_empty() => (),
+                true => warn!("what was approved since the container started counts when it starts again"),
+            }
         }
         if lines.is_empty() || log::max_level() < log::LevelFilter::Warn {
             return;

@@ -142,8 +142,10 @@ fn a_reboot_looks_again_and_a_stop_is_heard_meanwhile() {
     let line = "if test -e /tmp/again; then ls /data/custom_nodes; exit 3; fi; touch /tmp/again; \
                 cp -r /nodes/miner /data/custom_nodes/; touch \"$__COMFY_CLI_SESSION__.reboot\"; exit 0";
     let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(line).run();
-    says(&warned, 3, &[HEADLINE, "miner: not approved"]);
+    says(&warned, 3, &[HEADLINE, "miner: not approved", "counts when it starts again"]);
     assert_eq!(warned.stdout, "miner\nwell\n");
+    // What was approved at the start does.
+    assert!(!warned.stderr.contains("no approval counts"), "{}", warned.stderr);
 
     let kept = Kept::with(&world, &["well"]);
     let blocked = kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(line).run();
