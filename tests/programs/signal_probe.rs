@@ -80,7 +80,8 @@ fn record(options: &[String]) -> ! {
     }
     block_every_signal();
     for (kind, name) in kin {
-        if fork() == 0 {
+        let id = fork();
+        if id == 0 {
             if kind == "session" {
                 // SAFETY: no memory is involved.
                 unsafe { libc::setsid() };
@@ -89,6 +90,11 @@ fn record(options: &[String]) -> ! {
             recorder.reactions = kin_reactions;
             recorder.say(&format!("ready {}", std::process::id()));
             recorder.serve()
+        }
+        // Whoever reads "ready" of this process may send to its group at once.
+        // SAFETY: no memory is involved.
+        while kind == "session" && unsafe { libc::getsid(id) } != id {
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
     if let Some((count, pace)) = orphans {
