@@ -2,6 +2,7 @@
 
 use super::Errno;
 use super::errno::{cerr, cerr_int};
+use super::fs::Filesystem;
 use super::ids::{GroupId, UserId};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -357,21 +358,14 @@ pub fn exists(path: &CStr) -> bool {
 /// How full the filesystem at `path` is: (blocks in use, blocks in all).
 pub fn blocks(path: &CStr) -> Result<(u64, u64), Errno> {
     let status = filesystem(path)?;
-    Ok((status.f_blocks.saturating_sub(status.f_bfree), status.f_blocks))
+    Ok((status.blocks.saturating_sub(status.free_blocks), status.blocks))
 }
 
 /// Whether the mount at `path` is read-only; of the mount, whatever its filesystem is.
 pub fn is_read_only(path: &CStr) -> Result<bool, Errno> {
-    Ok(filesystem(path)?.f_flag & libc::ST_RDONLY != 0)
+    Ok(filesystem(path)?.is_read_only())
 }
 
-fn filesystem(path: &CStr) -> Result<libc::statvfs, Errno> {
-    let mut status = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
-    // SAFETY: the kernel's answer is written into a valid place; zeroes are a valid value all the same.
-    let status = unsafe {
-        cerr_int(libc::statvfs(path.as_ptr(), status.as_mut_ptr()))?;
-        status.assume_init()
-    };
-    // Every filesystem has a block size: what says 0 has not answered.
-    if status.f_bsize == 0 { Err(Errno(libc::EPROTO)) } else { Ok(status) }
+fn filesystem(path: &CStr) -> Result<Filesystem, Errno> {
+    Filesystem::of(libc::SYS_statfs, path.as_ptr() as libc::c_long)
 }
