@@ -68,7 +68,9 @@ impl Nodes {
         };
         let judged = judge::judge(&seen, &self.book.approved);
         if purpose == Purpose::Report {
-            return Ok(judge::finding(&judged, self.mode, &[]));
+            // What a start would do: it moves them.
+            let aside = if self.mode == Scan::Quarantine { self.open(&judged) } else { Vec::new() };
+            return Ok(judge::finding(&judged, self.mode, &aside));
         }
         self.tell(&judged, remembers.as_ref().err());
         let aside = if self.mode == Scan::Quarantine { self.move_aside(&judged, user) } else { Vec::new() };
@@ -174,17 +176,21 @@ impl Nodes {
         }
         if logging::is_json() {
             let nodes = judged.iter().filter(|judged| judged.is_open()).collect();
-            let told = Told { level: "warning", message: message::HEADLINE, nodes };
+            let told = Told { level: "warn", message: message::HEADLINE, nodes };
             return logging::block(serde_json::to_string(&told).into_iter());
         }
         logging::block(lines.iter().map(|line| format!("init: {line}")));
     }
 
+    /// Who is to be moved aside. The directory itself stands for what could not be listed in it.
+    fn open(&self, judged: &[Judged]) -> Vec<String> {
+        let open = judged.iter().filter(|judged| judged.is_open()).map(|judged| judged.name.clone());
+        open.filter(|name| name.as_bytes() != self.directory.to_bytes()).collect()
+    }
+
     /// Returns who is out of the way. Who is not stays open, and refuses the start.
     fn move_aside(&self, judged: &[Judged], user: Option<&Identity>) -> Vec<String> {
-        let open = judged.iter().filter(|judged| judged.is_open()).map(|judged| judged.name.clone());
-        // The directory itself stands for what could not be listed in it.
-        let open: Vec<String> = open.filter(|name| name.as_bytes() != self.directory.to_bytes()).collect();
+        let open = self.open(judged);
         if open.is_empty() {
             return open;
         }

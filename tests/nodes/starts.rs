@@ -68,6 +68,10 @@ fn block_refuses_with_the_list_and_quarantine_moves_and_gives_back() {
     assert_eq!(refused.stdout, "");
     says(&kept.listed(&[("TAKUMI_REQUIRE", "node-scan")]), 125, &["node-scan: not approved: miner, other"]);
 
+    // What a start would do is foreseen, and not done.
+    let report = kept.start().env("TAKUMI_SCAN", "quarantine").command(&["--report"]).run();
+    assert!(report.code == 0 && report.stdout.contains("2 moved aside (miner, other)"), "{report:?}");
+
     let before = kept.shell("cd /data/custom_nodes && find miner -type f -exec md5sum {} + | sort");
     let moved = kept.listed(&[("TAKUMI_SCAN", "quarantine")]);
     says(&moved, 0, &[HEADLINE, "miner is in quarantine now, /data/custom_nodes/.quarantine.disabled/miner"]);
@@ -108,7 +112,7 @@ fn json_has_the_same_as_objects() {
     let kept = Kept::with(&world, &["miner"]);
     let ended = kept.listed(&[("TAKUMI_LOG_FORMAT", "json")]);
     let told: serde_json::Value = serde_json::from_str(ended.stderr.lines().next().unwrap()).unwrap();
-    assert_eq!(told["message"], "⚠️ Security risks detected by Bandit!");
+    assert_eq!((&told["level"], &told["message"]), (&"warn".into(), &"⚠️ Security risks detected by Bandit!".into()));
     assert_eq!(told["nodes"][0]["name"], "miner");
     assert_eq!(told["nodes"][0]["standing"], "new");
     let can: Vec<&str> =
