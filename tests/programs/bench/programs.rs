@@ -8,7 +8,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// `init` as it would be if it looked at nothing but itself.
 pub const WITHOUT_CHECKS: &str = "init, no checks";
-/// The same with the second lock.
+/// `init` as it is, with the second lock.
 pub const CONFINED: &str = "init, confined";
 /// Whatever TAKUMI_SKIP takes.
 const EVERY_CHECK: &str = "user-namespace,seccomp,apparmor,privileged-container,host-namespaces,runtime-socket,limits,\
@@ -84,7 +84,7 @@ impl Place {
                 CONFINED => &[
                     ("PUID", "1000"),
                     ("TAKUMI_LOG", "warn"),
-                    ("TAKUMI_SKIP", EVERY_CHECK),
+                    ("TAKUMI_EGRESS", "off"),
                     ("TAKUMI_CONFINE", "auto"),
                     ("http_proxy", "http://127.0.0.1:8888"),
                 ],
