@@ -2,7 +2,7 @@
 
 use super::mounts::{Mount, Mounts};
 use crate::settings::Settings;
-use crate::sys::{Errno, fs, io};
+use crate::sys::{Errno, filesystem, fs, io};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 
@@ -58,7 +58,7 @@ impl Places {
     pub fn look(settings: &Settings, mounts: Option<&Mounts>) -> Self {
         let each = |paths: &[CString]| paths.iter().map(|path| Place::of(path)).collect();
         Places {
-            root_is_read_only: io::is_read_only(c"/"),
+            root_is_read_only: filesystem::is_read_only(c"/"),
             write_to_root: write_to_root(),
             tmpfs: each(&settings.tmpfs),
             baked: each(&settings.baked),

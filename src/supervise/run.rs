@@ -13,7 +13,7 @@ use crate::settings::Scope;
 use crate::sys::clock::{self, Instant};
 use crate::sys::signal::{self, Taken};
 use crate::sys::wait::{self, WaitStatus};
-use crate::sys::{Errno, ProcessId, Signal, SignalSet, io, memory, process, spawn};
+use crate::sys::{Errno, ProcessId, Signal, SignalSet, filesystem, memory, process, spawn};
 use log::{debug, error, warn};
 use std::time::Duration;
 
@@ -295,7 +295,7 @@ impl Supervisor<'_> {
             sender: self.sender,
             ladder_killed: self.life.ladder_killed(),
             memory: self.memory.zip(limits::out_of_memory()),
-            shared_memory: io::blocks(c"/dev/shm").ok(),
+            shared_memory: filesystem::blocks(c"/dev/shm").ok(),
         };
         let level = if self.life.stop_was_asked() { log::Level::Info } else { log::Level::Warn };
         log::log!(level, "{death}");

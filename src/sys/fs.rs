@@ -235,47 +235,6 @@ fn access_at(directory: BorrowedFd<'_>, name: &CStr, what: i32) -> Result<(), Er
     cerr_int(unsafe { libc::faccessat(directory.as_raw_fd(), name.as_ptr(), what, libc::AT_EACCESS) }).map(drop)
 }
 
-/// What statfs(2) answers (`struct statfs` of the kernel's 64-bit architectures; libc's has no flags).
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(super) struct Filesystem {
-    kind: i64,
-    block_size: i64,
-    pub blocks: u64,
-    pub free_blocks: u64,
-    others: [u64; 3],
-    id: [i32; 2],
-    name_length: i64,
-    fragment_size: i64,
-    flags: i64,
-    spare: [i64; 4],
-}
-
-impl Filesystem {
-    /// Asked of the kernel itself: glibc's statvfs copies from a buffer that nobody has filled where a filter answers 0 for it.
-    pub(super) fn of(call: libc::c_long, of: libc::c_long) -> Result<Self, Errno> {
-        let mut answer = std::mem::MaybeUninit::<Filesystem>::zeroed();
-        // SAFETY: the kernel's answer is written into a valid place; zeroes are a valid value all the same.
-        let answer = unsafe {
-            cerr(libc::syscall(call, of, answer.as_mut_ptr()))?;
-            answer.assume_init()
-        };
-        // Every filesystem has a block size: what says 0 has not answered.
-        if answer.block_size == 0 { Err(Errno(libc::EPROTO)) } else { Ok(answer) }
-    }
-
-    /// Of the mount, whatever its filesystem is.
-    pub(super) fn is_read_only(&self) -> bool {
-        // The kernel's ST_RDONLY is libc's.
-        self.flags & libc::ST_RDONLY as i64 != 0
-    }
-}
-
-/// Whether the mount that an opened or pinned file was reached through is read-only.
-pub fn is_read_only(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    Ok(Filesystem::of(libc::SYS_fstatfs, file.as_raw_fd().into())?.is_read_only())
-}
-
 /// Where the link `name` leads to, as far as `buffer` holds it.
 pub fn read_link_at<'b>(directory: BorrowedFd<'_>, name: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     // SAFETY: the name is NUL-terminated and the kernel writes at most the buffer's length.

@@ -2,7 +2,6 @@
 
 use super::Errno;
 use super::errno::{cerr, cerr_int};
-use super::fs::Filesystem;
 use super::ids::{GroupId, UserId};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -353,19 +352,4 @@ pub fn give(number: RawFd, owner: UserId) -> Result<(), Errno> {
 pub fn exists(path: &CStr) -> bool {
     // SAFETY: `path` is NUL-terminated.
     unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
-}
-
-/// How full the filesystem at `path` is: (blocks in use, blocks in all).
-pub fn blocks(path: &CStr) -> Result<(u64, u64), Errno> {
-    let status = filesystem(path)?;
-    Ok((status.blocks.saturating_sub(status.free_blocks), status.blocks))
-}
-
-/// Whether the mount at `path` is read-only; of the mount, whatever its filesystem is.
-pub fn is_read_only(path: &CStr) -> Result<bool, Errno> {
-    Ok(filesystem(path)?.is_read_only())
-}
-
-fn filesystem(path: &CStr) -> Result<Filesystem, Errno> {
-    Filesystem::of(libc::SYS_statfs, path.as_ptr() as libc::c_long)
 }

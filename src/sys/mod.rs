@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod device;
 pub mod entry;
 pub mod errno;
+pub mod filesystem;
 pub mod fs;
 pub mod ids;
 pub mod in_child;

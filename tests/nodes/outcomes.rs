@@ -63,29 +63,47 @@ fn each_odd_node_has_an_outcome_of_its_own_and_the_start_goes_on() {
     assert!(!kept.listed(&[]).stderr.contains("broken"));
 }
 
+/// Root's, in a directory of root's, on the read-only root: as a scanner has to be.
+fn program(lines: &str) -> crate::engine::Folder {
+    let folder = crate::engine::Folder::new();
+    std::fs::write(folder.0.join("scanner"), format!("#!/usr/bin/python3\n{lines}\n")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.0.join("scanner"), mode).unwrap();
+    folder
+}
+
+/// Says as its last word what it is and may do.
+const SHUT_IN: &str = "import os, sys
+status = dict(line.split(':', 1) for line in open('/proc/self/status'))
+try:
+    os.mkdir('/tmp/scanner')
+    write = 'open'
+except PermissionError:
+    write = 'shut'
+sets = {status[name].strip().strip('0') for name in ('CapInh', 'CapPrm', 'CapEff', 'CapAmb')}
+capability = 'no capability' if sets == {''} and status['NoNewPrivs'].strip() == '1' else 'capabilities'
+filters = int(status['Seccomp_filters']) - FILTERS
+sys.exit(f'seen: user {os.getuid()}, {write}, {capability}, {filters} more filter')";
+
 #[test]
 fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
     let Some(world) = World::new() else { return };
     let kept = Kept::with(&world, &["well", "miner"]);
-    // Root's, in a directory of root's, on the read-only root: as a scanner has to be.
-    let program = |lines: &str| {
-        let folder = crate::engine::Folder::new();
-        std::fs::write(folder.0.join("scanner"), format!("#!/usr/bin/python3\n{lines}\n")).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.0.join("scanner"), mode).unwrap();
-        folder
-    };
+    // The engine's own.
+    let filters = kept.shell("sed -n 's/^Seccomp_filters:[^0-9]*//p' /proc/self/status");
     for (lines, words) in [
         (
             "import os, sys; sys.exit('environment: ' + ' '.join(sorted(os.environ)))",
             "environment: HOME LANG LC_ALL PATH",
         ),
+        // Behind a lock of its own: /tmp is everybody's to write, and the app's user it is.
+        (SHUT_IN, "seen: user 1000, shut, no capability, 1 more filter"),
         ("print('{}')", "not scanned: "),
         ("print('garbage')", "not scanned: "),
         ("import os; os.kill(os.getpid(), 9)", "died of SIGKILL"),
         ("import time; time.sleep(1000)", "had not ended after 40 s"),
     ] {
-        let folder = program(lines);
+        let folder = program(&lines.replace("FILTERS", &filters));
         let mount = format!("{}:/opt/scanner:ro", folder.0.display());
         let start = kept.start().options(&["-v", &mount]).env("TAKUMI_SCAN_COMMAND", "/opt/scanner/scanner");
         let ended = start.env("SECRET", "s3cr3t").command(&["true"]).run();
@@ -101,4 +119,22 @@ fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
     kept.shell("printf '#!/usr/bin/python3\\n' > /data/bandit; chmod 755 /data/bandit");
     let own = kept.listed(&[("TAKUMI_SCAN_COMMAND", "/data/bandit")]);
     assert!(own.code == 0 && own.stderr.contains("well: not approved, and not scanned"), "{own:?}");
+}
+
+#[test]
+fn a_stop_is_heard_while_a_scanner_hangs() {
+    let Some(world) = World::new() else { return };
+    let kept = Kept::with(&world, &["well"]);
+    let folder = program("import time; time.sleep(1000)");
+    let mount = format!("{}:/opt/scanner:ro", folder.0.display());
+    let start = kept.start().options(&["-v", &mount]).env("TAKUMI_SCAN_COMMAND", "/opt/scanner/scanner");
+    let container = start.command(&["echo", "ran"]).spawn();
+    crate::engine::eventually("the scanner", || {
+        let listed = crate::engine::engine(&["top", &container.name]).output().ok()?;
+        String::from_utf8_lossy(&listed.stdout).contains("/opt/scanner/scanner").then_some(())
+    });
+    crate::engine::ask(&["kill", "--signal", "TERM", &container.name]);
+    let ended = container.end();
+    assert_eq!((ended.code, ended.stdout.as_str()), (125, ""), "{ended:?}");
+    assert!(ended.stderr.contains("told to stop before COMMAND ran"), "{ended:?}");
 }

@@ -139,7 +139,7 @@ fn code_of_the_packages_that_runs_by_itself_is_a_matter_of_its_own() {
 }
 
 #[test]
-fn a_reboot_looks_again_and_a_stop_is_heard_meanwhile() {
+fn a_reboot_looks_again() {
     let Some(world) = World::new() else { return };
     let kept = Kept::with(&world, &["well"]);
     // ComfyUI-Manager installs a node and asks for a new start.

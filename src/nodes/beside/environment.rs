@@ -5,7 +5,7 @@ use super::super::ability::Ability;
 use super::super::known;
 use super::super::tree::{File, Kind};
 use super::{Content, Seen, binary, last_name, pth};
-use crate::sys::{fs, io};
+use crate::sys::{filesystem, fs, io};
 use std::ffi::CString;
 use std::os::fd::AsFd;
 
@@ -133,6 +133,6 @@ pub(super) fn fixed(path: &[u8]) -> bool {
     if !path.to_bytes().starts_with(b"/") {
         return false;
     }
-    let read_only = io::is_read_only(&path).unwrap_or(false);
+    let read_only = filesystem::is_read_only(&path).unwrap_or(false);
     read_only || io::open_path(&path).is_ok_and(|directory| fs::may_write(directory.as_fd()).is_err())
 }

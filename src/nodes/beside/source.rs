@@ -5,10 +5,10 @@
 //! hide them; a node that shows nothing here is not harmless for that.
 
 mod arguments;
+mod encoding;
 mod texts;
 
 use super::super::ability::Ability;
-use super::requirements::lines;
 use super::tokens::{self, Kind, Token};
 use super::words;
 use arguments::{Argument, MOST_ARGUMENTS};
@@ -18,7 +18,7 @@ pub(super) type Sign = (Ability, u32, String);
 
 /// Everything that is seen in one source; `tell` is called in no certain order.
 pub(super) fn look(source: &[u8], tell: &mut dyn FnMut(Sign)) {
-    if let Some(encoding) = strange_encoding(source) {
+    if let Some(encoding) = encoding::strange(source) {
         tell((Ability::HidesCalls, 1, format!("is written in {encoding}")));
     }
     let tokens = tokens::read(source);
@@ -29,35 +29,6 @@ pub(super) fn look(source: &[u8], tell: &mut dyn FnMut(Sign)) {
     if let (Some((line, decoder)), Some(evaluator)) = (reader.decoder.take(), reader.evaluator) {
         reader.say(Ability::HidesCalls, line, &format!("{decoder}, in a file with {evaluator}"));
     }
-}
-
-/// The encoding that the first two lines name (PEP 263), where words in it may look different than their bytes.
-fn strange_encoding(source: &[u8]) -> Option<String> {
-    let comment = |line: &&[u8]| line.trim_ascii_start().starts_with(b"#");
-    for line in lines(source).take(2).filter(comment) {
-        let line = line.get(..line.len().min(1000)).unwrap_or_default();
-        let Some(found) = line.windows(6).position(|part| part == b"coding") else { continue };
-        let Some([b':' | b'=', name @ ..]) = line.get(found + 6..) else { continue };
-        let end = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"-_.".contains(byte);
-        let name = name.trim_ascii_start().split(end).next().unwrap_or_default();
-        let name = String::from_utf8_lossy(name).to_ascii_lowercase().replace('_', "-");
-        let plain = [
-            "utf-8",
-            "utf8",
-            "ascii",
-            "us-ascii",
-            "latin",
-            "iso-8859-",
-            "iso8859-",
-            "iso-latin-1",
-            "cp125",
-            "windows-125",
-        ];
-        if !name.is_empty() && !plain.iter().any(|prefix| name.starts_with(prefix)) {
-            return Some(name);
-        }
-    }
-    None
 }
 
 struct Reader<'a> {

@@ -1,7 +1,7 @@
 //! Who can change a program: every directory and link on the way to it, and what it loads.
 
 use crate::sys::fs::{self, Stat};
-use crate::sys::{Errno, UserId, credentials, io};
+use crate::sys::{Errno, UserId, credentials, filesystem, io};
 use crate::text::Shown;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -128,7 +128,7 @@ fn look(directory: BorrowedFd<'_>, name: &CStr, place: &[u8], trust: Trust, new:
     let at = |errno| Trouble::Kernel(place.to_vec(), errno);
     let pinned = fs::pin_at(directory, name).map_err(at)?;
     let stat = fs::stat(pinned.as_fd(), fs::Freshness::Asked).map_err(at)?;
-    if trust == Trust::Everything || fs::is_read_only(pinned.as_fd()).map_err(at)? {
+    if trust == Trust::Everything || filesystem::is_read_only_at(pinned.as_fd()).map_err(at)? {
         return Ok(stat);
     }
     let refused = |how: String| Err(Trouble::Unsafe(place.to_vec(), how));
@@ -163,7 +163,7 @@ pub(super) fn look_through(top: &[u8], without: &[&[u8]], trust: Trust) -> Resul
     while let Some(path) = waiting.pop() {
         let at = |errno| Trouble::Kernel(path.clone(), errno);
         let directory = text(&path).and_then(|path| io::open_directory(&path)).map_err(at)?;
-        if fs::is_read_only(directory.as_fd()).map_err(at)? {
+        if filesystem::is_read_only_at(directory.as_fd()).map_err(at)? {
             continue;
         }
         let mut names = Vec::new();
