@@ -142,17 +142,8 @@ impl Plan<'_> {
 /// Everybody in the container can read it there: a query may hold a token, and the probe's own environment has it too.
 fn is_for_the_probe(variable: &CStr) -> bool {
     const FOR_THE_PROBE: [&[u8]; 11] = [
-        b"TAKUMI_ALLOW_ROOT",
-        b"TAKUMI_VOLUMES",
-        b"TAKUMI_TMPFS",
-        b"TAKUMI_BAKED",
-        b"TAKUMI_GPU",
-        b"TAKUMI_EGRESS",
-        b"TAKUMI_REQUIRE",
-        b"TAKUMI_SKIP",
-        b"TAKUMI_CONFINE",
-        b"TAKUMI_HEALTH_URL",
-        b"TAKUMI_HEALTH_TIMEOUT",
+        b"TAKUMI_ALLOW_ROOT", b"TAKUMI_VOLUMES", b"TAKUMI_TMPFS", b"TAKUMI_BAKED", b"TAKUMI_GPU", b"TAKUMI_EGRESS",
+        b"TAKUMI_REQUIRE", b"TAKUMI_SKIP", b"TAKUMI_CONFINE", b"TAKUMI_HEALTH_URL", b"TAKUMI_HEALTH_TIMEOUT",
     ];
     let (name, value) = name_and_value(variable.to_bytes());
     FOR_THE_PROBE.contains(&name) && !(name == b"TAKUMI_HEALTH_URL" && value.contains(&b'?'))

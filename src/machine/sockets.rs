@@ -17,19 +17,9 @@ pub struct Sockets {
 
 /// Who can talk to one of these starts containers, or services, as root.
 const NAMES: [&[u8]; 13] = [
-    b"docker.sock",
-    b"docker.raw.sock",
-    b"docker.proxy.sock",
-    b"containerd.sock",
-    b"containerd.sock.ttrpc",
-    b"crio.sock",
-    b"podman.sock",
-    b"buildkitd.sock",
-    b"cri-dockerd.sock",
-    b"dockershim.sock",
-    b"kubelet.sock",
-    b"lxd.socket",
-    b"system_bus_socket",
+    b"docker.sock", b"docker.raw.sock", b"docker.proxy.sock", b"containerd.sock", b"containerd.sock.ttrpc",
+    b"crio.sock", b"podman.sock", b"buildkitd.sock", b"cri-dockerd.sock", b"dockershim.sock", b"kubelet.sock",
+    b"lxd.socket", b"system_bus_socket",
 ];
 
 /// How deep a mount is searched: `/run` of the host has podman/podman.sock, a home has .docker/desktop/docker.sock.

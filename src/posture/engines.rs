@@ -23,17 +23,8 @@ macro_rules! recorded {
 }
 
 const ENGINES: &[(&str, &str)] = recorded![
-    "docker",
-    "docker-hardened",
-    "docker-rootless",
-    "docker-apparmor-nvidia",
-    "docker-userns-remap",
-    "podman",
-    "podman-rootless",
-    "podman-read-only",
-    "podman-keep-id",
-    "kubernetes",
-    "wsl2-docker-desktop",
+    "docker", "docker-hardened", "docker-rootless", "docker-apparmor-nvidia", "docker-userns-remap", "podman",
+    "podman-rootless", "podman-read-only", "podman-keep-id", "kubernetes", "wsl2-docker-desktop",
     "fedora-podman-selinux",
 ];
 

@@ -125,28 +125,9 @@ fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
 
 /// What a host keeps to itself, by the names that its root filesystem has; the directory itself or a whole parent of it.
 const OF_A_HOST: [&str; 23] = [
-    "/etc",
-    "/root",
-    "/home",
-    "/boot",
-    "/usr",
-    "/var",
-    "/var/lib",
-    "/var/lib/docker",
-    "/var/lib/docker/volumes",
-    "/var/lib/docker/containers",
-    "/var/lib/containerd",
-    "/var/lib/containers",
-    "/var/lib/kubelet",
-    "/var/run",
-    "/run",
-    "/etc/ssh",
-    "/etc/shadow",
-    "/etc/sudoers",
-    "/etc/sudoers.d",
-    "/etc/cron.d",
-    "/etc/systemd",
-    "/etc/kubernetes",
+    "/etc", "/root", "/home", "/boot", "/usr", "/var", "/var/lib", "/var/lib/docker", "/var/lib/docker/volumes",
+    "/var/lib/docker/containers", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet", "/var/run", "/run",
+    "/etc/ssh", "/etc/shadow", "/etc/sudoers", "/etc/sudoers.d", "/etc/cron.d", "/etc/systemd", "/etc/kubernetes",
     "/var/spool/cron",
 ];
 /// Directories of a home with keys in them.

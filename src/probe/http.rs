@@ -209,12 +209,8 @@ mod tests {
     #[test]
     fn garbage_is_seen_as_soon_as_it_can_be() {
         for garbage in [
-            "SSH-2.0-OpenSSH_9.2",
-            "HTTP/2 200 OK\r\n\r\n",
-            "HTTP/1.1 20 OK\r\n\r\n",
-            "HTTP/1.1 2000\r\n\r\n",
-            "\0\0\0",
-            "<html>",
+            "SSH-2.0-OpenSSH_9.2", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n",
+            "\0\0\0", "<html>",
         ] {
             assert!(matches!(head(garbage.as_bytes()), Head::Answer(Answer::Garbage(_))), "{garbage:?}");
         }

@@ -8,16 +8,8 @@ pub const SHIELDS: [(&str, &[&str]); 6] = [
     (
         "identity",
         &[
-            "user-namespace",
-            "unprivileged",
-            "capabilities",
-            "no-new-privileges",
-            "seccomp",
-            "apparmor",
-            "privileged-container",
-            "host-namespaces",
-            "runtime-socket",
-            "limits",
+            "user-namespace", "unprivileged", "capabilities", "no-new-privileges", "seccomp", "apparmor",
+            "privileged-container", "host-namespaces", "runtime-socket", "limits",
         ],
     ),
     ("file", &["readonly-root", "tmpfs", "baked-paths", "dangerous-mounts", "masked-paths", "volumes", "confined"]),

@@ -205,16 +205,7 @@ mod tests {
     #[test]
     fn ids_that_other_programs_take_for_root_are_refused() {
         for text in [
-            "",
-            "+0",
-            "-1",
-            " 1000",
-            "1000 ",
-            "0x3e8",
-            "1e3",
-            "4294967295",
-            "4294967296",
-            "99999999999999999999999",
+            "", "+0", "-1", " 1000", "1000 ", "0x3e8", "1e3", "4294967295", "4294967296", "99999999999999999999999",
             "१",
         ] {
             assert!(id(text.as_bytes()).is_err(), "{text:?}");
@@ -287,13 +278,7 @@ mod tests {
         }
         assert_eq!(health_url(b""), Ok(None));
         for text in [
-            "https://a/",
-            "127.0.0.1",
-            "http://",
-            "http://:80/",
-            "http://a:0/",
-            "http://a:x/",
-            "http://u@a/",
+            "https://a/", "127.0.0.1", "http://", "http://:80/", "http://a:0/", "http://a:x/", "http://u@a/",
             "http://a/ b",
         ] {
             assert!(health_url(text.as_bytes()).is_err(), "{text}");

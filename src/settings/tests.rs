@@ -41,16 +41,8 @@ fn an_empty_id_is_a_mistake_and_an_empty_list_is_not() {
         assert_eq!(mistakes(&[name]).len(), 1, "{name:?}");
     }
     let empty = [
-        c"TAKUMI_VOLUMES=",
-        c"TAKUMI_STOP=",
-        c"TAKUMI_SIGNALS=",
-        c"TAKUMI_EXIT_OK=",
-        c"TAKUMI_REQUIRE=",
-        c"TAKUMI_HEALTH_URL=",
-        c"TAKUMI_STATE=",
-        c"TAKUMI_PARENT_DEATH=",
-        c"TAKUMI_GROUPS=",
-        c"TAKUMI_REBOOT=",
+        c"TAKUMI_VOLUMES=", c"TAKUMI_STOP=", c"TAKUMI_SIGNALS=", c"TAKUMI_EXIT_OK=", c"TAKUMI_REQUIRE=",
+        c"TAKUMI_HEALTH_URL=", c"TAKUMI_STATE=", c"TAKUMI_PARENT_DEATH=", c"TAKUMI_GROUPS=", c"TAKUMI_REBOOT=",
         c"TAKUMI_SCAN_COMMAND=",
     ];
     assert_eq!(read(&empty), Ok(Settings::default()));

@@ -79,11 +79,7 @@ pub struct Running {
 /// What is kept of stderr: the last lines say why.
 const ERRORS: usize = 4096;
 const STEPS: [&str; 6] = [
-    "tie it to its parent",
-    "enter the directory",
-    "set its input and output",
-    "set its limits",
-    "unblock its signals",
+    "tie it to its parent", "enter the directory", "set its input and output", "set its limits", "unblock its signals",
     "execute it",
 ];
 

@@ -72,17 +72,8 @@ fn the_caches_of_pytorch_have_a_place_and_what_is_compiled_is_found_again() {
 /// Which of these probes fail, or of all, with the environment that the libraries have elsewhere.
 fn without_variables(kept: &Kept, start: Start, python: &str, probes: &[&str]) -> Vec<String> {
     let redirects = [
-        "XDG_CACHE_HOME",
-        "HF_HOME",
-        "TORCH_HOME",
-        "TORCH_EXTENSIONS_DIR",
-        "TORCHINDUCTOR_CACHE_DIR",
-        "TRITON_CACHE_DIR",
-        "NUMBA_CACHE_DIR",
-        "MPLCONFIGDIR",
-        "PIP_CACHE_DIR",
-        "UV_CACHE_DIR",
-        "PYTHONPYCACHEPREFIX",
+        "XDG_CACHE_HOME", "HF_HOME", "TORCH_HOME", "TORCH_EXTENSIONS_DIR", "TORCHINDUCTOR_CACHE_DIR",
+        "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "MPLCONFIGDIR", "PIP_CACHE_DIR", "UV_CACHE_DIR", "PYTHONPYCACHEPREFIX",
         "XDG_DATA_HOME",
     ];
     let mut command = vec!["env"];
@@ -98,20 +89,9 @@ fn without_the_image_s_variables_the_caches_fail() {
     let Some(world) = World::new() else { return };
     let failed = without_variables(&Kept::new(), world.start(), "/opt/venv/bin/python", &[]);
     for name in [
-        "compiled_python",
-        "git_config",
-        "home",
-        "huggingface_assets",
-        "huggingface_hub_cache",
-        "huggingface_token",
-        "library_from_caches",
-        "matplotlib_fonts",
-        "numba_cache",
-        "pip_cache",
-        "program_from_caches",
-        "transformers_modules",
-        "uv_freeze",
-        "xdg_cache",
+        "compiled_python", "git_config", "home", "huggingface_assets", "huggingface_hub_cache", "huggingface_token",
+        "library_from_caches", "matplotlib_fonts", "numba_cache", "pip_cache", "program_from_caches",
+        "transformers_modules", "uv_freeze", "xdg_cache",
     ] {
         assert!(failed.contains(&name.to_owned()), "{name} holds without: {failed:?}");
     }

@@ -30,17 +30,7 @@ fn tinyproxy(inside: &Network, outside: &Network) -> Container {
     let container = Container { name: fresh_name("tinyproxy") };
     let conf = "printf 'Port 8888\\nListen 0.0.0.0\\nTimeout 30\\nConnectPort 443\\nLogLevel Info\\n' >/tmp/conf; exec tinyproxy -d -c /tmp/conf";
     let words = [
-        "run",
-        "--detach",
-        "--name",
-        &container.name,
-        "--network",
-        &outside.0,
-        "--entrypoint",
-        "sh",
-        EGRESS,
-        "-c",
-        conf,
+        "run", "--detach", "--name", &container.name, "--network", &outside.0, "--entrypoint", "sh", EGRESS, "-c", conf,
     ];
     ask(&words);
     ask(&["network", "connect", "--alias", "proxy", &inside.0, &container.name]);

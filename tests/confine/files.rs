@@ -9,19 +9,8 @@ const PREPARE: &str = "mkdir /data/empty /data/sub && touch /data/file /data/gon
 
 /// Everything that writes.
 const WRITES: [&str; 13] = [
-    "create",
-    "unnamed",
-    "write",
-    "append",
-    "mkdir",
-    "rmdir",
-    "unlink",
-    "rename",
-    "rename to another directory",
-    "link",
-    "symlink",
-    "fifo",
-    "socket",
+    "create", "unnamed", "write", "append", "mkdir", "rmdir", "unlink", "rename", "rename to another directory",
+    "link", "symlink", "fifo", "socket",
 ];
 
 /// A volume that COMMAND's user owns, at /other.

@@ -67,10 +67,7 @@ fn the_app_cannot_read_init_nor_its_environment() {
         .join(";");
     let ended = Start::hardened(&image).fresh_data().shell(&line).run();
     let expected = [
-        "refused /init",
-        "refused /proc/1/environ",
-        "refused /proc/1/mem",
-        "refused /proc/1/root/etc/hostname",
+        "refused /init", "refused /proc/1/environ", "refused /proc/1/mem", "refused /proc/1/root/etc/hostname",
         "read /proc/self/environ",
     ];
     assert_eq!(ended.stdout.lines().collect::<Vec<_>>(), expected, "{ended:?}");

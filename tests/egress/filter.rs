@@ -133,18 +133,8 @@ fn only_tls_leaves_and_only_clients_come_in() {
 
     let open = Sides::new(&world, Egress::WithoutRules);
     let all = [
-        "tcp-443",
-        "tcp-80",
-        "tcp-22",
-        "tcp-53",
-        "udp-53",
-        "udp-443",
-        "udp-123",
-        "lan",
-        "client",
-        "link-local",
-        "multicast",
-        "resolver",
+        "tcp-443", "tcp-80", "tcp-22", "tcp-53", "udp-53", "udp-443", "udp-123", "lan", "client", "link-local",
+        "multicast", "resolver",
     ];
     assert_eq!(open.sends(), all);
     eventually("the three datagrams", || (datagrams() == 3).then_some(()));

@@ -31,14 +31,8 @@ impl Relay {
         let container = Container { name: fresh_name("gateway") };
         let mut create = vec!["create", "--name", &container.name, "--network", &inside.name, "--dns", "127.0.0.1"];
         create.extend(["--publish", "127.0.0.1::8188", "--read-only", "--tmpfs", "/run", "--tmpfs", "/tmp"]);
-        create.extend([
-            "--cap-drop",
-            "ALL",
-            "--security-opt",
-            "no-new-privileges",
-            "--sysctl",
-            "net.ipv4.ip_forward=0",
-        ]);
+        create
+            .extend(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--sysctl", "net.ipv4.ip_forward=0"]);
         create.extend(CAPABILITIES.iter().flat_map(|capability| ["--cap-add", capability]));
         create.extend(options);
         create.push(image);

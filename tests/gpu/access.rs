@@ -20,11 +20,9 @@ fn enxio_a_number_without_a_driver() {
 #[test]
 fn enodev_windows_serves_no_gpu() {
     let Some(image) = workshop() else { return };
-    report(start(&image, &Nodes::of(&["dxg"], NOBODY).given("rwm"))).of("gpu-access").expect(
-        "missing",
-        "/dev/dxg: WSL serves no GPU",
-        "wsl --update",
-    );
+    report(start(&image, &Nodes::of(&["dxg"], NOBODY).given("rwm")))
+        .of("gpu-access")
+        .expect("missing", "/dev/dxg: WSL serves no GPU", "wsl --update");
 }
 
 #[test]
@@ -70,11 +68,9 @@ fn eacces_a_mode_that_lets_nobody_in() {
     let Some(image) = workshop() else { return };
     let closed = |mode, group| report(start(&image, &Nodes::of(&WHOLE, OPEN).mode(mode, group).given("rwm")));
     closed(0o600, 44).of("gpu-access").expect("missing", "mode 0600, for uid 0 alone", "NVreg_DeviceFileMode=0666");
-    closed(0o660, 0).of("gpu-access").expect(
-        "missing",
-        "for group 0, which COMMAND never gets",
-        "NVreg_DeviceFileMode",
-    );
+    closed(0o660, 0)
+        .of("gpu-access")
+        .expect("missing", "for group 0, which COMMAND never gets", "NVreg_DeviceFileMode");
     // The control: the same node, open to all.
     closed(0o666, 0).of("gpu-access").expect("held", "uid 1000 can open", "");
 }
@@ -105,9 +101,7 @@ fn eacces_a_mount_without_devices() {
     let node = folder.0.0.join("nvidia0");
     make(&node, OPEN);
     let mount = ["--volume".to_owned(), format!("{}:/dev/nvidia0", node.display())];
-    report(start(&image, &mount)).of("gpu-access").expect(
-        "missing",
-        "/dev/nvidia0: it lies on a nodev mount",
-        "give it with --device",
-    );
+    report(start(&image, &mount))
+        .of("gpu-access")
+        .expect("missing", "/dev/nvidia0: it lies on a nodev mount", "give it with --device");
 }

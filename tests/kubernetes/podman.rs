@@ -92,16 +92,7 @@ impl<'a> Pod<'a> {
             let volume = format!("{name}-{volume}");
             let mount = format!("{volume}:/{volume}");
             let words = [
-                "run",
-                "--rm",
-                "--name",
-                &volume,
-                "--network",
-                "none",
-                "--volume",
-                &mount,
-                "--entrypoint",
-                "true",
+                "run", "--rm", "--name", &volume, "--network", "none", "--volume", &mount, "--entrypoint", "true",
                 &image.name,
             ];
             let run = podman(&image.limits, &words);

@@ -24,8 +24,7 @@ fn each_fault_is_seen() {
             "takumi: there are ways out beside the proxy",
         ),
         (
-            "kubernetes.io/metadata.name: takumi\n",
-            "kubernetes.io/metadata.name: default\n",
+            "kubernetes.io/metadata.name: takumi\n", "kubernetes.io/metadata.name: default\n",
             "others than the app may ask the proxy",
         ),
         ("              - 169.254.0.0/16\n", "", "the proxy may reach 169.254.169.254"),

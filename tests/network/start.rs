@@ -62,13 +62,9 @@ fn a_password_in_a_variable_is_shown_nowhere() {
     let _proxy = net.tinyproxy(&format!("{}\nFilterDefaultDeny Yes\nBasicAuth hunter s3cret", net.filter()));
     let encoded = "aHVudGVyOnMzY3JldA==";
     let values = [
-        "http://hunter:s3cret@10.77.1.1:8888",
-        "http://hunter:s3cret@10.77.1.1:8889",
-        "http://hunter:s3cret@nowhere:8888",
-        "http://hunter:s3cret@10.77.1.1:port",
-        "http://hunter:s3cret/x@10.77.1.1:8888",
-        "http://s3cret/hunter@10.77.1.1:8888",
-        "hunter:s3cret@10.77.1.1:8888",
+        "http://hunter:s3cret@10.77.1.1:8888", "http://hunter:s3cret@10.77.1.1:8889",
+        "http://hunter:s3cret@nowhere:8888", "http://hunter:s3cret@10.77.1.1:port",
+        "http://hunter:s3cret/x@10.77.1.1:8888", "http://s3cret/hunter@10.77.1.1:8888", "hunter:s3cret@10.77.1.1:8888",
         "socks5://hunter:s3cret@10.77.1.1:8888",
     ];
     let mut held = 0;

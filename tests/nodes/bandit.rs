@@ -69,27 +69,9 @@ fn no_directory_is_left_out() {
 fn no_name_is_an_option_a_pattern_or_a_list() {
     let Some(scanners) = both() else { return };
     let names = [
-        "-h.py",
-        "--help.py",
-        "--version.py",
-        "-x a.py",
-        "-.py",
-        "@args.py",
-        "a,b.py",
-        "a*[b]?.py",
-        " .py",
-        "new\nline.py",
-        "tab\t.py",
-        "back\\slash.py",
-        "quote\".py",
-        "{}.py",
-        "_totals.py",
-        "%s.py",
-        "\u{e9}\u{1f600}.py",
-        "\u{202e}.py",
-        ".py",
-        "#.py",
-        "a/b/../c.py",
+        "-h.py", "--help.py", "--version.py", "-x a.py", "-.py", "@args.py", "a,b.py", "a*[b]?.py", " .py",
+        "new\nline.py", "tab\t.py", "back\\slash.py", "quote\".py", "{}.py", "_totals.py", "%s.py",
+        "\u{e9}\u{1f600}.py", "\u{202e}.py", ".py", "#.py", "a/b/../c.py",
     ];
     let node = Node::of(&names.map(|name| (name, BAD)));
     let mut expected: Vec<String> = names.iter().map(|name| found(&name.replace("b/../", "")).remove(0)).collect();
@@ -121,16 +103,7 @@ fn nothing_of_the_nodes_is_run_or_taken_for_a_module() {
     let trap = "open('RAN', 'w').close()\nraise SystemExit(0)\n";
     let node = Node::of(&[("zz.py", BAD)]);
     let modules = [
-        "bandit",
-        "ast",
-        "json",
-        "stevedore",
-        "yaml",
-        "rich",
-        "sitecustomize",
-        "usercustomize",
-        "encodings",
-        "os",
+        "bandit", "ast", "json", "stevedore", "yaml", "rich", "sitecustomize", "usercustomize", "encodings", "os",
         "tokenize",
     ];
     for name in modules {

@@ -199,11 +199,9 @@ fn a_home_on_the_network_needs_another_place_for_the_data() {
     let local = "/dev/sda1 / ext4 rw 0 0\n";
     machine.write("/proc/self/mounts", &format!("{local}server:/home {home} nfs4 rw 0 0\n"));
     machine.run(&["check"]).row("home", "conflict", "is on nfs4").says("--data-root DIR");
-    machine.run(&["check", "--data-root", "/var/tmp/takumi-test-data"]).row(
-        "home",
-        "missing",
-        "/var/tmp/takumi-test-data",
-    );
+    machine
+        .run(&["check", "--data-root", "/var/tmp/takumi-test-data"])
+        .row("home", "missing", "/var/tmp/takumi-test-data");
     machine.run(&["check", "--data-root", &format!("{home}/data")]).row("home", "conflict", "is on nfs4");
     // The nearest mount point counts, in whatever order they stand.
     machine.write("/proc/self/mounts", &format!("server:/home {home} nfs4 rw 0 0\n{local}"));

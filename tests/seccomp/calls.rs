@@ -7,19 +7,8 @@ use std::process::Command;
 
 /// What the kernel wants to see before it looks at a call's arguments. The engine's own list of all may hold more than its kernel lends.
 const CAPABILITIES: [&str; 13] = [
-    "SYS_ADMIN",
-    "SYS_PTRACE",
-    "SYS_MODULE",
-    "SYS_BOOT",
-    "SYS_RAWIO",
-    "SYS_PACCT",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "SYS_NICE",
-    "SYSLOG",
-    "NET_ADMIN",
-    "NET_RAW",
-    "DAC_READ_SEARCH",
+    "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_BOOT", "SYS_RAWIO", "SYS_PACCT", "SYS_TIME", "SYS_TTY_CONFIG",
+    "SYS_NICE", "SYSLOG", "NET_ADMIN", "NET_RAW", "DAC_READ_SEARCH",
 ];
 
 /// A kernel in lockdown says EPERM to these by itself.

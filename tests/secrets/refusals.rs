@@ -93,22 +93,9 @@ fn a_command_in_a_plain_value_is_refused() {
 fn a_name_that_steers_the_start_is_refused() {
     let Some(place) = Place::enter() else { return };
     for name in [
-        "PATH",
-        "LD_PRELOAD",
-        "LD_LIBRARY_PATH",
-        "PYTHONPATH",
-        "PYTHONSTARTUP",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "ALL_PROXY",
-        "https_proxy",
-        "no_proxy",
-        "TAKUMI_LOG",
-        "TAKUMI_ALLOW_ROOT",
-        "TAKUMI_UNKNOWN",
-        "PUID",
-        "PGID",
+        "PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSTARTUP", "HTTP_PROXY", "HTTPS_PROXY",
+        "NO_PROXY", "ALL_PROXY", "https_proxy", "no_proxy", "TAKUMI_LOG", "TAKUMI_ALLOW_ROOT", "TAKUMI_UNKNOWN",
+        "PUID", "PGID",
     ] {
         place.with_env(format!("A=1\n{name}={SECRET}\n")).run().refused(&[&at(place.path(".env"), 2, name)]);
     }

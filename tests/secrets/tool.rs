@@ -124,12 +124,8 @@ fn encrypting_keeps_everything_but_the_values() {
     assert_eq!(rest, "B: encrypted\nC: encrypted\nD: encrypted\nE: encrypted\n");
     let after = desk.read(".env");
     for kept in [
-        "# head\r\n\r\nexport A=encrypted:",
-        " # tail\r\nB='encrypted:",
-        "'\r\nC=\"encrypted:",
-        "\"\r\n  D = `encrypted:",
-        "\r\nE=encrypted:",
-        "\r\n# end",
+        "# head\r\n\r\nexport A=encrypted:", " # tail\r\nB='encrypted:", "'\r\nC=\"encrypted:",
+        "\"\r\n  D = `encrypted:", "\r\nE=encrypted:", "\r\n# end",
     ] {
         assert!(after.contains(kept), "{kept:?} is not in {after}");
     }

@@ -49,10 +49,8 @@ fn each_property_of_a_tmpfs_is_seen() {
     let start = with_tmpfs(
         &image,
         &[
-            "/right:rw,nosuid,nodev,noexec,size=1m",
-            "/exec:rw,nosuid,nodev,exec,size=1m",
-            "/suid:rw,suid,nodev,noexec,size=1m",
-            "/dev-too:rw,nosuid,dev,noexec,size=1m",
+            "/right:rw,nosuid,nodev,noexec,size=1m", "/exec:rw,nosuid,nodev,exec,size=1m",
+            "/suid:rw,suid,nodev,noexec,size=1m", "/dev-too:rw,nosuid,dev,noexec,size=1m",
             "/large:rw,nosuid,nodev,noexec",
         ],
     );

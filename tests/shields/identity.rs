@@ -9,17 +9,8 @@ use std::process::Command;
 use takumi_init::posture::finding::Status;
 
 const ALL: [&str; 11] = [
-    "unprivileged",
-    "capabilities",
-    "no-new-privileges",
-    "seccomp",
-    "privileged-container",
-    "host-namespaces",
-    "runtime-socket",
-    "limits",
-    "readonly-root",
-    "tmpfs",
-    "baked-paths",
+    "unprivileged", "capabilities", "no-new-privileges", "seccomp", "privileged-container", "host-namespaces",
+    "runtime-socket", "limits", "readonly-root", "tmpfs", "baked-paths",
 ];
 
 /// With what people mount beside it: a second disk's models, a secret, the host's time zone.
@@ -126,11 +117,7 @@ fn an_engines_socket_is_found_wherever_it_lies() {
         UnixListener::bind(path).unwrap()
     };
     let _listeners = [
-        "docker.sock",
-        "one/docker.sock",
-        "two/a/podman.sock",
-        "three/a/b/containerd.sock",
-        "four/a/b/c/d/docker.sock",
+        "docker.sock", "one/docker.sock", "two/a/podman.sock", "three/a/b/containerd.sock", "four/a/b/c/d/docker.sock",
         "other/app.sock",
     ]
     .map(listen);

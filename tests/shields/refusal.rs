@@ -18,14 +18,7 @@ fn all_that_is_required_and_missing_is_told_in_one_start() {
         let start =
             Start::plain(&image).data(&volume).env("TAKUMI_TMPFS", "/tmp:/run").env("TAKUMI_REQUIRE", "identity,file");
         start.options(&[
-            "--cap-add",
-            "SYS_ADMIN",
-            "--security-opt",
-            "seccomp=unconfined",
-            "--ipc",
-            "host",
-            "-v",
-            "/etc:/srv:ro",
+            "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--ipc", "host", "-v", "/etc:/srv:ro",
         ])
     };
     let seen = report(open());
@@ -124,21 +117,10 @@ fn an_ordinary_user_sees_the_same() {
     let seen = report(start());
     assert_eq!((seen.code, &seen.stderr[..]), (0, ""), "{}", seen.json);
     seen.held(&[
-        "unprivileged",
-        "capabilities",
-        "no-new-privileges",
-        "seccomp",
-        "privileged-container",
-        "host-namespaces",
+        "unprivileged", "capabilities", "no-new-privileges", "seccomp", "privileged-container", "host-namespaces",
     ]);
     seen.held(&[
-        "runtime-socket",
-        "limits",
-        "readonly-root",
-        "tmpfs",
-        "baked-paths",
-        "dangerous-mounts",
-        "masked-paths",
+        "runtime-socket", "limits", "readonly-root", "tmpfs", "baked-paths", "dangerous-mounts", "masked-paths",
     ]);
     let open = Start::plain(&image).options(&data).options(&["--ipc", "host", "--security-opt", "seccomp=unconfined"]);
     let seen = report(open.env("TAKUMI_BAKED", "/data"));

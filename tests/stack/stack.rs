@@ -220,17 +220,8 @@ pub fn shows_a_good_start(said: Said, limits: bool) -> String {
         .says("Nobody in there is root, holds a capability or can get one back.")
         .says("This is the stand-in for ComfyUI");
     for id in [
-        "default-route",
-        "proxy-environment",
-        "proxy-reachable",
-        "proxy-denies",
-        "direct-egress",
-        "seccomp",
-        "tmpfs",
-        "readonly-root",
-        "baked-paths",
-        "volumes",
-        "runtime-socket",
+        "default-route", "proxy-environment", "proxy-reachable", "proxy-denies", "direct-egress", "seccomp", "tmpfs",
+        "readonly-root", "baked-paths", "volumes", "runtime-socket",
     ] {
         assert!(finding(&said, "held", id), "{id} is not held: {}", said.text);
     }

@@ -51,13 +51,7 @@ fn packages(tools: &Path, image: &str) -> BTreeSet<String> {
 /// What Cargo.lock resolves to for `init` at run time: no build script's and no procedural macro's crates.
 fn runtime_set() -> BTreeSet<String> {
     let arguments = [
-        "tree",
-        "--locked",
-        "--edges",
-        "normal,no-proc-macro",
-        "--target",
-        "x86_64-unknown-linux-gnu",
-        "--prefix",
+        "tree", "--locked", "--edges", "normal,no-proc-macro", "--target", "x86_64-unknown-linux-gnu", "--prefix",
         "none",
     ];
     let output = run(Command::new("cargo").args(arguments).args(["--format", "{p}"]).current_dir(ROOT));

@@ -43,13 +43,7 @@ fn install() -> Result<PathBuf, String> {
         return Err(last_line(&made, "python3 makes no virtual environment (on Debian: python3-venv)"));
     }
     let install = [
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
+        "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes",
     ];
     // A connection that stalls is given up early and tried again: on a loaded machine the next one answers at once.
     let patience = ["--timeout", "15", "--retries", "8", "-r"];

@@ -50,12 +50,8 @@ const OF_THE_LOADER: [&str; 6] =
 
 /// Where engines put them, too: of no use without a line in /etc/ld.so.conf or LD_LIBRARY_PATH.
 const OF_ENGINES: [&str; 6] = [
-    "/usr/local/nvidia/lib64",
-    "/usr/local/nvidia/lib",
-    "/usr/lib/wsl/lib",
-    "/usr/lib/aarch64-linux-gnu/nvidia",
-    "/usr/lib/aarch64-linux-gnu/tegra",
-    "/usr/local/cuda/compat",
+    "/usr/local/nvidia/lib64", "/usr/local/nvidia/lib", "/usr/lib/wsl/lib", "/usr/lib/aarch64-linux-gnu/nvidia",
+    "/usr/lib/aarch64-linux-gnu/tegra", "/usr/local/cuda/compat",
 ];
 
 /// A cache of a whole distribution has 100 to 300 KiB.

@@ -154,20 +154,8 @@ mod tests {
             assert_eq!(Kind::of(name.as_bytes()), Some(kind), "{name}");
         }
         for name in [
-            "nvidia",
-            "nvidia1x",
-            "nvidia-",
-            "dri",
-            "dri/card0",
-            "dri/renderD",
-            "nvidia-caps/..",
-            "nvhost-",
-            "nvme0",
-            "nvram",
-            "null",
-            "nvidia0000",
-            "nvidia-nvswitch0",
-            "dri/renderD1/..",
+            "nvidia", "nvidia1x", "nvidia-", "dri", "dri/card0", "dri/renderD", "nvidia-caps/..", "nvhost-", "nvme0",
+            "nvram", "null", "nvidia0000", "nvidia-nvswitch0", "dri/renderD1/..",
         ] {
             assert_eq!(Kind::of(name.as_bytes()), None, "{name}");
         }

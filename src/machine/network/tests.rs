@@ -54,14 +54,7 @@ fn only_a_status_line_has_a_status() {
         assert_eq!(status(line.as_bytes()), Some(code), "{line}");
     }
     for line in [
-        "",
-        "HTTP/1.1",
-        "HTTP/1.1 40",
-        "HTTP/1.1 403",
-        "HTTP/1.1 4031 x",
-        "HTTP/2 403 x",
-        "SSH-2.0-x",
-        "HTTP/1.1  403 ",
+        "", "HTTP/1.1", "HTTP/1.1 40", "HTTP/1.1 403", "HTTP/1.1 4031 x", "HTTP/2 403 x", "SSH-2.0-x", "HTTP/1.1  403 ",
     ] {
         assert_eq!(status(line.as_bytes()), None, "{line}");
     }

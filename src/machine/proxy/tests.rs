@@ -23,25 +23,10 @@ fn a_url_names_host_and_port() {
         assert_eq!(place(value), Some((host.to_string(), port)), "{value:?}");
     }
     let wrong = [
-        c"proxy:8888",
-        c"http://",
-        c"http://:8888",
-        c"http:///",
-        c"http://proxy:0",
-        c"http://proxy:65536",
-        c"http://proxy:+1",
-        c"http://proxy:",
-        c"http://proxy:80:81",
-        c"http://2001:db8::1",
-        c"http://[2001:db8::1",
-        c"http://[proxy]:1",
-        c"http://[::1]x:1",
-        c"http://wpad/proxy.pac",
-        c"http://user:pa/ss@proxy:1",
-        c"http://user:pa#ss@proxy:1",
-        c"http://pro xy:1",
-        c"http://pr\xffoxy:1",
-        c"http://proxy\r\nX: y",
+        c"proxy:8888", c"http://", c"http://:8888", c"http:///", c"http://proxy:0", c"http://proxy:65536",
+        c"http://proxy:+1", c"http://proxy:", c"http://proxy:80:81", c"http://2001:db8::1", c"http://[2001:db8::1",
+        c"http://[proxy]:1", c"http://[::1]x:1", c"http://wpad/proxy.pac", c"http://user:pa/ss@proxy:1",
+        c"http://user:pa#ss@proxy:1", c"http://pro xy:1", c"http://pr\xffoxy:1", c"http://proxy\r\nX: y",
         c"ftp://proxy:1",
     ];
     for value in wrong {
@@ -120,14 +105,8 @@ fn exported(variables: &[&CStr]) -> Vec<String> {
 #[test]
 fn both_cases_of_every_name_reach_command() {
     let expected = [
-        "ALL_PROXY=http://p:1",
-        "HTTPS_PROXY=http://p:1",
-        "HTTP_PROXY=http://p:1",
-        "NO_PROXY=localhost,127.0.0.1,::1",
-        "all_proxy=http://p:1",
-        "http_proxy=http://p:1",
-        "https_proxy=http://p:1",
-        "no_proxy=localhost,127.0.0.1,::1",
+        "ALL_PROXY=http://p:1", "HTTPS_PROXY=http://p:1", "HTTP_PROXY=http://p:1", "NO_PROXY=localhost,127.0.0.1,::1",
+        "all_proxy=http://p:1", "http_proxy=http://p:1", "https_proxy=http://p:1", "no_proxy=localhost,127.0.0.1,::1",
     ];
     for name in NAMES.as_flattened() {
         let variable = CString::new(format!("{name}=http://p:1")).unwrap();

@@ -6,13 +6,10 @@
 /// Plain files with these names in the node's own `.git`.
 const FILES: [&[u8]; 5] = [
     // Times and sizes of the files that git knows; every `git status` may write it.
-    b"index",
-    // What the last fetch saw, and where HEAD was before the last merge.
-    b"FETCH_HEAD",
-    b"ORIG_HEAD",
+    b"index", // What the last fetch saw, and where HEAD was before the last merge.
+    b"FETCH_HEAD", b"ORIG_HEAD",
     // The refs below in one file, after `git gc`, which moves them there by itself.
-    b"packed-refs",
-    b"info/refs",
+    b"packed-refs", b"info/refs",
 ];
 
 /// Plain files in these directories of it.

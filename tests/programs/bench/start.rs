@@ -144,15 +144,7 @@ impl Measured {
             ]
         };
         let heads = [
-            "program",
-            "median",
-            "p10",
-            "p90",
-            "x direct",
-            "x tini-static",
-            "x tini+gosu",
-            "CPU",
-            "CPU x direct",
+            "program", "median", "p10", "p90", "x direct", "x tini-static", "x tini+gosu", "CPU", "CPU x direct",
             "page faults",
         ];
         let mut rows: Vec<Vec<String>> = self.0.iter().map(|(name, _)| row(name)).collect();

@@ -57,13 +57,7 @@ pub fn rest(place: &Place) -> Vec<Goal> {
         })
         .collect();
     let heads = [
-        "program",
-        "wake-ups in 3 s",
-        "private dirty KiB",
-        "PSS KiB",
-        "RSS KiB",
-        "threads",
-        "descriptors",
+        "program", "wake-ups in 3 s", "private dirty KiB", "PSS KiB", "RSS KiB", "threads", "descriptors",
         "binary bytes",
     ];
     print("rest: PID 1 over sleep", &heads, &rows, &goals);

@@ -13,15 +13,7 @@ pub(super) fn strange(source: &[u8]) -> Option<String> {
         let name = name.trim_ascii_start().split(end).next().unwrap_or_default();
         let name = String::from_utf8_lossy(name).to_ascii_lowercase().replace('_', "-");
         let plain = [
-            "utf-8",
-            "utf8",
-            "ascii",
-            "us-ascii",
-            "latin",
-            "iso-8859-",
-            "iso8859-",
-            "iso-latin-1",
-            "cp125",
+            "utf-8", "utf8", "ascii", "us-ascii", "latin", "iso-8859-", "iso8859-", "iso-latin-1", "cp125",
             "windows-125",
         ];
         if !name.is_empty() && !plain.iter().any(|prefix| name.starts_with(prefix)) {

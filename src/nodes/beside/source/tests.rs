@@ -145,11 +145,8 @@ fn other_ways_to_do_things_are_told() {
     all_are(
         Ability::TurnsTlsOff,
         &[
-            "get(x, verify=False)",
-            "c.check_hostname = False",
-            "c.verify_mode = ssl.CERT_NONE",
-            "ssl._create_unverified_context()",
-            "ssl._create_default_https_context = x",
+            "get(x, verify=False)", "c.check_hostname = False", "c.verify_mode = ssl.CERT_NONE",
+            "ssl._create_unverified_context()", "ssl._create_default_https_context = x",
         ],
     );
     all_are(
@@ -258,38 +255,9 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 #[test]
 fn no_bytes_make_it_fail() {
     let words: &[&[u8]] = &[
-        b"getattr(",
-        b"__import__(",
-        b"import ",
-        b"from ",
-        b"f'",
-        b"f\"\"\"",
-        b"'''",
-        b"{",
-        b"}",
-        b"(",
-        b")",
-        b"[",
-        b"]",
-        b",",
-        b".",
-        b"\\",
-        b"\r",
-        b"\n",
-        b"'pip'",
-        b"'install'",
-        b"chr(1)+",
-        b"globals()",
-        b"exec",
-        b"@",
-        b"=",
-        b"\xff",
-        b"\0",
-        b"# coding: ",
-        b"'",
-        b"\"",
-        b" ",
-        b"::-1]",
+        b"getattr(", b"__import__(", b"import ", b"from ", b"f'", b"f\"\"\"", b"'''", b"{", b"}", b"(", b")", b"[",
+        b"]", b",", b".", b"\\", b"\r", b"\n", b"'pip'", b"'install'", b"chr(1)+", b"globals()", b"exec", b"@", b"=",
+        b"\xff", b"\0", b"# coding: ", b"'", b"\"", b" ", b"::-1]",
     ];
     for seed in 0..300 {
         let bytes = noise(seed, 2000);
@@ -303,22 +271,8 @@ fn no_bytes_make_it_fail() {
     let wide: Vec<u8> = b"\xff\xfe".iter().copied().chain("import os\n".bytes().flat_map(|byte| [byte, 0])).collect();
     signs(wide);
     for source in [
-        "",
-        "\u{feff}",
-        "\0",
-        "\\",
-        "'",
-        "f'",
-        "f'{",
-        "f'{'",
-        "f\"\"\"{",
-        "r'\\",
-        "getattr(",
-        "import",
-        "from",
-        "import a as",
-        "@",
-        "exec",
+        "", "\u{feff}", "\0", "\\", "'", "f'", "f'{", "f'{'", "f\"\"\"{", "r'\\", "getattr(", "import", "from",
+        "import a as", "@", "exec",
     ] {
         signs(source);
     }
@@ -330,45 +284,10 @@ fn the_work_grows_with_the_size_alone() {
     let started = Instant::now();
     let mut slowest = (Duration::ZERO, "");
     for part in [
-        "a",
-        "(",
-        "{",
-        "[",
-        ")",
-        "'",
-        "\"\"\"",
-        "'''a'''",
-        "f'",
-        "f'{",
-        "f'{f\"{",
-        "\\",
-        "\\\n",
-        "#",
-        "\n",
-        "import ",
-        "import a,",
-        "from ",
-        "getattr(",
-        "getattr(a,",
-        "__import__(",
-        "globals()[",
-        "exec(",
-        "chr(1)+",
-        "'a'",
-        "'pip',",
-        "x = 'pip install'\n",
-        "a.",
-        "\u{e9}",
-        "\0",
-        "1",
-        " ",
-        "\t#",
-        "f'{a}'",
-        "f'''{'''",
-        "b\"\\x",
-        "@exec",
-        "import a;",
-        "stratum+tc",
+        "a", "(", "{", "[", ")", "'", "\"\"\"", "'''a'''", "f'", "f'{", "f'{f\"{", "\\", "\\\n", "#", "\n", "import ",
+        "import a,", "from ", "getattr(", "getattr(a,", "__import__(", "globals()[", "exec(", "chr(1)+", "'a'",
+        "'pip',", "x = 'pip install'\n", "a.", "\u{e9}", "\0", "1", " ", "\t#", "f'{a}'", "f'''{'''", "b\"\\x",
+        "@exec", "import a;", "stratum+tc",
     ] {
         let source = part.repeat(SIZE / part.len());
         let before = Instant::now();
