@@ -10,6 +10,8 @@ pub struct Setting {
     pub default: &'static str,
     /// What the ComfyUI image sets, where that differs.
     pub image: Option<&'static str>,
+    /// What image/compose.yaml sets, where that differs from both.
+    pub compose: Option<&'static str>,
     /// What it says, in a few words.
     pub values: &'static str,
     /// What it does.
@@ -17,12 +19,16 @@ pub struct Setting {
 }
 
 const fn now(name: &'static str, default: &'static str, values: &'static str, meaning: &'static str) -> Setting {
-    Setting { name, default, image: None, values, meaning }
+    Setting { name, default, image: None, compose: None, values, meaning }
 }
 
 impl Setting {
     const fn in_image(self, image: &'static str) -> Setting {
         Setting { image: Some(image), ..self }
+    }
+
+    const fn in_compose(self, compose: &'static str) -> Setting {
+        Setting { compose: Some(compose), ..self }
     }
 }
 
@@ -69,7 +75,7 @@ pub static TABLE: &[Setting] = &[
         "directories with colons",
         "image directories at or under which nothing may be mounted, except the volumes",
     )
-    .in_image("/app:/scripts"),
+    .in_image("/app:/opt"),
     now(
         "TAKUMI_GPU",
         "auto",
@@ -82,7 +88,7 @@ pub static TABLE: &[Setting] = &[
         "auto, require, off",
         "check that only the proxy leads out, and give COMMAND the proxy's variables in both cases; `auto`: when one of them is set; `require`: refuse the start otherwise. The proxy's host is an address, localhost or a name in /etc/hosts",
     )
-    .in_image("require"),
+    .in_compose("require"),
     now(
         "TAKUMI_REQUIRE",
         "–",
@@ -133,7 +139,8 @@ pub static TABLE: &[Setting] = &[
         "2s",
         "time",
         "after COMMAND ended: how long its leftovers have between SIGTERM and SIGKILL; none left, no wait",
-    ),
+    )
+    .in_image("500ms"),
     now(
         "TAKUMI_PARENT_DEATH",
         "–",
@@ -212,10 +219,11 @@ impl fmt::Display for Help {
             writeln!(f, "  {}={}", setting.name, setting.values)?;
             write!(f, "      {}", setting.meaning)?;
             write!(f, "\n      default: {}", setting.default)?;
-            match setting.image {
-                Some(image) => writeln!(f, "; in the ComfyUI image: {image}")?,
-                None => writeln!(f)?,
+            let elsewhere = [("the ComfyUI image", setting.image), ("compose.yaml", setting.compose)];
+            for (place, value) in elsewhere.into_iter().filter_map(|(place, value)| Some((place, value?))) {
+                write!(f, "; in {place}: {value}")?;
             }
+            writeln!(f)?;
         }
         write!(f, "\n{NOTES}")
     }
@@ -235,7 +243,11 @@ impl fmt::Display for Markdown {
             "{NOTES}\n| variable | value | default | in the ComfyUI image | meaning |\n| --- | --- | --- | --- | --- |"
         )?;
         for setting in TABLE {
-            let image = setting.image.map_or("–".to_string(), |image| format!("`{image}`"));
+            let image = match (setting.image, setting.compose) {
+                (Some(image), _) => format!("`{image}`"),
+                (None, Some(compose)) => format!("– (compose.yaml: `{compose}`)"),
+                (None, None) => "–".to_string(),
+            };
             writeln!(
                 f,
                 "| `{}` | {} | {} | {image} | {} |",
@@ -288,6 +300,34 @@ mod tests {
             document == printed,
             "docs/settings.md is old: make it anew with PRINT_SETTINGS=1 cargo test settings::table"
         );
+    }
+
+    /// The settings in a text, sorted: NAME, `separator` and VALUE on a line, with a backslash behind it in a Dockerfile.
+    fn given<'a>(text: &'a str, separator: &str) -> Vec<(&'a str, &'a str)> {
+        let lines = text.lines().map(|line| line.trim().trim_end_matches(" \\"));
+        let pairs = lines.filter_map(|line| line.split_once(separator));
+        let mut known: Vec<_> = pairs.filter(|(name, _)| TABLE.iter().any(|setting| setting.name == *name)).collect();
+        known.sort();
+        known
+    }
+
+    /// The same of a column of the table.
+    fn told(of: fn(&Setting) -> Option<&'static str>) -> Vec<(&'static str, &'static str)> {
+        let mut pairs: Vec<_> = TABLE.iter().filter_map(|setting| Some((setting.name, of(setting)?))).collect();
+        pairs.sort();
+        pairs
+    }
+
+    #[test]
+    fn the_image_and_compose_set_what_the_table_says() {
+        let image = told(|setting| setting.image);
+        assert_eq!(given(include_str!("../../image/Dockerfile"), "="), image);
+        let compose = include_str!("../../image/compose.yaml");
+        let comfyui = compose.split_once("\n  comfyui:").unwrap().1.split_once("\n  egress:").unwrap().0;
+        let mut further = given(comfyui, ": ");
+        // What the image says already, and what whoever starts it chooses.
+        further.retain(|pair| !image.contains(pair) && !pair.1.starts_with("${"));
+        assert_eq!(further, told(|setting| setting.compose));
     }
 
     #[test]

@@ -219,8 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_never_ends_costs_the_deadline_and_keeps_what_it_said() {
-        let began = std::time::Instant::now();
+    fn a_child_that_never_ends_is_killed_and_what_it_said_is_kept() {
         let answer = run(Duration::from_millis(200), 64, |child| {
             child.tell(&process::own_id().0.to_ne_bytes()).unwrap();
             loop {
@@ -229,7 +228,6 @@ mod tests {
         })
         .unwrap();
         assert!(answer.late);
-        assert!((Duration::from_millis(200)..SECOND * 10).contains(&began.elapsed()), "{:?}", began.elapsed());
         let id = i32::from_ne_bytes(answer.bytes.try_into().unwrap());
         let left = std::fs::read_to_string(format!("/proc/{id}/stat")).ok();
         assert!(left.is_none_or(|stat| !stat.contains(") S ")), "it was killed");

@@ -237,7 +237,12 @@ mod tests {
         let other = [&20_usize.to_ne_bytes()[..], &1_i32.to_ne_bytes(), &2_i32.to_ne_bytes(), &[0; 8]].concat();
         assert_eq!(message_of(&[other, error(2, 11)].concat()), told(true));
         for end in 0..48 {
-            message_of(&error(2, 11)[..end]);
+            let cut = message_of(&error(2, 11)[..end]);
+            assert!(
+                cut.is_none_or(|(errno, icmp)| errno == Errno(libc::EHOSTUNREACH)
+                    && icmp.by.is_none_or(|address| Some(address) == by)),
+                "{end}: {cut:?}"
+            );
         }
     }
 }

@@ -86,6 +86,7 @@ pub(super) fn own_user() -> Option<u32> {
 mod tests {
     use super::*;
     use crate::sys::{GroupId, UserId};
+    use takumi_test::require;
 
     fn paths(paths: &[&str]) -> Vec<CString> {
         paths.iter().map(|path| CString::new(*path).unwrap()).collect()
@@ -135,9 +136,7 @@ mod tests {
 
     #[test]
     fn the_users_own_rights_are_asked_for_and_not_roots() {
-        if own_user() != Some(0) {
-            return println!("skipped: only root can become another user");
-        }
+        require!(root);
         use std::os::unix::fs::PermissionsExt as _;
         let file = std::env::temp_dir().join(format!("takumi-test-access-{}", std::process::id()));
         std::fs::write(&file, "").unwrap();

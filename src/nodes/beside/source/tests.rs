@@ -1,5 +1,4 @@
 use super::*;
-use std::time::{Duration, Instant};
 
 fn signs(source: impl AsRef<[u8]>) -> Vec<Sign> {
     let mut signs = Vec::new();
@@ -252,6 +251,15 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     (0..length).map(|_| next() as u8).collect()
 }
 
+/// Signs of anything at all: each is on a line that there is.
+fn placed(source: impl AsRef<[u8]>) {
+    let source = source.as_ref();
+    let lines = 1 + source.iter().filter(|byte| b"\r\n".contains(byte)).count();
+    for (ability, line, words) in signs(source) {
+        assert!((1..=lines).contains(&(line as usize)), "{ability:?} {words:?} on line {line} of {lines}");
+    }
+}
+
 #[test]
 fn no_bytes_make_it_fail() {
     let words: &[&[u8]] = &[
@@ -261,28 +269,27 @@ fn no_bytes_make_it_fail() {
     ];
     for seed in 0..300 {
         let bytes = noise(seed, 2000);
-        signs(&bytes);
+        placed(&bytes);
         let source: Vec<u8> = bytes.iter().flat_map(|&byte| words[usize::from(byte) % words.len()]).copied().collect();
-        signs(&source);
+        placed(&source);
         for cut in [1, source.len() / 3, source.len() - 1] {
-            signs(&source[..cut]);
+            placed(&source[..cut]);
         }
     }
     let wide: Vec<u8> = b"\xff\xfe".iter().copied().chain("import os\n".bytes().flat_map(|byte| [byte, 0])).collect();
-    signs(wide);
+    placed(wide);
     for source in [
         "", "\u{feff}", "\0", "\\", "'", "f'", "f'{", "f'{'", "f\"\"\"{", "r'\\", "getattr(", "import", "from",
         "import a as", "@", "exec",
     ] {
-        signs(source);
+        placed(source);
     }
 }
 
+/// What is quadratic takes hours, and no test may.
 #[test]
 fn the_work_grows_with_the_size_alone() {
     const SIZE: usize = 1 << 17;
-    let started = Instant::now();
-    let mut slowest = (Duration::ZERO, "");
     for part in [
         "a", "(", "{", "[", ")", "'", "\"\"\"", "'''a'''", "f'", "f'{", "f'{f\"{", "\\", "\\\n", "#", "\n", "import ",
         "import a,", "from ", "getattr(", "getattr(a,", "__import__(", "globals()[", "exec(", "chr(1)+", "'a'",
@@ -290,11 +297,7 @@ fn the_work_grows_with_the_size_alone() {
         "@exec", "import a;", "stratum+tc",
     ] {
         let source = part.repeat(SIZE / part.len());
-        let before = Instant::now();
         signs(&source);
-        slowest = slowest.max((before.elapsed(), part));
     }
     signs("a".repeat(4 << 20));
-    // A debug build on a loaded machine; what is quadratic takes hours.
-    assert!(slowest.0 < Duration::from_secs(20), "{slowest:?} of {:?}", started.elapsed());
 }

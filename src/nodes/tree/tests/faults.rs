@@ -3,7 +3,8 @@
 use super::*;
 use crate::nodes::tree::gather::{self, Trouble};
 use crate::sys::{GroupId, UserId, credentials, in_child};
-use std::time::{Duration, Instant};
+use std::io::Seek as _;
+use std::time::Duration;
 
 #[test]
 fn what_is_exchanged_during_the_walk_is_a_fault() {
@@ -86,24 +87,17 @@ fn too_many_files_end_the_walk_at_once() {
     for number in 0..60_000 {
         std_fs::hard_link(nodes.at("n/z"), nodes.at(&format!("n/{number}"))).unwrap();
     }
-    let began = Instant::now();
     let tree = nodes.read(c"n");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(tree.faults, ["more than 50000 files: move its data out of the node"]);
     assert_eq!((tree.digest, tree.files.len()), (None, 0));
     // Not all of them are listed first, however many there are.
-    let quickest = |entries: usize| {
-        let time = |_| {
-            let directory = fs::open_directory_at(nodes.open().as_fd(), c"n").unwrap();
-            let began = Instant::now();
-            let listed = Gather::new(Limits { entries, ..LIMITS }).list(directory.as_fd(), b"");
-            assert_eq!(listed.is_ok(), entries > 60_000);
-            began.elapsed()
-        };
-        (0..5).map(time).min().unwrap()
+    let where_it_stops = |entries: usize| {
+        let directory = fs::open_directory_at(nodes.open().as_fd(), c"n").unwrap();
+        let listed = Gather::new(Limits { entries, ..LIMITS }).list(directory.as_fd(), b"");
+        assert_eq!(listed.is_ok(), entries > 60_000);
+        std_fs::File::from(directory).stream_position().unwrap()
     };
-    let (few, all) = (quickest(10), quickest(100_000));
-    assert!(few < all / 4, "{few:?} of {all:?}");
+    assert_ne!(where_it_stops(10), where_it_stops(100_000), "the kernel was asked for all of them");
 }
 
 #[test]
@@ -164,10 +158,6 @@ fn what_cannot_be_read_is_a_fault_with_its_name() {
         }
     });
     let answer = String::from_utf8(answer.unwrap().bytes).unwrap();
-    if answer.is_empty() {
-        println!("skipped: this root may not become another user");
-        return;
-    }
     let cannot = |name: &str| {
         format!("cannot read {name}: Permission denied: make it readable for the app's user, or remove it")
     };
