@@ -1,4 +1,4 @@
-"""COMMAND of tests/attacker/operator.rs: leaves in /cache and in memory what programs read at their start, and waits."""
+"""COMMAND of tests/privilege/attacker/operator.rs: leaves in /cache and in memory what programs read at their start, and waits."""
 
 import importlib.util
 import marshal

@@ -1,21 +1,20 @@
 //! One start of a program with `state_probe` as its COMMAND.
 
-use crate::state::State;
-use crate::world::{self, World};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use takumi_test::namespace::World;
+use takumi_test::poll::eventually;
+use takumi_test::program;
+use takumi_test::state::State;
 
 pub const COMMANDS_CODE: i32 = 42;
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A world with the programs that every test starts.
 pub struct Stage {
     pub world: World,
     pub init: String,
     pub probe: String,
-    tools: Vec<(&'static str, String)>,
 }
 
 /// What a start did.
@@ -27,15 +26,13 @@ pub struct Seen {
 }
 
 impl Stage {
-    /// With these tools, or not at all.
-    pub fn set(tools: &[&'static str]) -> Option<Stage> {
-        let tools: Option<Vec<_>> =
-            tools.iter().map(|name| Some((*name, world::tool(name)?.to_str().unwrap().to_owned()))).collect();
-        let tools = tools?;
-        let world = World::enter()?;
+    /// `require!(namespaces, …)`, and the tools that its starts name.
+    pub fn set() -> Stage {
+        let world = World::enter();
         let place = |path: PathBuf| path.to_str().unwrap().to_owned();
-        let (init, probe) = (world.program(&world::init(), 0o711), world.program(&world::probe(), 0o755));
-        Some(Stage { init: place(init), probe: place(probe), world, tools })
+        let (init, probe) = (program::init(), program::example("state_probe"));
+        let (init, probe) = (world.program(&init, 0o711), world.program(&probe, 0o755));
+        Stage { init: place(init), probe: place(probe), world }
     }
 
     /// `init` under the words of a launcher (may be none), with these settings.
@@ -43,7 +40,7 @@ impl Stage {
         self.start(&format!("{launcher} {}", self.init), settings)
     }
 
-    /// Any program that ends by starting COMMAND. Words are split at spaces; the first of each tool is its path.
+    /// Any program that ends by starting COMMAND. Words are split at spaces.
     pub fn start(&self, words: &str, settings: &[(&str, &str)]) -> Seen {
         let report = self.world.scratch.join("report");
         let _ = fs::remove_file(&report);
@@ -54,29 +51,21 @@ impl Stage {
     }
 
     pub fn command(&self, words: &str, settings: &[(&str, &str)]) -> Command {
-        let path = |word: &str| self.tools.iter().find(|(name, _)| *name == word).map(|(_, path)| path.clone());
-        let mut words = words.split_whitespace().map(|word| path(word).unwrap_or_else(|| word.to_owned()));
+        let mut words = words.split_whitespace();
         let mut command = Command::new(words.next().unwrap());
-        command.args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("TAKUMI_LOG", "warn");
+        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        command.args(words).env_clear().env("PATH", path).env("TAKUMI_LOG", "warn");
         command.envs(settings.iter().copied()).stdin(Stdio::null()).current_dir("/");
         command
     }
 
-    /// Exit code and stderr; a start that does not end in time fails the test.
+    /// Exit code and stderr.
     pub fn finish(&self, mut command: Command) -> (i32, String) {
+        // A file: a pipe would be held open by whatever a start leaves behind.
         let words = self.world.scratch.join("stderr");
         let mut child = command.stderr(fs::File::create(&words).unwrap()).spawn().unwrap();
-        let said = || String::from_utf8_lossy(&fs::read(&words).unwrap()).into_owned();
-        let mut code = None;
-        until(|| {
-            code = child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1));
-            code.is_some()
-        })
-        .unwrap_or_else(|| {
-            let _ = child.kill();
-            panic!("{command:?} does not end: {}", said());
-        });
-        (code.unwrap(), said())
+        let status = eventually(&format!("the end of {command:?}"), || child.try_wait().unwrap());
+        (status.code().unwrap_or(-1), String::from_utf8_lossy(&fs::read(&words).unwrap()).into_owned())
     }
 
     /// A file for a start's own use.
@@ -101,18 +90,6 @@ impl Seen {
             assert!(self.said.contains(word), "no {word:?} in {self:?}");
         }
     }
-}
-
-/// Polls until `done`; none when it never was.
-pub fn until(mut done: impl FnMut() -> bool) -> Option<()> {
-    let deadline = Instant::now() + DEADLINE;
-    while !done() {
-        if Instant::now() > deadline {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Some(())
 }
 
 /// Every capability set of COMMAND and of its parent is empty, and no privilege comes back.

@@ -7,7 +7,6 @@ import signal
 import socket
 import stat
 import struct
-import time
 
 from attack import Blocked, Impossible, attack, become_ordinary, call, checked, first_success, libc, reached, until
 
@@ -17,7 +16,7 @@ CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x20000
 
 def sibling():
     """The pid of what `docker exec` started beside the app as the same user, outside the lock."""
-    if not until(lambda: os.path.exists("/tmp/sibling"), 15):
+    if not until(lambda: os.path.exists("/tmp/sibling"), 30):
         raise Impossible("no sibling came")
     with open("/tmp/sibling") as file:
         return int(file.read())
@@ -101,9 +100,12 @@ def signal_pid_1():
 def kill_pid_1_at_once():
     os.kill(1, signal.SIGKILL)
     os.kill(1, signal.SIGSTOP)
-    time.sleep(0.2)
-    state = open("/proc/1/stat").read().rsplit(") ", 1)[1][0]
-    if state != "T":
+
+    def stopped():
+        return open("/proc/1/stat").read().rsplit(") ", 1)[1][0] == "T"
+
+    until(lambda: stopped() or not signals_wait_for_pid_1())
+    if not stopped():
         raise Blocked("the kernel: PID 1 ignores KILL and STOP from inside")
 
 
@@ -126,12 +128,19 @@ def pin_pid_1_to_a_processor():
 
 @attack
 def drown_pid_1_in_signals():
-    """It succeeds if PID 1 no longer reaps an orphan within five seconds. SIGCHLD ends no app."""
+    """It succeeds if PID 1 no longer reaps an orphan. SIGCHLD ends no app."""
     os.kill(1, 0)
     for _ in range(20000):
         os.kill(1, signal.SIGCHLD)
     if reaps_orphans(1):
         raise Blocked("PID 1 goes on reaping")
+
+
+def signals_wait_for_pid_1():
+    """Whether it has yet to take one that was sent to it."""
+    with open("/proc/1/status") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return any(int(fields[name], 16) for name in ("SigPnd", "ShdPnd"))
 
 
 def reaps_orphans(count):
@@ -147,7 +156,7 @@ def reaps_orphans(count):
             os._exit(0)
         os.waitpid(child, 0)
     orphans = [struct.unpack("i", os.read(reader, 4))[0] for _ in range(count)]
-    return until(lambda: not any(os.path.exists(f"/proc/{orphan}") for orphan in orphans), 5)
+    return until(lambda: not any(os.path.exists(f"/proc/{orphan}") for orphan in orphans))
 
 
 @attack
@@ -209,8 +218,7 @@ def connect_to_a_socket_file():
 def trace_a_process_of_the_app():
     child = os.fork()
     if child == 0:
-        time.sleep(5)
-        os._exit(0)
+        signal.pause()
     try:
         trace(child)
     finally:

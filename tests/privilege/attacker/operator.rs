@@ -1,26 +1,21 @@
 //! What an operator does with a container whose app is hostile: looks into it, and starts it again.
 
-use crate::engine::{Container, Image, Volume, ask, engine, eventually, fresh_name};
 use std::process::Output;
+use takumi_test::container::Start;
+use takumi_test::engine::{Container, Volume, ask, engine};
+use takumi_test::image::{Image, comfyui};
+use takumi_test::require;
 
-const PLANT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/attacker/plant.py");
+const PLANT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/privilege/attacker/plant.py");
 
-/// The image of ComfyUI with plant.py as COMMAND, when everything is in its place. None, and a line that says why, where there is none.
-fn planted() -> Option<Container> {
-    let image = std::env::var("COMFYUI_UNDER_TEST").unwrap_or_else(|_| "takumi-comfyui".into());
-    if !engine(&["image", "inspect", &image]).output().is_ok_and(|output| output.status.success()) {
-        println!("skipped: no image {image}: run scripts/build.sh");
-        return None;
-    }
-    let container = Container { name: fresh_name("operator") };
+/// The image of ComfyUI with plant.py as COMMAND, when everything is in its place.
+fn planted() -> Container {
+    let image = Image { name: comfyui() };
     let plant = format!("{PLANT}:/plant.py:ro");
-    let flags = "--detach --read-only --network none --cap-drop ALL --cap-add SETUID --cap-add SETGID --cap-add SETPCAP --cap-add CHOWN \
-        --cap-add DAC_READ_SEARCH --cap-add FOWNER --security-opt no-new-privileges --volume /data --volume /cache \
-        --tmpfs /run:rw,nosuid,nodev,noexec,size=8m --tmpfs /tmp:rw,nosuid,nodev,noexec,size=64m,mode=1777";
-    let fixed = [&["run", "--name", &container.name][..], &flags.split_whitespace().collect::<Vec<_>>()].concat();
-    ask(&[&fixed, ["--volume", &plant, &image, "python", "/plant.py"].as_slice()].concat());
-    eventually("what a node leaves", || container.logs().0.contains("planted").then_some(()));
-    Some(container)
+    let start = Start::hardened(&image).options(&["--network", "none", "--volume", "/data", "--volume", "/cache"]);
+    let container = start.options(&["--volume", &plant]).command(&["python", "/plant.py"]).spawn();
+    container.await_words("planted");
+    container
 }
 
 /// What somebody types into it, and which plant it picks up then.
@@ -61,7 +56,8 @@ fn picks_up(container: &Container, options: &[&str], line: &str) -> Vec<String> 
 /// docs/threat-model.md, "The operator's hand", says what to type.
 #[test]
 fn an_exec_of_root_picks_up_what_the_app_left_where_home_leads_to_it() {
-    let Some(container) = planted() else { return };
+    require!(comfyui);
+    let container = planted();
     let variables = container.inspect("json .Config.Env");
     let led = ["--env", "HOME=/cache", "--env", "PYTHONPYCACHEPREFIX=/tmp/pycache"];
     let away = ["--env", "HOME=/root", "--env", "PYTHONPYCACHEPREFIX="];
@@ -84,14 +80,14 @@ fn an_exec_of_root_picks_up_what_the_app_left_where_home_leads_to_it() {
 /// A volume inside another one: a link in its place refuses every start, and the line says how to go on.
 #[test]
 fn a_planted_link_is_named_with_the_command_that_removes_it() {
-    let Some(image) = Image::demo() else { return };
+    require!(demo);
+    let image = Image::demo();
     let (data, state) = (Volume::new(), Volume::new());
     let mounts = [format!("{}:/data", data.name), format!("{}:/state", state.name)];
     let start = |line: &str| {
-        let container = Container { name: fresh_name("nested") };
-        let fixed = ["run", "--detach", "--name", &container.name, "--volume", &mounts[0], "--volume", &mounts[1]];
-        let settings = ["--env", "TAKUMI_VOLUMES=/data:/data/models/loras", "--env", "TAKUMI_LOG=warn"];
-        ask(&[&fixed[..], &settings, &[&image.name, "sh", "-c", line]].concat());
+        let start = Start::plain(&image).options(&["--volume", &mounts[0], "--volume", &mounts[1]]);
+        let start = start.env("TAKUMI_VOLUMES", "/data:/data/models/loras").env("TAKUMI_LOG", "warn");
+        let container = start.shell(line).spawn();
         let ended = container.end();
         (container, ended)
     };

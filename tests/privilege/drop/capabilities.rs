@@ -1,12 +1,14 @@
 //! A root that lacks a capability: refused with the one to add, before COMMAND runs halfway dropped.
 
-use crate::start::{Stage, is_user};
+use super::start::{Stage, is_user};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use takumi_test::require;
 
 #[test]
 fn a_missing_capability_is_named_with_what_to_add() {
-    let Some(stage) = Stage::set(&["setpriv"]) else { return };
+    require!(namespaces, setpriv);
+    let stage = Stage::set();
     for name in ["SETUID", "SETGID", "SETPCAP"] {
         let seen = stage.init(&format!("setpriv --bounding-set=-{}", name.to_lowercase()), &[("PUID", "1000")]);
         seen.refused(&[&format!("CAP_{name}"), &format!("--cap-add {name}")]);
@@ -19,7 +21,8 @@ fn a_missing_capability_is_named_with_what_to_add() {
 /// What setpriv does with the same capabilities: it says nothing and starts COMMAND.
 #[test]
 fn setpriv_without_setpcap_keeps_the_bounding_set_and_says_nothing() {
-    let Some(stage) = Stage::set(&["setpriv"]) else { return };
+    require!(namespaces, setpriv);
+    let stage = Stage::set();
     let without = "setpriv --bounding-set=-setpcap";
     let drop = "setpriv --reuid 1000 --regid 1000 --clear-groups --bounding-set=-all";
     let seen = stage.start(&format!("{without} {drop}"), &[]);
@@ -30,7 +33,8 @@ fn setpriv_without_setpcap_keeps_the_bounding_set_and_says_nothing() {
 /// The bounding set is empty already: what SETPCAP is missed for decides, not SETPCAP.
 #[test]
 fn without_setpcap_the_outcome_decides() {
-    let Some(stage) = Stage::set(&["setpriv"]) else { return };
+    require!(namespaces, setpriv);
+    let stage = Stage::set();
     let launcher = "setpriv --inh-caps=-all,+setuid,+setgid setpriv --bounding-set=-all";
     let seen = stage.init(launcher, &[("PUID", "1000")]);
     match &seen.state {
@@ -47,7 +51,8 @@ fn without_setpcap_the_outcome_decides() {
 
 #[test]
 fn chown_is_needed_only_where_an_owner_is_wrong() {
-    let Some(stage) = Stage::set(&["setpriv"]) else { return };
+    require!(namespaces, setpriv);
+    let stage = Stage::set();
     let volume = stage.path("volume");
     fs::create_dir(&volume).unwrap();
     let settings = [("PUID", "1000"), ("TAKUMI_VOLUMES", &*volume)];

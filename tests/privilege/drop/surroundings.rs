@@ -1,11 +1,14 @@
 //! A machine that withholds something: a process, /proc, a standard stream.
 
-use crate::start::{Stage, until};
+use super::start::Stage;
 use std::fs;
+use takumi_test::poll::eventually;
+use takumi_test::require;
 
 #[test]
 fn no_process_left_for_command_is_a_refusal() {
-    let Some(stage) = Stage::set(&["prlimit"]) else { return };
+    require!(namespaces, prlimit);
+    let stage = Stage::set();
     // A user of nobody else's: the limit counts all of a user's processes, `init` itself is one.
     let user = [("PUID", "4242")];
     stage.init("prlimit --nproc=1:1", &user).refused(&["temporarily unavailable"]);
@@ -14,7 +17,8 @@ fn no_process_left_for_command_is_a_refusal() {
 
 #[test]
 fn without_proc_the_start_goes_on_and_says_so() {
-    let Some(stage) = Stage::set(&["unshare"]) else { return };
+    require!(namespaces, unshare);
+    let stage = Stage::set();
     let script = stage.path("without_proc");
     fs::write(&script, "umount -l /proc && test ! -e /proc/self && exec \"$@\"\n").unwrap();
     let seen =
@@ -35,7 +39,8 @@ fn without_proc_the_start_goes_on_and_says_so() {
 
 #[test]
 fn closed_standard_streams_are_no_refusal() {
-    let Some(stage) = Stage::set(&[]) else { return };
+    require!(namespaces);
+    let stage = Stage::set();
     let script = stage.path("closed");
     for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
         fs::write(&script, format!("exec \"$@\" {closed}\n")).unwrap();
@@ -49,18 +54,18 @@ fn closed_standard_streams_are_no_refusal() {
 /// The signal that ends COMMAND when `init` dies is set after the last change of identity, which clears it.
 #[test]
 fn command_dies_with_init() {
-    let Some(stage) = Stage::set(&[]) else { return };
+    require!(namespaces);
+    let stage = Stage::set();
     let mut command = stage.command(&format!("{} /bin/sleep 61", stage.init), &[("PUID", "1000")]);
     let mut child = command.spawn().unwrap();
     let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let mut sleeper = String::new();
-    let started = until(|| {
-        sleeper = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
-        fs::read_to_string(format!("/proc/{sleeper}/comm")).is_ok_and(|name| name == "sleep\n")
+    let sleeper = eventually("COMMAND", || {
+        let sleeper = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+        let name = fs::read_to_string(format!("/proc/{sleeper}/comm")).unwrap_or_default();
+        (name == "sleep\n").then_some(sleeper)
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    started.expect("COMMAND never ran");
     let gone = || fs::read_to_string(format!("/proc/{sleeper}/stat")).map_or(true, |stat| stat.contains(") Z "));
-    until(gone).expect("COMMAND outlived init");
+    eventually("the end of COMMAND, which outlived init", || gone().then_some(()));
 }

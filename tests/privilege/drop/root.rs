@@ -1,9 +1,11 @@
 //! A start as root: what is left of it.
 
-use crate::start::{Stage, holds_nothing, is_user, until};
+use super::start::{Stage, holds_nothing, is_user};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
+use takumi_test::poll::eventually;
+use takumi_test::require;
 
 const AS_PID_1: &str = "unshare --pid --fork --kill-child --mount --mount-proc";
 const AS_USER: &str = "setpriv --reuid 1000 --regid 1000 --clear-groups";
@@ -12,7 +14,8 @@ const WITH_A_DESCRIPTOR: &str = "/with_a_descriptor";
 
 #[test]
 fn command_and_init_hold_nothing_and_get_nothing_back() {
-    let Some(stage) = Stage::set(&["unshare"]) else { return };
+    require!(namespaces, unshare);
+    let stage = Stage::set();
     for launcher in ["", AS_PID_1] {
         let seen = stage.init(launcher, &[("TAKUMI_USER", "app"), ("UMASK", "027")]);
         let state = seen.ran();
@@ -37,7 +40,8 @@ fn command_and_init_hold_nothing_and_get_nothing_back() {
 
 #[test]
 fn gosu_leaves_what_init_drops() {
-    let Some(stage) = Stage::set(&["gosu"]) else { return };
+    require!(namespaces, gosu);
+    let stage = Stage::set();
     let seen = stage.start("gosu app", &[("TAKUMI_USER", "app")]);
     let state = seen.ran();
     assert_ne!(state.get("bounding"), "0");
@@ -47,7 +51,8 @@ fn gosu_leaves_what_init_drops() {
 
 #[test]
 fn the_user_cannot_read_init() {
-    let Some(stage) = Stage::set(&["unshare", "setpriv", "tini"]) else { return };
+    require!(namespaces, unshare, setpriv, tini);
+    let stage = Stage::set();
     for launcher in ["", AS_PID_1] {
         let seen = stage.init(launcher, &[("PUID", "1000")]);
         assert_eq!((seen.ran().get("parent_owner"), seen.ran().get("parent_open")), ("0", ""), "{seen:?}");
@@ -58,7 +63,8 @@ fn the_user_cannot_read_init() {
 
 #[test]
 fn no_inherited_descriptor_is_left_in_init_or_command() {
-    let Some(stage) = Stage::set(&["setpriv"]) else { return };
+    require!(namespaces, setpriv);
+    let stage = Stage::set();
     let shell = stage.path(WITH_A_DESCRIPTOR.trim_start_matches('/'));
     fs::write(&shell, "exec \"$@\" 7</etc/passwd 9</dev/null\n").unwrap();
     let launcher = format!("/bin/sh {shell}");
@@ -69,9 +75,9 @@ fn no_inherited_descriptor_is_left_in_init_or_command() {
     let sleeps = || {
         let children = fs::read_to_string(format!("{place}/task/{}/children", child.id())).unwrap_or_default();
         let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        children.split_whitespace().any(|pid| name(pid) == "sleep\n")
+        children.split_whitespace().any(|pid| name(pid) == "sleep\n").then_some(())
     };
-    let ready = until(sleeps);
+    eventually("COMMAND", sleeps);
     let listed = fs::read_dir(format!("{place}/fd")).map(|entries| {
         let mut names: Vec<String> =
             entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -81,7 +87,6 @@ fn no_inherited_descriptor_is_left_in_init_or_command() {
     let owner = fs::metadata(format!("{place}/fd")).map(|meta| meta.uid());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(ready.is_some(), "COMMAND never ran");
     assert_eq!(owner.unwrap(), 0, "init is dumpable");
     assert_eq!(listed.unwrap(), ["0", "1", "2"]);
 
@@ -92,7 +97,8 @@ fn no_inherited_descriptor_is_left_in_init_or_command() {
 
 #[test]
 fn uid_0_needs_a_yes_and_keeps_no_capability() {
-    let Some(stage) = Stage::set(&["setpriv"]) else { return };
+    require!(namespaces, setpriv);
+    let stage = Stage::set();
     for settings in [[("PUID", "0")], [("TAKUMI_USER", "root")], [("TAKUMI_USER", "0:0")]] {
         stage.init("", &settings).refused(&["TAKUMI_ALLOW_ROOT"]);
     }
@@ -110,7 +116,8 @@ fn uid_0_needs_a_yes_and_keeps_no_capability() {
 
 #[test]
 fn the_apps_user_can_reopen_the_pipes_of_pid_1() {
-    let Some(stage) = Stage::set(&["unshare", "gosu"]) else { return };
+    require!(namespaces, unshare, gosu);
+    let stage = Stage::set();
     let write = |words: String| {
         let mut command = stage.command(&words, &[("PUID", "1000")]);
         let words = ["/bin/sh", "-c", "echo out > /proc/self/fd/1 && echo err > /proc/self/fd/2"];

@@ -1,15 +1,17 @@
 //! User namespaces: a target that is not mapped is refused before anything is tried, and the map is named.
 
-use crate::start::{COMMANDS_CODE, Seen, Stage, holds_nothing, is_user};
+use super::start::{COMMANDS_CODE, Seen, Stage, holds_nothing, is_user};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
+use takumi_test::require;
 
 const PLAIN: &str = "setpriv --reuid 1001 --regid 1001 --clear-groups";
 
 #[test]
 fn a_single_map_refuses_everybody_else() {
-    let Some(stage) = Stage::set(&["setpriv", "unshare"]) else { return };
+    require!(namespaces, setpriv, unshare);
+    let stage = Stage::set();
     for launcher in ["unshare --map-root-user".to_owned(), format!("{PLAIN} unshare --map-root-user")] {
         stage.init(&launcher, &[("PUID", "1000")]).refused(&["1000", "map"]);
         stage.init(&launcher, &[]).refused(&["1000", "map"]);
@@ -19,7 +21,8 @@ fn a_single_map_refuses_everybody_else() {
 /// Groups cannot be set there (`setgroups` says deny): COMMAND runs as the host's user with none, or not at all.
 #[test]
 fn uid_0_of_a_single_map_is_the_hosts_user() {
-    let Some(stage) = Stage::set(&["setpriv", "unshare"]) else { return };
+    require!(namespaces, setpriv, unshare);
+    let stage = Stage::set();
     for groups in ["--clear-groups", "--groups 44,105"] {
         let launcher = format!("setpriv --reuid 1001 --regid 1001 {groups} unshare --map-root-user");
         let seen = stage.init(&launcher, &[("PUID", "0"), ("PGID", "0")]);
@@ -40,7 +43,8 @@ fn uid_0_of_a_single_map_is_the_hosts_user() {
 /// The map of a rootless engine: container root is the host's user.
 #[test]
 fn a_rootless_map_drops_to_a_mapped_user_and_refuses_another() {
-    let Some(stage) = Stage::set(&["setpriv", "unshare"]) else { return };
+    require!(namespaces, setpriv, unshare);
+    let stage = Stage::set();
     let seen = rootless(&stage, &[("TAKUMI_USER", "app")]);
     is_user(seen.ran(), 1000, 1000, "44 105 1000");
     holds_nothing(seen.ran());
@@ -53,7 +57,8 @@ fn a_rootless_map_drops_to_a_mapped_user_and_refuses_another() {
 /// There uid 0 is an ordinary user of the host's: allowed, without a capability.
 #[test]
 fn uid_0_of_a_rootless_map_is_allowed_and_holds_nothing() {
-    let Some(stage) = Stage::set(&["setpriv", "unshare"]) else { return };
+    require!(namespaces, setpriv, unshare);
+    let stage = Stage::set();
     let seen = rootless(&stage, &[("PUID", "0"), ("PGID", "0")]);
     assert_eq!(seen.ran().get("uid"), "0 0 0 0");
     holds_nothing(seen.ran());
@@ -76,6 +81,6 @@ fn rootless(stage: &Stage, settings: &[(&str, &str)]) -> Seen {
     Seen {
         code: output.status.code().unwrap_or(-1),
         said: String::from_utf8_lossy(&output.stderr).into_owned(),
-        state: crate::state::State::read(report.as_ref()),
+        state: takumi_test::state::State::read(report.as_ref()),
     }
 }

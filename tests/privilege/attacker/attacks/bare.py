@@ -1,5 +1,5 @@
 """PID 1 of the control: root, with everything, and careless. It walks the volume through links, reads .env by a shell, writes its
-environment to a file, reaps nobody but the app, ends by TERM, and stays five seconds after the app."""
+environment to a file, reaps nobody but the app, ends by TERM, and stays after the app as long as something lives, ten seconds at most."""
 
 import os
 import signal
@@ -27,5 +27,17 @@ if os.path.exists("/data/.env"):
     environment = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 app = subprocess.Popen(sys.argv[1:], env=environment)
 code = app.wait()
-time.sleep(5)
+
+
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(") ", 1)[1][0] != "Z"
+    except OSError:
+        return False
+
+
+deadline = time.monotonic() + 10
+while any(lives(pid) for pid in os.listdir("/proc") if pid.isdigit() and pid != "1") and time.monotonic() < deadline:
+    time.sleep(0.05)
 sys.exit(code if code >= 0 else 128 - code)

@@ -1,15 +1,18 @@
 //! Where the attacks run: images, two networks with a peer on each, a service of the host, and the starts of one container kind.
 
-use crate::engine::{Container, Ended, Folder, Image, Volume, ask, engine, eventually, fresh_name};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::Stdio;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use takumi_test::container::{CAPABILITIES, Start};
+use takumi_test::engine::{Container, Network, Volume, ask};
+use takumi_test::folder::{Folder, fresh_name};
+use takumi_test::image::Image;
+
+const ATTACKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/privilege/attacker/attacks");
 
 /// How `secrets_of_the_start.py` recognises it.
 const KEY: &str = "5ec4e7b1d0a98f6c3e2b7a4d5c6f8e9012a3b4c5d6e7f8091a2b3c4d5e6f7081";
@@ -69,7 +72,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn new(attack: &str, succeeded: bool, by: &str) -> Answer {
+    pub fn new(attack: &str, succeeded: bool, by: &str) -> Answer {
         let outcome = if succeeded { "succeeded" } else { "blocked" };
         let by = if succeeded { "" } else { by };
         Answer { attack: attack.into(), outcome: outcome.into(), by: by.into(), errno: String::new() }
@@ -79,65 +82,45 @@ impl Answer {
 /// By the attack's name.
 pub type Answers = BTreeMap<String, Answer>;
 
-struct Network(String);
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        let _ = engine(&["network", "rm", &self.0]).output();
-    }
-}
-
-/// Everything that the stacks share. Fields are dropped in their order: containers before their networks and images.
+/// A stack and what it needs. Fields are dropped in their order: containers before their networks.
 pub struct World {
+    stack: Stack,
     neighbour: Container,
     outside: Container,
     inner: Network,
     outer: Network,
-    control: Image,
-    classic: Image,
-    init: Image,
+    image: Image,
     /// `/run/secrets/token` and the engine's socket.
     host: Folder,
     host_port: u16,
-    _base: (Arc<Image>, Image),
 }
 
 impl World {
-    /// None, and a line that says why, where something is missing.
-    pub fn new() -> Option<World> {
-        let demo = Image::demo()?;
-        let tools = Image::classic()?;
-        let control = build(&demo, "ENTRYPOINT [\"python3\", \"/attacker/bare.py\"]\n");
-        let classic = build(&tools, "COPY entrypoint.sh /entrypoint.sh\n");
-        let init = build(&demo, "");
-        let inner = network(&["--internal", "--opt", "com.docker.network.bridge.inhibit_ipv4=true"]);
-        let outer = network(&[]);
-        let neighbour = peer(&init, &inner);
-        let outside = peer(&init, &outer);
+    pub fn of(stack: Stack) -> World {
+        let image = match stack {
+            Stack::Control => build(&Image::demo(), "ENTRYPOINT [\"python3\", \"/attacker/bare.py\"]\n"),
+            Stack::Classic => build(&Image::classic(), "COPY entrypoint.sh /entrypoint.sh\n"),
+            _ => build(&Image::demo(), ""),
+        };
+        let inner = Network::new("inner", &["--internal", "--opt", "com.docker.network.bridge.inhibit_ipv4=true"]);
+        let outer = Network::new("outer", &[]);
+        let (neighbour, outside) = (peer(&image, &inner), peer(&image, &outer));
         let host = Folder::new();
-        std::fs::write(host.0.join("token"), "a token of the app's\n").unwrap();
-        std::fs::set_permissions(host.0.join("token"), PermissionsExt::from_mode(0o400)).unwrap();
-        let engine_socket = UnixListener::bind(host.0.join("docker.sock")).unwrap();
-        std::fs::set_permissions(host.0.join("docker.sock"), PermissionsExt::from_mode(0o660)).unwrap();
+        std::fs::write(host.join("token"), "a token of the app's\n").unwrap();
+        std::fs::set_permissions(host.join("token"), PermissionsExt::from_mode(0o400)).unwrap();
+        let engine_socket = UnixListener::bind(host.join("docker.sock")).unwrap();
+        std::fs::set_permissions(host.join("docker.sock"), PermissionsExt::from_mode(0o660)).unwrap();
         // It lives as long as the process: nobody has to answer on it.
         std::mem::forget(engine_socket);
-        let host_port = echo_on_the_host();
-        Some(World { neighbour, outside, inner, outer, control, classic, init, host, host_port, _base: (demo, tools) })
+        World { stack, neighbour, outside, inner, outer, image, host, host_port: echo_on_the_host() }
     }
 
-    fn image(&self, stack: Stack) -> &Image {
-        match stack {
-            Stack::Control => &self.control,
-            Stack::Classic => &self.classic,
-            _ => &self.init,
-        }
-    }
-
-    fn options(&self, stack: Stack) -> Vec<String> {
+    fn options(&self) -> Vec<String> {
+        let stack = self.stack;
         let forgotten = !matches!(stack, Stack::Classic | Stack::Init | Stack::Locked);
         let outside = address(&self.outside);
         let neighbour = if forgotten { outside.clone() } else { address(&self.neighbour) };
-        let gateway = ask(&["network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", &self.outer.0]);
+        let (_, gateway) = self.outer.subnet();
         let mut options: Vec<String> = Vec::new();
         let mut add = |words: &[&str]| options.extend(words.iter().map(|word| (*word).to_owned()));
         add(&["--volume", &format!("{}/token:/run/secrets/token:ro", self.host.0.display())]);
@@ -162,6 +145,7 @@ impl World {
                     "TAKUMI_SECRETS=TOKEN",
                     "TOKEN_FILE=/run/secrets/token",
                     "TAKUMI_ENV_FILE=/state/.env",
+                    "TAKUMI_LEFTOVER_GRACE=500ms",
                 ];
                 for setting in settings {
                     add(&["--env", setting]);
@@ -177,7 +161,7 @@ impl World {
         }
         if forgotten {
             // The limits are this machine's protection, wide enough for each attack to reach its aim.
-            add(&["--pids-limit", "1000", "--memory", "1g", "--network", &self.outer.0, "--dns", &outside]);
+            add(&["--pids-limit", "1000", "--memory", "1g", "--network", &self.outer.name, "--dns", &outside]);
             add(&["--security-opt", "seccomp=unconfined"]);
             if stack == Stack::Control {
                 add(&CONTROL.split_whitespace().collect::<Vec<_>>());
@@ -188,75 +172,73 @@ impl World {
             }
         } else {
             add(&["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--ulimit", "core=0"]);
-            for capability in ["SETUID", "SETGID", "SETPCAP", "CHOWN", "DAC_READ_SEARCH", "FOWNER"] {
+            for capability in CAPABILITIES {
                 add(&["--cap-add", capability]);
             }
             add(&["--tmpfs", "/tmp:rw,nosuid,nodev,noexec,size=16m,mode=1777"]);
             add(&["--tmpfs", "/run:rw,nosuid,nodev,noexec,size=16m,mode=755"]);
-            add(&["--pids-limit", "256", "--memory", "256m", "--shm-size", "16m", "--network", &self.inner.0]);
+            add(&["--pids-limit", "256", "--memory", "256m", "--shm-size", "16m", "--network", &self.inner.name]);
             add(&["--dns", "127.0.0.1", "--dns-opt", "timeout:1", "--dns-opt", "attempts:1"]);
         }
         options
     }
 
-    /// Every attack against one stack.
-    pub fn attack(&self, stack: Stack) -> Answers {
-        let mut answers = Answers::new();
-        let mut take = |found: Vec<Answer>| answers.extend(found.into_iter().map(|a| (a.attack.clone(), a)));
-        let themes = ["processes", "files", "mounts", "network", "resources", "secrets_of_the_start"];
-        take(self.alive(stack, &themes));
-        take(self.next_starts(stack));
-        take(self.ends(stack));
-        answers
+    /// Every attack against it. Three at a time: one that has to wait leaves the processors to two others.
+    pub fn attack(&self) -> Answers {
+        let parts: [fn(&World) -> Vec<Answer>; 3] = [World::alive, World::next_starts, World::ends];
+        std::thread::scope(|scope| {
+            let threads = parts.map(|part| scope.spawn(move || part(self)));
+            let found = threads.into_iter().flat_map(|thread| thread.join().unwrap());
+            found.map(|answer| (answer.attack.clone(), answer)).collect()
+        })
     }
 
-    fn start(&self, stack: Stack, volumes: &Volumes, words: &[&str]) -> Container {
-        let container = Container { name: fresh_name("attack") };
-        let options = self.options(stack);
+    fn start(&self, volumes: &Volumes, words: &[&str]) -> Container {
+        let options = self.options();
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let (data, state) = volumes.mounts();
-        let fixed = ["run", "--detach", "--name", &container.name, "--volume", &data, "--volume", &state];
-        ask(&[&fixed, options.as_slice(), &[&self.image(stack).name, "python3"], words].concat());
-        container
+        let start = Start::plain(&self.image).options(&["--volume", &data, "--volume", &state]).options(&options);
+        start.command(&[&["python3"], words].concat()).spawn()
     }
 
     /// While the app lives, with a process beside it.
-    fn alive(&self, stack: Stack, themes: &[&str]) -> Vec<Answer> {
-        let volumes = Volumes::new(&self.init);
-        let container = self.start(stack, &volumes, &[&["/attacker/run.py"], themes].concat());
+    fn alive(&self) -> Vec<Answer> {
+        let themes = ["processes", "files", "mounts", "network", "resources", "secrets_of_the_start"];
+        let volumes = Volumes::new(&self.image);
+        let container = self.start(&volumes, &[&["/attacker/run.py"], &themes[..]].concat());
         container.exec_detached(&["--user", "1000", "--env", "SIBLING_SECRET=1"], &["python3", "/attacker/sibling.py"]);
-        let ended = end(&container);
-        assert_eq!(ended.code, 0, "{stack:?}: {ended:?}");
+        let ended = container.end();
+        assert_eq!(ended.code, 0, "{:?}: {ended:?}", self.stack);
         let forged = "init: identity  held     unprivileged          forged by COMMAND";
-        assert!(ended.stderr.lines().any(|line| line == forged), "{stack:?}: {ended:?}");
+        assert!(ended.stderr.lines().any(|line| line == forged), "{:?}: {ended:?}", self.stack);
         answers(&ended.stdout)
     }
 
     /// Three starts on one volume.
-    fn next_starts(&self, stack: Stack) -> Vec<Answer> {
-        let volumes = Volumes::new(&self.init);
-        let first = end(&self.start(stack, &volumes, &["/attacker/start.py", "first"]));
-        assert_eq!((first.code, answers(&first.stdout).len()), (0, 1), "{stack:?}: {first:?}");
-        let second = self.start(stack, &volumes, &["/attacker/start.py", "second"]);
+    fn next_starts(&self) -> Vec<Answer> {
+        let volumes = Volumes::new(&self.image);
+        let first = self.start(&volumes, &["/attacker/start.py", "first"]).end();
+        assert_eq!((first.code, answers(&first.stdout).len()), (0, 1), "{:?}: {first:?}", self.stack);
+        let second = self.start(&volumes, &["/attacker/start.py", "second"]);
         // As an operator does, once everything is in its place.
         let wait = "until [ -e /tmp/planted ]; do sleep 0.1; done; python3 -c 'import wave'; bash -ic true";
-        let _ = second.exec(&["timeout", "20", "sh", "-c", wait]);
-        let second = end(&second);
+        let _ = second.exec(&["timeout", "60", "sh", "-c", wait]);
+        let second = second.end();
         let mut found = answers(&second.stdout);
-        assert_eq!((second.code, found.len()), (0, 8), "{stack:?}: {second:?}");
+        assert_eq!((second.code, found.len()), (0, 8), "{:?}: {second:?}", self.stack);
         let look = "[ \"$(stat -c %u /state/secret /state | sort -u)\" = 0 ] || echo stolen; \
             find /data/planted-setuid -perm /4000 -printf 'kept\\n'; find /data/planted-setgid -perm /2000 -printf 'group\\n'; \
             find /data -perm /6000 -uid 0 -printf 'roots\\n'";
-        let seen = volumes.root_shell(&self.init, look);
+        let seen = volumes.root_shell(&self.image, look);
         let saw = |word| seen.lines().any(|line| line == word);
         found.push(Answer::new("lead-the-walk-through-a-link", saw("stolen"), "links are not followed"));
-        let locked = matches!(stack, Stack::Locked | Stack::ForgottenLocked);
+        let locked = matches!(self.stack, Stack::Locked | Stack::ForgottenLocked);
         let taken = if locked { "it cannot be made" } else { "the walk's chown takes the bit" };
         found.push(Answer::new("keep-a-setuid-file-over-a-start", saw("kept"), taken));
         found.push(Answer::new("keep-a-setgid-file-over-a-start", saw("group"), "the walk's chown takes the bit"));
         found.push(Answer::new("make-a-setuid-file-roots", saw("roots"), "it stays the app's own user's"));
-        let third = end(&self.start(stack, &volumes, &["/attacker/start.py", "third"]));
-        let away = volumes.root_shell(&self.init, "find /state ! -uid 0");
+        let third = self.start(&volumes, &["/attacker/start.py", "third"]).end();
+        let away = volumes.root_shell(&self.image, "find /state ! -uid 0");
         found.push(Answer::new(
             "lead-a-new-directory-through-a-link",
             !away.is_empty(),
@@ -269,7 +251,7 @@ impl World {
     }
 
     /// Ends of the container, one a container. Silence is success, except for the daemon that has to speak.
-    fn ends(&self, stack: Stack) -> Vec<Answer> {
+    fn ends(&self) -> Vec<Answer> {
         let names = [
             ("term", "end-pid-1-by-term"),
             ("signals", "end-pid-1-by-any-signal"),
@@ -277,9 +259,9 @@ impl World {
             ("app", "end-the-app"),
             ("outlive", "outlive-the-app"),
         ];
-        let volumes = Volumes::new(&self.init);
+        let volumes = Volumes::new(&self.image);
         let one = |(word, name): &(&str, &str)| {
-            let ended = end(&self.start(stack, &volumes, &["/attacker/end.py", word]));
+            let ended = self.start(&volumes, &["/attacker/end.py", word]).end();
             let said = answers(&ended.stdout).pop();
             match (*word, said) {
                 ("outlive", said) => Answer::new(name, said.is_some(), "ends with the container"),
@@ -318,64 +300,23 @@ impl Volumes {
     }
 }
 
-/// Every attack ends by itself within seconds; a busy machine may take minutes for all of them. Asking the engine again and again for the
-/// state of six containers would keep it busy.
-fn end(container: &Container) -> Ended {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    let mut wait = engine(&["wait", &container.name]).stdout(Stdio::piped()).spawn().unwrap();
-    while wait.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "{} does not end", container.name);
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let code = std::io::read_to_string(wait.stdout.take().unwrap()).unwrap();
-    let (stdout, stderr) = container.logs();
-    Ended { code: code.trim().parse().unwrap(), stdout, stderr }
-}
-
 fn answers(printed: &str) -> Vec<Answer> {
     let lines = printed.lines().filter(|line| line.starts_with('{'));
     lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
 fn build(base: &Image, line: &str) -> Image {
-    let context = Folder::new();
-    let attacks = context.0.join("attacks");
-    std::fs::create_dir(&attacks).unwrap();
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/attacker/attacks")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "py") {
-            std::fs::copy(&path, attacks.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    std::fs::write(context.0.join("entrypoint.sh"), ENTRYPOINT).unwrap();
-    std::fs::set_permissions(context.0.join("entrypoint.sh"), PermissionsExt::from_mode(0o755)).unwrap();
-    std::fs::write(context.0.join("Dockerfile"), format!("FROM {}\n{LEFT_THERE}{line}", base.name)).unwrap();
-    let image = Image { name: fresh_name("attacker") };
-    let mut build = engine(&["build", "--tag", &image.name, context.0.to_str().unwrap()]);
-    if !engine(&["buildx", "version"]).output().is_ok_and(|output| output.status.success()) {
-        build.env("DOCKER_BUILDKIT", "0");
-    }
-    let output = build.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    image
-}
-
-fn network(options: &[&str]) -> Network {
-    let network = Network(fresh_name("network"));
-    ask(&[&["network", "create"], options, &[network.0.as_str()]].concat());
-    network
+    let folder = Folder::new();
+    let entrypoint = folder.join("entrypoint.sh");
+    std::fs::write(&entrypoint, ENTRYPOINT).unwrap();
+    let files = [(Path::new(ATTACKS), "attacks", 0o755), (&*entrypoint, "entrypoint.sh", 0o755)];
+    Image::build("attacker", &base.name, &format!("{LEFT_THERE}{line}"), &files)
 }
 
 fn peer(image: &Image, network: &Network) -> Container {
-    let container = Container { name: fresh_name("peer") };
-    let words = ["run", "--detach", "--name", &container.name, "--network", &network.0, "--entrypoint", "python3"];
-    ask(&[&words, [image.name.as_str(), "/attacker/peer.py"].as_slice()].concat());
-    eventually("a peer that listens", || container.logs().0.contains("ready").then_some(()));
+    let start = Start::plain(image).options(&["--network", &network.name, "--entrypoint", "python3"]);
+    let container = start.command(&["/attacker/peer.py"]).spawn();
+    container.await_words("ready");
     container
 }
 

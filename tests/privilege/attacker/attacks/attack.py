@@ -138,7 +138,7 @@ def say(theme, name, outcome, by="", word=""):
     os.write(1, (json.dumps(line) + "\n").encode())
 
 
-def until(condition, patience=5.0):
+def until(condition, patience=20.0):
     """Polls; says whether it came true."""
     deadline = time.monotonic() + patience
     while not condition():

@@ -1,6 +1,7 @@
 //! Whom COMMAND becomes: every form of a user, odd lines of /etc/passwd, and every id that is none.
 
-use crate::start::{Stage, is_user};
+use super::start::{Stage, is_user};
+use takumi_test::require;
 
 /// The /etc of a world is its own.
 fn put(path: &str, content: &[u8]) {
@@ -9,7 +10,8 @@ fn put(path: &str, content: &[u8]) {
 
 #[test]
 fn a_user_is_named_in_every_form() {
-    let Some(stage) = Stage::set(&["gosu"]) else { return };
+    require!(namespaces, gosu);
+    let stage = Stage::set();
     for (spec, uid, gid, groups, home) in [
         ("app", 1000, 1000, "44 105 1000", "/home/app"),
         ("1000", 1000, 1000, "44 105 1000", "/home/app"),
@@ -40,7 +42,8 @@ fn a_user_is_named_in_every_form() {
 
 #[test]
 fn an_id_that_is_none_is_refused() {
-    let Some(stage) = Stage::set(&["gosu", "setpriv"]) else { return };
+    require!(namespaces, gosu, setpriv);
+    let stage = Stage::set();
     let ids = [
         "", " ", "-1", "+1000", " 1000", "1000 ", "1000\n", "\t1000", "0x3e8", "1e3", "1_000", "1,000", "1000.0",
         "4294967295", "4294967296", "4294968296", "18446744073709551616", "99999999999999999999999", "１０００", "१",
@@ -72,7 +75,8 @@ fn an_id_that_is_none_is_refused() {
 
 #[test]
 fn gid_0_is_never_a_supplementary_group() {
-    let Some(stage) = Stage::set(&[]) else { return };
+    require!(namespaces);
+    let stage = Stage::set();
     put("/etc/group", b"root:x:0:app\nnobody:x:65534:app\nvideo:x:44:app\n");
     is_user(stage.init("", &[("TAKUMI_USER", "app")]).ran(), 1000, 1000, "44 1000");
     for list in ["0", "root", "44,0"] {
@@ -86,7 +90,8 @@ fn gid_0_is_never_a_supplementary_group() {
 
 #[test]
 fn odd_lines_of_passwd_harm_nobody() {
-    let Some(stage) = Stage::set(&[]) else { return };
+    require!(namespaces);
+    let stage = Stage::set();
     let mut passwd = b"# a comment\n\n:\n::::::\n+::::::\n-banned::::::\n+@netgroup::::::\nshort:x\n".to_vec();
     passwd.extend_from_slice(
         b"letters:x:1000a:1000::/:\nempty:x::::/:\nminus:x:-1:0::/:\nhuge:x:4294967296:4294967296::/:\n",
@@ -119,7 +124,8 @@ fn odd_lines_of_passwd_harm_nobody() {
 
 #[test]
 fn without_a_passwd_numbers_work_and_names_do_not() {
-    let Some(stage) = Stage::set(&[]) else { return };
+    require!(namespaces);
+    let stage = Stage::set();
     put("/etc/passwd", b"");
     put("/etc/group", b"");
     is_user(stage.init("", &[]).ran(), 1000, 1000, "1000");
