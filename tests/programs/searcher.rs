@@ -4,12 +4,9 @@
 //! `searcher FORM=MASKED...`, as `Needles::words` makes them. Each line of stdout is a place; the last counts what was looked at.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../secrets/hunt.rs"]
-mod hunt;
-
-use hunt::{Hunt, Needles};
 use std::io::Read as _;
 use std::path::Path;
+use takumi_test::hunt::{Hunt, Needles};
 
 fn main() {
     let needles = Needles::from_words(std::env::args().skip(1));

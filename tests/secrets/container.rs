@@ -1,23 +1,24 @@
 //! The same in a real container, hardened as scripts/up.sh starts it, with a key file as compose mounts it.
 
-use crate::engine::{Folder, Image};
-use crate::hunt::Needles;
-use crate::start::Start;
 use crate::support::{KEY, cipher};
-use crate::world;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
+use takumi_test::container::Start;
+use takumi_test::folder::Folder;
+use takumi_test::hunt::Needles;
+use takumi_test::image::Image;
+use takumi_test::program::example;
+use takumi_test::require;
 
 /// An encrypted .env, a key that a user of the host owns alone, and the searcher.
 fn files() -> Folder {
     let folder = Folder::new();
-    fs::set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
-    fs::write(folder.0.join(".env"), format!("HF_TOKEN={}\n", cipher("HF_TOKEN"))).unwrap();
-    fs::write(folder.0.join("key"), KEY).unwrap();
-    fs::set_permissions(folder.0.join("key"), Permissions::from_mode(0o600)).unwrap();
-    chown(folder.0.join("key"), Some(4321), Some(4321)).unwrap();
-    fs::copy(world::probe().with_file_name("searcher"), folder.0.join("searcher")).unwrap();
+    fs::write(folder.join(".env"), format!("HF_TOKEN={}\n", cipher("HF_TOKEN"))).unwrap();
+    fs::write(folder.join("key"), KEY).unwrap();
+    fs::set_permissions(folder.join("key"), Permissions::from_mode(0o600)).unwrap();
+    chown(folder.join("key"), Some(4321), Some(4321)).unwrap();
+    fs::copy(example("searcher"), folder.join("searcher")).unwrap();
     folder
 }
 
@@ -36,7 +37,8 @@ fn searcher() -> Vec<String> {
 
 #[test]
 fn a_container_has_the_secret_and_nowhere_the_key() {
-    let Some(image) = Image::demo() else { return };
+    require!(root, demo);
+    let image = Image::demo();
     let files = files();
     let start = || {
         let start = Start::hardened(&image).fresh_data().env("TAKUMI_LOG", "trace");
@@ -59,8 +61,8 @@ fn a_container_has_the_secret_and_nowhere_the_key() {
 /// tini, entrypoint.sh and gosu with the key in the environment; what the engine shows is the same with any init.
 #[test]
 fn the_classic_container_has_the_key_in_the_app_and_in_the_engine() {
-    let Some(_demo) = Image::demo() else { return };
-    let Some(image) = Image::classic() else { return };
+    require!(root, demo, gosu, "tini-static");
+    let image = Image::classic();
     let (files, words) = (files(), searcher());
     let start = with_files(Start::plain(&image).fresh_data(), &files).env("DOTENV_PRIVATE_KEY", KEY);
     let container = start.command(&words.iter().map(String::as_str).collect::<Vec<_>>()).spawn();

@@ -4,19 +4,8 @@
 //! `vectors/` was written by dotenvx itself, with throw-away keys.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../container/engine.rs"]
-#[allow(dead_code)]
-mod engine;
-#[path = "../container/start.rs"]
-#[allow(dead_code)]
-mod start;
-#[path = "../injection/world.rs"]
-#[allow(dead_code)]
-mod world;
-
 mod container;
 mod files;
-mod hunt;
 mod key_is_nowhere;
 mod keys;
 mod refusals;

@@ -1,6 +1,5 @@
 //! One start of `init` whose COMMAND is `env -0`, and what dotenvx wrote.
 
-use crate::world::{self, World};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
@@ -8,7 +7,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use takumi_test::namespace::World;
+use takumi_test::poll::eventually;
+use takumi_test::program;
 
 /// The private key of `vectors.json`, and its public key.
 pub const KEY: &str = include_str!("vectors/key.hex");
@@ -20,8 +21,6 @@ pub const SECRET: &str = "never-to-be-said";
 /// The capabilities that the container starts with, for setpriv.
 pub const CONTAINERS: &str =
     "setpriv --bounding-set -all,+setuid,+setgid,+setpcap,+chown,+dac_read_search,+fowner --inh-caps -all --";
-
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// (plain, encrypted) by name.
 pub fn vectors() -> BTreeMap<String, (String, String)> {
@@ -43,10 +42,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// `None` (said) where the tests may not have a namespace.
-    pub fn enter() -> Option<Place> {
-        let world = World::enter()?;
-        Some(Place { init: world.program(&world::init(), 0o711), world })
+    /// `require!(namespaces)`.
+    pub fn enter() -> Place {
+        let world = World::enter();
+        Place { init: world.program(&program::init(), 0o711), world }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -111,22 +110,12 @@ impl Start {
         command.args(&self.words[1..]).args(["/usr/bin/env", "-0"]).env_clear().envs(&self.settings).current_dir("/");
         command.stdin(Stdio::null()).stdout(File::create(&self.output).unwrap());
         let mut child = command.stderr(File::create(&self.logs).unwrap()).spawn().unwrap();
-        let deadline = Instant::now() + DEADLINE;
-        let code = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status.code();
-            }
-            if Instant::now() > deadline {
-                child.kill().unwrap();
-                panic!("{command:?} does not end");
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        };
+        let status = eventually(&format!("the end of {command:?}"), || child.try_wait().unwrap());
         let said = String::from_utf8_lossy(&fs::read(&self.logs).unwrap()).into_owned();
         for secret in [KEY, OTHER_KEY, SECRET, "hf_aaaa"] {
             assert!(!said.contains(secret), "a secret was said: {said}");
         }
-        Ended { code, said, environment: variables(&fs::read(&self.output).unwrap()) }
+        Ended { code: status.code(), said, environment: variables(&fs::read(&self.output).unwrap()) }
     }
 }
 

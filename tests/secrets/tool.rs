@@ -1,31 +1,31 @@
 //! The tool behind scripts/secrets.sh, and `init` as the reader of what it wrote.
 
 use crate::support::{Place, SECRET};
-use crate::world;
 use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use takumi_test::program::{Ended, run};
+use takumi_test::require;
 
-struct Said {
-    code: Option<i32>,
-    out: String,
-    errors: String,
+/// How the tool ended.
+trait Outcome {
+    fn done(self) -> String;
+    fn refused(self, words: &[&str]);
 }
 
-impl Said {
+impl Outcome for Ended {
     #[track_caller]
     fn done(self) -> String {
-        assert_eq!(self.code, Some(0), "{}{}", self.out, self.errors);
-        self.out
+        self.ends_with(0).stdout
     }
 
     #[track_caller]
     fn refused(self, words: &[&str]) {
-        assert_eq!(self.code, Some(1), "{}{}", self.out, self.errors);
+        assert_eq!(self.code, 1, "{self:?}");
         for word in words {
-            assert!(self.errors.contains(word), "{word:?} is not in: {}", self.errors);
+            assert!(self.stderr.contains(word), "{word:?} is not in: {}", self.stderr);
         }
     }
 }
@@ -37,33 +37,31 @@ struct Desk {
 }
 
 impl Desk {
-    fn new() -> Option<Desk> {
-        let place = Place::enter()?;
+    fn new() -> Desk {
+        let place = Place::enter();
         let tool = place.world.program(Path::new(env!("CARGO_BIN_EXE_takumi-secrets")), 0o755);
-        Some(Desk { place, tool })
+        Desk { place, tool }
     }
 
     #[track_caller]
-    fn run(&self, words: &[&str]) -> Said {
+    fn run(&self, words: &[&str]) -> Ended {
         self.run_with("", words)
     }
 
     /// Nothing that it says holds the value or the private key, whatever it is asked for.
     #[track_caller]
-    fn run_with(&self, input: &str, words: &[&str]) -> Said {
+    fn run_with(&self, input: &str, words: &[&str]) -> Ended {
         let mut command = Command::new(&self.tool);
         command.args(words).env_clear().current_dir(&self.place.world.scratch);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // It may have refused before it read anything.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let said = Said { code: output.status.code(), out: text(output.stdout), errors: text(output.stderr) };
+        let said = Ended::from(child.wait_with_output().unwrap());
         let keys = fs::read_to_string(self.place.path(".env.keys")).unwrap_or_default();
         let keys = keys.lines().filter_map(|line| line.split_once('=')).map(|(_, key)| key.trim_matches('"'));
         for secret in keys.chain([SECRET]) {
-            assert!(!said.out.contains(secret) && !said.errors.contains(secret), "{}{}", said.out, said.errors);
+            assert!(!said.text().contains(secret), "{said:?}");
         }
         said
     }
@@ -94,7 +92,8 @@ impl Desk {
 
 #[test]
 fn a_person_comes_from_nothing_to_a_secret_of_the_apps() {
-    let Some(desk) = Desk::new() else { return };
+    require!(namespaces);
+    let desk = Desk::new();
     desk.run(&["key", ".env"]).done();
     assert_eq!((desk.mode(".env.keys"), desk.mode(".env")), (0o600, 0o600));
     desk.run_with(&format!("{SECRET}\n"), &["set", ".env", "HF_TOKEN"]).done();
@@ -110,7 +109,8 @@ fn a_person_comes_from_nothing_to_a_secret_of_the_apps() {
 
 #[test]
 fn encrypting_keeps_everything_but_the_values() {
-    let Some(desk) = Desk::new() else { return };
+    require!(namespaces);
+    let desk = Desk::new();
     let before = format!(
         "# head\r\n\r\nexport A={SECRET} # tail\r\nB='single $HOME'\r\nC=\"two\r\nlines\"\r\n  D = `tick` \r\nE=\r\n# end"
     );
@@ -141,7 +141,8 @@ fn encrypting_keeps_everything_but_the_values() {
 
 #[test]
 fn a_rotation_keeps_the_values_and_retires_the_key() {
-    let Some(desk) = Desk::new() else { return };
+    require!(namespaces);
+    let desk = Desk::new();
     desk.place.file(".env.production", include_str!("vectors/env.production"));
     let old = include_str!("vectors/env.keys");
     desk.place.owned_file(".env.keys", old, 0, 0o644);
@@ -164,7 +165,8 @@ fn a_rotation_keeps_the_values_and_retires_the_key() {
 
 #[test]
 fn a_check_finds_what_is_plain_and_what_init_refuses() {
-    let Some(desk) = Desk::new() else { return };
+    require!(namespaces);
+    let desk = Desk::new();
     let lines = [
         ("API_KEY=", "API_KEY"),
         ("MY_PASSWORD='", "MY_PASSWORD"),
@@ -196,7 +198,8 @@ fn a_check_finds_what_is_plain_and_what_init_refuses() {
 
 #[test]
 fn a_name_that_a_file_may_not_set_is_not_set() {
-    let Some(desk) = Desk::new() else { return };
+    require!(namespaces);
+    let desk = Desk::new();
     desk.run(&["key", ".env"]).done();
     for name in ["PATH", "LD_PRELOAD", "https_proxy", "TAKUMI_LOG", "DOTENV_PUBLIC_KEY", "A B", "", "A=B", "A\nB", "é"]
     {
@@ -212,28 +215,28 @@ fn a_name_that_a_file_may_not_set_is_not_set() {
 /// As an ordinary user whose folder is closed: nothing is written, not even half of it.
 #[test]
 fn a_write_that_fails_leaves_everything_as_it_was() {
-    let Some(desk) = Desk::new() else { return };
-    let Some(setpriv) = world::tool("setpriv") else { return };
+    require!(namespaces, setpriv);
+    let desk = Desk::new();
     desk.run(&["key", ".env"]).done();
     let (file, keys) = (desk.read(".env"), desk.read(".env.keys"));
     for name in [".env", ".env.keys"] {
         fs::set_permissions(desk.place.path(name), Permissions::from_mode(0o666)).unwrap();
     }
     let rotate = || {
-        let mut command = Command::new(&setpriv);
+        let mut command = Command::new("setpriv");
         command.args(["--reuid=1000", "--regid=1000", "--clear-groups", "--"]).arg(&desk.tool).args(["rotate", ".env"]);
-        command.env_clear().current_dir(&desk.place.world.scratch).output().unwrap().status.code()
+        run(command.env_clear().current_dir(&desk.place.world.scratch)).code
     };
     // Root's files stay root's: who cannot keep the owner does not replace them, in an open folder either.
     for mode in [0o755, 0o777] {
         fs::set_permissions(&desk.place.world.scratch, Permissions::from_mode(mode)).unwrap();
-        assert_eq!(rotate(), Some(1), "{mode:o}");
+        assert_eq!(rotate(), 1, "{mode:o}");
         desk.holds(&[".env", ".env.keys"]);
         assert_eq!((desk.read(".env"), desk.read(".env.keys")), (file.clone(), keys.clone()));
     }
     for name in [".env", ".env.keys"] {
         std::os::unix::fs::chown(desk.place.path(name), Some(1000), Some(1000)).unwrap();
     }
-    assert_eq!(rotate(), Some(0));
+    assert_eq!(rotate(), 0);
     assert!(desk.read(".env") != file && desk.read(".env.keys") != keys);
 }

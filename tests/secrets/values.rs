@@ -2,12 +2,14 @@
 
 use crate::support::{Place, vectors};
 use std::fmt::Write as _;
+use takumi_test::require;
 
 const PRODUCTION: &str = include_str!("vectors/env.production");
 
 #[test]
 fn every_value_that_dotenvx_encrypted_reaches_command() {
-    let Some(place) = Place::enter() else { return };
+    require!(namespaces);
+    let place = Place::enter();
     let vectors = vectors();
     assert_eq!(vectors.len(), 22);
     for quote in ["", "'", "\"", "`"] {
@@ -24,7 +26,8 @@ fn every_value_that_dotenvx_encrypted_reaches_command() {
 
 #[test]
 fn a_file_that_its_command_encrypted_reaches_command() {
-    let Some(place) = Place::enter() else { return };
+    require!(namespaces);
+    let place = Place::enter();
     let file = place.file(".env.production", PRODUCTION);
     let key = key_of(include_str!("vectors/env.keys"));
     let start = place.start().with("TAKUMI_ENV_FILE", file);
@@ -45,7 +48,8 @@ pub fn key_of(keys: &str) -> String {
 
 #[test]
 fn plain_values_are_literal() {
-    let Some(place) = Place::enter() else { return };
+    require!(namespaces);
+    let place = Place::enter();
     let lines = "\u{feff}# a comment\r\nUNQUOTED=value # a comment\r\nexport EXPORTED=world\nSINGLE='$HOME $(id) \\n'\n\
         DOUBLE=\"a\\nb # c\"\nBACKTICKS=`say \"it's\"`\nBRACES=${PATH}-x\nEMPTY=\nSPACES =  a  \nUNICODE=日本語\n";
     let ended = place.with_env(lines).run().ran();
@@ -64,7 +68,8 @@ fn plain_values_are_literal() {
 /// dotenvx runs it, before and after decryption; a shell that reads the file is the control.
 #[test]
 fn a_command_in_a_value_is_never_run() {
-    let Some(place) = Place::enter() else { return };
+    require!(namespaces);
+    let place = Place::enter();
     let mark = place.path("mark");
     let command = format!("$(touch {})", mark.display());
     place.with_env(format!("A=1\nRUN={command}\n")).run().refused(&["RUN", "$("]);
@@ -80,7 +85,8 @@ fn a_command_in_a_value_is_never_run() {
 
 #[test]
 fn the_environment_wins_over_files_and_a_later_file_over_an_earlier() {
-    let Some(place) = Place::enter() else { return };
+    require!(namespaces);
+    let place = Place::enter();
     let first = place.file("first.env", "FROM_FIRST=1\nBOTH=first\nGIVEN=file\nGIVEN_EMPTY=file\n");
     let second = place.file("second.env", "BOTH=second\n");
     let start = |files: String| place.start().with("TAKUMI_ENV_FILE", files);
