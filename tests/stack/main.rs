@@ -1,16 +1,10 @@
-//! scripts/up.sh and scripts/build.sh: the whole stack on each kind of engine, the image that it runs, and what is refused.
+//! ComfyUI behind its shields: the images and the stack of scripts/build.sh and scripts/up.sh, the network shield alone, the manifests for
+//! Kubernetes, and what ComfyUI's libraries need on a read-only root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod build;
-mod compose;
-#[allow(dead_code)]
-#[path = "../container/engine.rs"]
-mod engine;
-mod image;
-mod refusals;
-mod rootful;
-mod rootless;
-mod stack;
-#[allow(dead_code)]
-#[path = "../rootless/support.rs"]
-mod support;
+mod comfyui;
+mod egress;
+mod images;
+mod kubernetes;
+mod python;
+mod up;
