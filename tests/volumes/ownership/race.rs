@@ -1,24 +1,24 @@
 //! A process of the app's user exchanges names under the walk: nothing outside of the volume changes its owner.
 //!
 //! The same racer runs against coreutils, busybox and find. An attempt counts only if an exchange fell between the first and
-//! the last change of the walk, and where no control is seen to escape the test says that it proved nothing.
+//! the last change of the walk, and where no control is seen to escape the test fails: it proved nothing.
 
-use crate::support::{APP, Init, Place, ROOT, file, own, owner, program};
+use super::support::{APP, Init, Place, ROOT, file, own, owner};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use takumi_test::image::alone;
+use takumi_test::level::{Level, level};
+use takumi_test::poll::eventually;
+use takumi_test::program::example;
+use takumi_test::require;
 
 /// Files in each directory: so much there is to do before and behind the place of the race.
 const FILES: usize = 150;
 const SENTINELS: [&str; 4] = ["a", "g", "n", "t"];
-
-/// One race at a time: racer and walk need a core each.
-static TRACK: Mutex<()> = Mutex::new(());
 
 /// A directory with files named by number, held so that it is found whatever its name is by now.
 struct Held(File);
@@ -135,14 +135,10 @@ impl Racer {
     fn start(arena: &Arena) -> Self {
         let counter = file(&arena.place.root().join("counter"), APP, 0o644);
         fs::write(&counter, [0; 16]).unwrap();
-        let built = program();
-        let racer = [built.parent().unwrap(), Path::new(env!("CARGO_BIN_EXE_init")).parent().unwrap()]
-            .map(|directory| directory.join("examples/racer"));
-        let racer = racer.iter().find(|path| path.exists()).expect("`cargo build --examples` builds the racer");
         // Copied to where the app's user can reach it: a build folder may be closed to others. By another process: one of
         // our own, forked meanwhile by another test, would hold the copy open for writing.
         let copy = arena.place.root().join("racer");
-        sh!("install", "-m", "0755", racer, copy);
+        sh!("install", "-m", "0755", example("racer"), copy);
         let mut command = Command::new(copy);
         command
             .arg(arena.pause.to_string())
@@ -165,15 +161,10 @@ impl Racer {
     /// Waits until it has seen the sentinels as they are now.
     fn settle(&mut self) -> u64 {
         let (before, _) = self.exchanges();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
+        eventually("further exchanges", || {
             let (now, inside) = self.exchanges();
-            if now >= before + 40 {
-                return inside;
-            }
-            assert!(Instant::now() < deadline, "the racer stands still");
-            std::thread::yield_now();
-        }
+            (now >= before + 40).then_some(inside)
+        })
     }
 }
 
@@ -223,7 +214,11 @@ fn race(arena: &Arena, attempts: usize, walk: impl Fn(&Path) -> Command) -> Scor
 }
 
 fn attempts() -> usize {
-    if std::env::var_os("FULL").is_some() { 1000 } else { 100 }
+    match level() {
+        Level::Quick => 10,
+        Level::All => 100,
+        Level::Full => 1000,
+    }
 }
 
 fn words(words: &'static [&'static str], behind: &'static [&'static str]) -> impl Fn(&Path) -> Command {
@@ -237,15 +232,14 @@ fn words(words: &'static [&'static str], behind: &'static [&'static str]) -> imp
 /// Rounds of the peers, until one of them has been seen to escape.
 fn controls(arena: impl Fn() -> Arena) -> [(&'static str, Score); 3] {
     let mut scores = ["coreutils", "busybox", "find"].map(|name| (name, Score::default()));
-    for _ in 0..15 {
-        for (name, score) in &mut scores {
-            score.add(match *name {
-                "coreutils" => race(&arena(), 10, words(&["chown", "-R", "61000:61001"], &[])),
-                "busybox" => race(&arena(), 10, words(&["busybox", "chown", "-R", "61000:61001"], &[])),
-                _ => race(&arena(), 10, words(&["find"], &["-exec", "chown", "61000:61001", "{}", "+"])),
-            });
-        }
-        if scores.iter().any(|(_, score)| score.escaped > 0) {
+    for turn in 0..45 {
+        let (name, score) = &mut scores[turn % 3];
+        score.add(match *name {
+            "coreutils" => race(&arena(), 10, words(&["chown", "-R", "61000:61001"], &[])),
+            "busybox" => race(&arena(), 10, words(&["busybox", "chown", "-R", "61000:61001"], &[])),
+            _ => race(&arena(), 10, words(&["find"], &["-exec", "chown", "61000:61001", "{}", "+"])),
+        });
+        if score.escaped > 0 {
             break;
         }
     }
@@ -254,7 +248,8 @@ fn controls(arena: impl Fn() -> Arena) -> [(&'static str, Score); 3] {
 
 #[track_caller]
 fn nobody_escapes(attack: &str, arena: impl Fn() -> Arena) {
-    let _turn = TRACK.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    // Racer and walk need a core each.
+    let _turn = alone("race");
     let ours = race(&arena(), attempts(), |volume| Init::on(volume).command());
     let controls = controls(&arena);
     println!("{attack}: init {ours:?}");
@@ -267,20 +262,24 @@ fn nobody_escapes(attack: &str, arena: impl Fn() -> Arena) {
 
 #[test]
 fn a_leaf_that_becomes_a_link() {
+    require!(root, setpriv, busybox);
     nobody_escapes("leaf", Arena::leaf);
 }
 
 #[test]
 fn a_leaf_that_becomes_a_hard_link() {
+    require!(root, setpriv, busybox);
     nobody_escapes("hard link", Arena::hard_link);
 }
 
 #[test]
 fn a_directory_that_becomes_a_link() {
+    require!(root, setpriv, busybox);
     nobody_escapes("directory", Arena::directory);
 }
 
 #[test]
 fn a_component_of_the_volumes_path_that_becomes_a_link() {
+    require!(root, setpriv, busybox);
     nobody_escapes("component", Arena::component);
 }

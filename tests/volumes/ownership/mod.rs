@@ -1,6 +1,5 @@
 //! Volumes, on a real kernel: `init` starts as root with TAKUMI_VOLUMES and what it left of the owners is read back.
 //! Beside a check stands `chown -R`, which does what `init` must not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[macro_use]
 mod support;
@@ -10,6 +9,7 @@ mod creation;
 mod escape;
 mod filesystems;
 mod interruption;
+mod podman;
 mod race;
 mod report;
 mod right;

@@ -1,14 +1,20 @@
 //! A real rootless engine: Debian's packages, an ordinary user, no systemd. Root's part runs through a double of sudo that asks this test.
 
-use crate::support::{CONTRIB, Said, User, account, eventually, snapshot};
+use super::machine::{Table, snapshot};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use takumi_test::engine::engine;
+use takumi_test::image::DEMO;
+use takumi_test::poll::eventually;
+use takumi_test::program::{Ended, run};
+use takumi_test::require;
+use takumi_test::user::{User, account};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -52,54 +58,29 @@ struct Host {
 }
 
 impl Host {
-    fn new() -> Option<Host> {
-        for (path, what) in [
-            (format!("{CONTRIB}/dockerd-rootless.sh").as_str(), "docker.io is not installed"),
-            ("/usr/bin/rootlesskit", "rootlesskit is not installed"),
-            ("/usr/bin/slirp4netns", "slirp4netns is not installed"),
-            ("/usr/bin/newuidmap", "uidmap is not installed"),
-            ("/dev/net/tun", "the kernel has no tun device"),
-        ] {
-            if !Path::new(path).exists() {
-                println!("skipped: {what}");
-                return None;
-            }
-        }
-        if Path::new("/run/systemd/system").exists() {
-            println!("skipped: systemd runs here, and the test's user has no session of it");
-            return None;
-        }
-        let user = User::new(&["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"])?;
+    fn new() -> Host {
+        let user = User::new(&["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"]);
         let requests = user.home.join("sudo/requests");
         fs::create_dir_all(&requests).unwrap();
         fs::create_dir_all(user.home.join("sudo/bin")).unwrap();
         let sudo = user.home.join("sudo/bin/sudo");
         fs::write(&sudo, SUDO).unwrap();
         fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(
-            Command::new("cp")
-                .args(["-r", &format!("{REPOSITORY}/scripts")])
-                .arg(&user.home)
-                .status()
-                .unwrap()
-                .success()
-        );
+        let copied = Command::new("cp").args(["-r", &format!("{REPOSITORY}/scripts")]).arg(&user.home).status();
+        assert!(copied.unwrap().success());
         user.own(&user.home);
         let (asked, ended) = (Arc::default(), Arc::default());
         let answering = answer(requests, user.name.clone(), Arc::clone(&asked), Arc::clone(&ended));
-        Some(Host { user, asked, ended, answering: Some(answering), _tun: Tun::open() })
+        Host { user, asked, ended, answering: Some(answering), _tun: Tun::open() }
     }
 
     /// A line of shell as the user, as after a login.
-    fn shell(&self, line: &str) -> Said {
-        let mut command = self.user.command("bash");
-        command
-            .args(["-c", line])
-            .env("PATH", format!("{}/sudo/bin:/usr/local/bin:/usr/bin:/bin", self.user.home.display()));
-        Said::of(&command.output().unwrap())
+    fn shell(&self, line: &str) -> Ended {
+        let path = format!("{}/sudo/bin:/usr/local/bin:/usr/bin:/bin", self.user.home.display());
+        run(self.user.command("bash").args(["-c", line]).env("PATH", path))
     }
 
-    fn setup(&self, words: &str) -> Said {
+    fn setup(&self, words: &str) -> Ended {
         self.shell(&format!("scripts/setup_rootless.sh {words}"))
     }
 
@@ -162,7 +143,8 @@ fn rootful_socket() -> Option<(u64, u32, i64)> {
 
 #[test]
 fn a_user_without_anything_gets_an_engine_of_their_own_and_a_running_stack() {
-    let Some(host) = Host::new() else { return };
+    require!(root, rootless_scripts, rootlesskit, slirp4netns, newuidmap, tun, no_systemd, demo);
+    let host = Host::new();
     let (name, uid) = (&host.user.name, host.user.uid);
     let rootful = rootful_socket();
     host.setup("prove").ends_with(1).says("no rootless engine answers");
@@ -220,15 +202,10 @@ fn a_user_without_anything_gets_an_engine_of_their_own_and_a_running_stack() {
 
 /// A container of ours on the new engine; the whole stack is tests/stack's.
 fn a_container_runs(host: &Host) {
-    let found = Command::new("docker").args(["image", "inspect", "takumi-demo"]).output();
-    if !found.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no image takumi-demo: run scripts/build.sh");
-        return;
-    }
-    let mut save = Command::new("docker").args(["save", "takumi-demo"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut save = engine(&["save", DEMO]).stdout(Stdio::piped()).spawn().unwrap();
     let mut load = host.user.command("docker");
     load.arg("load").env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(save.stdout.take().unwrap());
-    Said::of(&load.output().unwrap()).ends_with(0);
+    Ended::from(load.output().unwrap()).ends_with(0);
     assert!(save.wait().unwrap().success());
     host.shell("docker run --rm --name takumi-test-of-rootless takumi-demo id -u")
         .ends_with(0)
@@ -238,7 +215,7 @@ fn a_container_runs(host: &Host) {
 
 /// The words that install leaves for a machine without systemd.
 fn ends_and_starts_again(host: &Host) {
-    let pid = host.shell("cat .docker/run/takumi-rootless.pid").text;
+    let pid = host.shell("cat .docker/run/takumi-rootless.pid").stdout;
     host.shell(&format!("kill {pid}")).ends_with(0);
     eventually("the end of the engine", || host.user.processes().is_empty().then_some(()));
     host.setup("check").ends_with(1).row("engine", "missing", "has to be started");

@@ -1,13 +1,16 @@
 //! What `check` sees, one fixture a case, each beside its control.
 
-use crate::support::{Machine, Said, is_root};
+use super::machine::{Machine, Table};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
+use takumi_test::program::run;
+use takumi_test::require;
 
 #[test]
 fn a_ready_machine_lacks_only_the_engine_and_check_changes_nothing() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     let ready = machine.run(&["check"]).ends_with(1).row("system", "ok", "Ubuntu 24.04.3 LTS, native, cgroup v2");
     ready.row("engine", "missing", "not set up").says("install would change: engine\n");
     let before = machine.snapshot();
@@ -18,25 +21,23 @@ fn a_ready_machine_lacks_only_the_engine_and_check_changes_nothing() {
 
 #[test]
 fn root_is_refused() {
-    if !is_root() {
-        println!("skipped: needs root");
-        return;
-    }
+    require!(root);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/setup_rootless.sh");
-    let output = Command::new("bash").args([script, "check"]).output().unwrap();
-    Said::of(&output).ends_with(1).says("not as root");
+    run(Command::new("bash").args([script, "check"])).ends_with(1).says("not as root");
 }
 
 #[test]
 fn an_unknown_system_is_refused() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.write("/etc/os-release", "ID=fedora\nPRETTY_NAME=\"Fedora Linux 42\"\n");
     machine.run(&["check"]).ends_with(1).row("system", "conflict", "Fedora Linux 42").says("would refuse: system");
 }
 
 #[test]
 fn wsl2_is_told_by_its_kernel_or_by_its_interpreter() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.run(&["check"]).row("system", "ok", "native");
     machine.wsl2().run(&["check"]).row("system", "ok", "WSL2");
     // A kernel of one's own has another name.
@@ -48,7 +49,8 @@ fn wsl2_is_told_by_its_kernel_or_by_its_interpreter() {
 
 #[test]
 fn docker_desktop_under_wsl2_is_a_conflict_while_its_integration_is_on() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.wsl2();
     // Desktop runs in Windows, and its integration is off for this distribution.
     machine.write("/mnt/wsl/docker-desktop/docker-desktop-user-distro", "");
@@ -72,7 +74,8 @@ fn docker_desktop_under_wsl2_is_a_conflict_while_its_integration_is_on() {
 
 #[test]
 fn docker_desktop_on_linux_is_a_conflict_while_it_runs() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     let socket = machine.home(".docker/desktop/docker.sock");
     std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
     let _listener = UnixListener::bind(&socket).unwrap();
@@ -88,7 +91,8 @@ fn docker_desktop_on_linux_is_a_conflict_while_it_runs() {
 
 #[test]
 fn variables_that_would_shadow_the_engine_are_named_with_their_line() {
-    let Some(mut machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let mut machine = Machine::new();
     let own = format!("unix://{}/docker.sock", machine.root(&format!("/run/user/{}", machine.user.uid)).display());
     machine.set("DOCKER_HOST", &own).set("DOCKER_CONTEXT", "rootless");
     machine.run(&["check"]).row("shadow", "ok", "");
@@ -106,7 +110,8 @@ fn variables_that_would_shadow_the_engine_are_named_with_their_line() {
 
 #[test]
 fn the_runtime_directory_is_systemds_whatever_the_variable_says() {
-    let Some(mut machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let mut machine = Machine::new();
     machine.set("XDG_RUNTIME_DIR", "/mnt/wslg/runtime-dir/").set("LC_ALL", "de_DE.UTF-8");
     machine.tell("enabled", "").run(&["check"]).row(
         "engine",
@@ -117,7 +122,8 @@ fn the_runtime_directory_is_systemds_whatever_the_variable_says() {
 
 #[test]
 fn a_rootful_socket_that_the_user_may_write_is_a_conflict_until_it_is_decided() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.write("/run/docker.sock", "");
     machine
         .run(&["check"])
@@ -132,7 +138,8 @@ fn a_rootful_socket_that_the_user_may_write_is_a_conflict_until_it_is_decided() 
 
 #[test]
 fn apparmor_wants_a_profile_for_the_very_path() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     let path = machine.double("bin/rootlesskit");
     let profile =
         |path: &str| format!("abi <abi/4.0>,\nprofile rootlesskit {path} flags=(unconfined) {{\n  userns,\n}}\n");
@@ -152,7 +159,8 @@ fn apparmor_wants_a_profile_for_the_very_path() {
 
 #[test]
 fn subordinate_ids_are_counted_and_a_free_range_is_found() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     let name = &machine.user.name;
     let ids = |uids: &str, gids: &str| {
         machine.write("/etc/subuid", uids).write("/etc/subgid", gids);
@@ -178,7 +186,8 @@ fn subordinate_ids_are_counted_and_a_free_range_is_found() {
 
 #[test]
 fn subordinate_ids_that_are_anothers_too_are_a_conflict() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     let name = &machine.user.name;
     // Docker's own advice, followed by two users.
     let both = format!("ann:100000:65536\n{name}:100000:65536\n");
@@ -194,7 +203,8 @@ fn subordinate_ids_that_are_anothers_too_are_a_conflict() {
 
 #[test]
 fn a_home_on_the_network_needs_another_place_for_the_data() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     let home = machine.user.home.display().to_string();
     let local = "/dev/sda1 / ext4 rw 0 0\n";
     machine.write("/proc/self/mounts", &format!("{local}server:/home {home} nfs4 rw 0 0\n"));
@@ -216,7 +226,8 @@ fn a_home_on_the_network_needs_another_place_for_the_data() {
 
 #[test]
 fn cgroups_v1_and_undelegated_controllers_are_told() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.run(&["check"]).row("delegation", "ok", "cpu cpuset io memory pids");
     machine.delegate("memory pids").run(&["check"]).row("delegation", "missing", "cpu cpuset io;");
     let conf = "/etc/systemd/system/user@.service.d/delegate.conf";
@@ -230,7 +241,8 @@ fn cgroups_v1_and_undelegated_controllers_are_told() {
 
 #[test]
 fn what_else_is_missing_is_named() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     let linger = format!("/var/lib/systemd/linger/{}", machine.user.name);
     machine.remove(&linger).run(&["check"]).row("linger", "missing", "enable-linger");
     machine.write("/proc/sys/kernel/unprivileged_userns_clone", "0\n");
@@ -254,7 +266,8 @@ fn what_else_is_missing_is_named() {
 
 #[test]
 fn a_gpu_is_looked_for_where_the_machine_has_it() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.run(&["check"]).row("gpu", "ok", "no NVIDIA GPU");
     machine.write("/proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n");
     machine.run(&["check"]).ends_with(1).row("gpu", "conflict", "NVIDIA's package source").says("would refuse: gpu");

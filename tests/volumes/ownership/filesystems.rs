@@ -1,8 +1,10 @@
 //! Filesystems that refuse, lie or break, each recognised at the first file.
 
-use crate::support::{APP, Ended, Init, OTHER, Place, own, owner};
+use super::support::{APP, Init, OTHER, Outcome, Place, own, owner};
 use std::fs;
 use std::path::PathBuf;
+use takumi_test::program::Ended;
+use takumi_test::require;
 
 /// A volume with `count` wrong files in a directory that the app may write.
 fn usable(count: usize) -> Place {
@@ -26,6 +28,7 @@ fn injected(init: Init, fault: &str) -> (Ended, usize) {
 
 #[test]
 fn a_chown_that_says_yes_and_does_nothing_is_seen_at_the_first_file() {
+    require!(root, setpriv, strace);
     let place = usable(500);
     let (ended, changes) = injected(place.init(), "retval=0");
     ended.succeeded().says("accepts chown and changes nothing");
@@ -35,6 +38,7 @@ fn a_chown_that_says_yes_and_does_nothing_is_seen_at_the_first_file() {
 
 #[test]
 fn a_chown_that_is_refused_for_all_is_seen_at_the_first_file() {
+    require!(root, setpriv, strace);
     let place = usable(500);
     for errno in ["EPERM", "EACCES", "EOPNOTSUPP", "ENOSYS"] {
         let (ended, changes) = injected(place.init(), &format!("error={errno}"));
@@ -45,28 +49,27 @@ fn a_chown_that_is_refused_for_all_is_seen_at_the_first_file() {
 
 #[test]
 fn a_volume_that_cannot_be_fixed_and_is_of_no_use_refuses_the_start() {
+    require!(root, setpriv, strace);
     let place = usable(3);
     own(&place.volume, OTHER, 0o755);
     injected(place.init(), "retval=0").0.refused().says("accepts chown and changes nothing");
     injected(place.init(), "error=EPERM").0.refused().says("cannot write in").says("refuses chown");
 }
 
-/// Mounts bindfs over the volume; `None` where FUSE is not to be had.
-fn bindfs(place: &Place, option: &str) -> Option<PathBuf> {
+/// Mounts bindfs over the volume.
+fn bindfs(place: &Place, option: &str) -> PathBuf {
     let point = place.root().join("fuse");
     fs::create_dir(&point).unwrap();
-    let mounted = std::process::Command::new("bindfs").arg(option).arg(&place.volume).arg(&point).status();
-    if mounted.is_ok_and(|status| status.success()) { Some(point) } else { None }
+    sh!("bindfs", option, place.volume, point);
+    point
 }
 
 #[test]
 fn real_filesystems_that_refuse_or_lie() {
+    require!(root, setpriv, strace, bindfs, fuse);
     for (option, words) in [("--chown-ignore", "changes nothing"), ("--chown-deny", "refuses chown")] {
         let place = usable(50);
-        let Some(point) = bindfs(&place, option) else {
-            println!("proved nothing: bindfs is missing or FUSE is not available");
-            return;
-        };
+        let point = bindfs(&place, option);
         let (ended, trace) = Init::on(&point).traced(&["-e", "trace=fchownat"]);
         ended.succeeded().says(words);
         assert!(changes(&trace) <= 2, "{trace}");
@@ -75,6 +78,7 @@ fn real_filesystems_that_refuse_or_lie() {
 
 #[test]
 fn a_read_only_volume_is_told_as_that() {
+    require!(root, setpriv, strace, namespaces);
     let place = usable(500);
     own(&place.volume, OTHER, 0o777);
     sh!("mount", "--bind", place.volume, place.volume);
@@ -86,19 +90,20 @@ fn a_read_only_volume_is_told_as_that() {
 
 #[test]
 fn one_refused_file_is_no_refusing_filesystem() {
+    require!(root, setpriv, strace);
     let place = usable(20);
     // The first is refused, the volume's own directory and all others are not.
     let (ended, _) = injected(place.init(), "error=EPERM:when=1");
     ended.succeeded().says("1 entry left, refused").says("Operation not permitted");
-    assert_eq!(crate::support::wrong(&place.volume, APP).len(), 1);
+    assert_eq!(super::support::wrong(&place.volume, APP).len(), 1);
 }
 
-/// The calls of getdents64 in a start on this place.
 /// Sockets of engines are searched in every mount of this machine, and what lies there changes from start to start.
 fn watched(place: &Place) -> Init {
     place.init().with("TAKUMI_SKIP", "runtime-socket")
 }
 
+/// The calls of getdents64 in a start on this place.
 fn listings(place: &Place) -> usize {
     let (ended, trace) = watched(place).traced(&["-e", "trace=getdents64"]);
     ended.succeeded();
@@ -107,6 +112,7 @@ fn listings(place: &Place) -> usize {
 
 #[test]
 fn an_error_in_a_directory_is_never_its_end() {
+    require!(root, setpriv, strace);
     let place = Place::new();
     for directory in ["a", "b", "c"] {
         place.file(format!("{directory}/file"), APP, 0o644);
@@ -125,7 +131,8 @@ fn an_error_in_a_directory_is_never_its_end() {
             &format!("inject=getdents64:error=EIO:when={when}"),
         ]);
         assert!(trace.contains("INJECTED"), "call {when} was not hit");
-        if ended.said.contains("unreadable") && ended.said.contains("Input/output error") {
+        let said = ended.text();
+        if said.contains("unreadable") && said.contains("Input/output error") {
             loud += 1;
         }
     }

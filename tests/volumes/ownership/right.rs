@@ -1,7 +1,8 @@
 //! Only what is wrong is touched.
 
-use crate::support::{APP, OTHER, Place, ROOT, own, owner, snapshot, wrong};
+use super::support::{APP, OTHER, Outcome, Place, ROOT, own, owner, snapshot, wrong};
 use std::os::unix::fs::symlink;
+use takumi_test::require;
 
 fn right_tree() -> Place {
     let place = Place::new();
@@ -20,6 +21,7 @@ fn right_tree() -> Place {
 
 #[test]
 fn a_right_tree_is_not_touched() {
+    require!(root, setpriv, strace, setcap);
     let place = right_tree();
     let before = snapshot(&place.volume);
     let (ended, trace) =
@@ -37,6 +39,7 @@ fn a_right_tree_is_not_touched() {
 
 #[test]
 fn wrong_owners_are_fixed_and_right_ones_beside_them_are_left() {
+    require!(root, setpriv, setcap);
     let place = right_tree();
     let changed = [
         place.file("a/b/root", ROOT, 0o600),
@@ -57,6 +60,7 @@ fn wrong_owners_are_fixed_and_right_ones_beside_them_are_left() {
 
 #[test]
 fn a_setuid_file_with_a_wrong_owner_is_fixed_and_reported() {
+    require!(root, setpriv, setcap);
     let place = Place::new();
     own(&place.file("tool", OTHER, 0o755), OTHER, 0o4755);
     sh!("setcap", "cap_net_raw+ep", place.file("capable", OTHER, 0o755));
@@ -66,6 +70,7 @@ fn a_setuid_file_with_a_wrong_owner_is_fixed_and_reported() {
 
 #[test]
 fn verify_reports_and_changes_nothing() {
+    require!(root, setpriv, setcap);
     let place = right_tree();
     let file = place.file("a/wrong", OTHER, 0o644);
     let before = snapshot(&place.volume);
@@ -79,6 +84,7 @@ fn verify_reports_and_changes_nothing() {
 
 #[test]
 fn verify_refuses_a_volume_that_the_app_cannot_write() {
+    require!(root, setpriv);
     let place = Place::new();
     place.init().with("TAKUMI_OWNERSHIP", "verify").run().refused().says("cannot write in").says("Permission denied");
     assert_eq!(owner(&place.volume), ROOT);
@@ -86,6 +92,7 @@ fn verify_refuses_a_volume_that_the_app_cannot_write() {
 
 #[test]
 fn off_looks_at_no_owner() {
+    require!(root, setpriv, setcap);
     let place = right_tree();
     let file = place.file("a/wrong", OTHER, 0o644);
     place.init().with("TAKUMI_OWNERSHIP", "off").run().succeeded();

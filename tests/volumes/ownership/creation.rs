@@ -1,10 +1,12 @@
 //! A volume's own path.
 
-use crate::support::{APP, Init, OTHER, Place, ROOT, own, owner};
+use super::support::{APP, Init, OTHER, Outcome, Place, ROOT, own, owner};
 use std::os::unix::fs::{lchown, symlink};
+use takumi_test::require;
 
 #[test]
 fn a_missing_volume_is_created_for_the_app() {
+    require!(root, setpriv);
     let place = Place::new();
     let volume = place.outside.join("deep/er/volume");
     Init::on(&volume).run().succeeded();
@@ -14,6 +16,7 @@ fn a_missing_volume_is_created_for_the_app() {
 
 #[test]
 fn a_missing_volume_inside_the_apps_directory_is_created_as_the_app() {
+    require!(root, setpriv);
     let place = Place::new();
     own(&place.volume, APP, 0o755);
     let volume = place.volume.join("a/b");
@@ -24,6 +27,7 @@ fn a_missing_volume_inside_the_apps_directory_is_created_as_the_app() {
 
 #[test]
 fn a_missing_volume_inside_a_strangers_directory_is_refused() {
+    require!(root, setpriv);
     let place = Place::new();
     own(&place.volume, OTHER, 0o755);
     Init::on(&place.volume.join("a")).run().refused().says("cannot create").says("Permission denied");
@@ -31,6 +35,7 @@ fn a_missing_volume_inside_a_strangers_directory_is_refused() {
 
 #[test]
 fn verify_creates_nothing() {
+    require!(root, setpriv);
     let place = Place::new();
     own(&place.volume, APP, 0o755);
     let volume = place.volume.join("a");
@@ -40,6 +45,7 @@ fn verify_creates_nothing() {
 
 #[test]
 fn a_link_in_the_path_is_refused_and_named() {
+    require!(root, setpriv);
     let place = Place::new();
     let link = place.root().join("link");
     symlink(&place.outside, &link).unwrap();
@@ -64,6 +70,7 @@ fn a_link_in_the_path_is_refused_and_named() {
 
 #[test]
 fn a_file_in_the_path_is_refused() {
+    require!(root, setpriv);
     let place = Place::new();
     let file = place.file("file", ROOT, 0o644);
     Init::on(&file).run().refused().says("is not a directory");
@@ -72,6 +79,7 @@ fn a_file_in_the_path_is_refused() {
 
 #[test]
 fn the_root_directory_is_no_volume() {
+    require!(root, setpriv);
     for path in ["/", "/tmp/../etc"] {
         Init::on(path.as_ref()).run().refused();
     }
@@ -80,6 +88,7 @@ fn the_root_directory_is_no_volume() {
 
 #[test]
 fn an_ordinary_users_start_proves_and_creates_and_changes_no_owner() {
+    require!(root, setpriv);
     let place = Place::new();
     let as_app = ["setpriv", "--reuid", "61000", "--regid", "61001", "--clear-groups", "--"];
     own(&place.volume, APP, 0o755);

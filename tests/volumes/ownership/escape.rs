@@ -1,11 +1,13 @@
 //! Nothing leads out of the volume, and nothing dangerous is handed over.
 
-use crate::support::{APP, OTHER, Place, ROOT, file, own, owner};
+use super::support::{APP, OTHER, Outcome, Place, ROOT, file, own, owner};
 use std::fs;
 use std::os::unix::fs::symlink;
+use takumi_test::require;
 
 #[test]
 fn links_are_changed_themselves_and_not_followed() {
+    require!(root, setpriv);
     let place = Place::new();
     let victim = file(&place.outside.join("below/victim"), OTHER, 0o644);
     symlink(&victim, place.volume.join("to_file")).unwrap();
@@ -23,6 +25,7 @@ fn links_are_changed_themselves_and_not_followed() {
 
 #[test]
 fn a_bind_mount_of_the_same_filesystem_is_not_crossed() {
+    require!(root, setpriv, namespaces);
     let place = Place::new();
     let victim = file(&place.outside.join("victim"), OTHER, 0o644);
     let lone = file(&place.root().join("lone"), OTHER, 0o644);
@@ -41,6 +44,7 @@ fn a_bind_mount_of_the_same_filesystem_is_not_crossed() {
 
 #[test]
 fn a_hard_link_is_left_and_reported() {
+    require!(root, setpriv);
     let place = Place::new();
     let victim = file(&place.outside.join("victim"), OTHER, 0o644);
     let link = place.volume.join("link");
@@ -59,6 +63,7 @@ fn a_hard_link_is_left_and_reported() {
 
 #[test]
 fn fifos_and_sockets_are_given_and_never_opened_and_devices_are_left() {
+    require!(root, setpriv, strace);
     let place = Place::new();
     let fifo = place.volume.join("fifo");
     sh!("mkfifo", fifo);
@@ -77,6 +82,7 @@ fn fifos_and_sockets_are_given_and_never_opened_and_devices_are_left() {
 
 #[test]
 fn an_immutable_file_is_left_and_the_rest_is_fixed() {
+    require!(root, setpriv, chattr);
     let place = Place::new();
     let frozen = place.file("frozen", OTHER, 0o644);
     sh!("chattr", "+i", frozen);

@@ -6,7 +6,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use takumi_test::folder::{Folder, fresh_name};
+use takumi_test::program::{self, Ended};
 
 /// The app's user and group: nobody else's on any machine that runs this.
 pub const APP: (u32, u32) = (61_000, 61_001);
@@ -16,18 +17,16 @@ pub const OTHER: (u32, u32) = (62_000, 62_000);
 
 /// A directory that everybody may pass, with `volume/` and `outside/` in it; gone at the end, also of a failed test.
 pub struct Place {
-    root: PathBuf,
+    root: Folder,
     pub volume: PathBuf,
     pub outside: PathBuf,
 }
 
 impl Place {
     pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("takumi-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let root = std::env::temp_dir().join(name);
+        let root = Folder::new();
         let place = Self { volume: root.join("volume"), outside: root.join("outside"), root };
-        for directory in [&place.root, &place.volume, &place.outside] {
+        for directory in [&place.volume, &place.outside] {
             fs::create_dir(directory).unwrap();
             fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
         }
@@ -35,7 +34,7 @@ impl Place {
     }
 
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.root.0
     }
 
     /// Makes a file below the volume, and the directories that lead to it.
@@ -61,13 +60,13 @@ impl Drop for Place {
         // What is mounted below goes first, the innermost at the front; then whatever chattr froze.
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
-        let mut points: Vec<&Path> = points.filter(|point| point.starts_with(&self.root)).collect();
+        let mut points: Vec<&Path> = points.filter(|point| point.starts_with(self.root())).collect();
         points.reverse();
         for point in points {
             let _ = Command::new("umount").arg("-l").arg(point).status();
         }
-        let _ = Command::new("chattr").args(["-R", "-f", "-i", "-a"]).arg(&self.root).output();
-        let _ = Command::new("rm").arg("-rf").arg(&self.root).status();
+        let _ = Command::new("chattr").args(["-R", "-f", "-i", "-a"]).arg(self.root()).output();
+        let _ = Command::new("rm").arg("-rf").arg(self.root()).status();
     }
 }
 
@@ -97,7 +96,7 @@ pub fn sh(command: &[&OsStr]) -> String {
 }
 
 macro_rules! sh {
-    ($($word:expr),+ $(,)?) => { $crate::support::sh(&[$(std::ffi::OsStr::new(&$word)),+]) };
+    ($($word:expr),+ $(,)?) => { $crate::ownership::support::sh(&[$(std::ffi::OsStr::new(&$word)),+]) };
 }
 
 /// Everything that a change would leave a trace in.
@@ -129,17 +128,8 @@ pub struct Init {
     command: Vec<OsString>,
 }
 
-pub struct Ended {
-    pub code: Option<i32>,
-    pub said: String,
-}
-
 /// The capabilities that the container starts with, for setpriv.
 pub const CONTAINERS: &str = "-all,+setuid,+setgid,+setpcap,+chown,+dac_read_search,+fowner";
-
-pub fn program() -> PathBuf {
-    std::env::var_os("INIT_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_init").into(), PathBuf::from)
-}
 
 impl Init {
     pub fn on(volume: &Path) -> Self {
@@ -174,25 +164,21 @@ impl Init {
     }
 
     pub fn command(&self) -> Command {
-        let program = program().into_os_string();
+        let program = program::init().into_os_string();
         let mut words = self.wrapper.iter().chain([&program]).chain(&self.command);
         let mut command = Command::new(words.next().unwrap());
         command.args(words).env_clear().envs(&self.settings).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
         command
     }
 
+    #[track_caller]
     pub fn run(&self) -> Ended {
-        let output = self.command().output().unwrap();
-        Ended { code: output.status.code(), said: String::from_utf8_lossy(&output.stderr).into_owned() }
+        program::run(&mut self.command())
     }
 
     /// Runs it under strace with these options; also what strace wrote.
     pub fn traced(mut self, options: &[&str]) -> (Ended, String) {
-        let log = std::env::temp_dir().join(format!(
-            "takumi-test-strace-{}-{:?}",
-            std::process::id(),
-            std::thread::current().id()
-        ));
+        let log = std::env::temp_dir().join(fresh_name("strace"));
         let mut wrapper: Vec<OsString> = vec!["strace".into(), "-o".into(), log.clone().into()];
         wrapper.extend(options.iter().map(OsString::from));
         wrapper.append(&mut self.wrapper);
@@ -204,28 +190,20 @@ impl Init {
     }
 }
 
-impl Ended {
+/// What a start comes to.
+pub trait Outcome {
+    fn succeeded(self) -> Self;
+    fn refused(self) -> Self;
+}
+
+impl Outcome for Ended {
     #[track_caller]
-    pub fn succeeded(self) -> Self {
-        assert_eq!(self.code, Some(0), "{}", self.said);
-        self
+    fn succeeded(self) -> Ended {
+        self.ends_with(0)
     }
 
     #[track_caller]
-    pub fn refused(self) -> Self {
-        assert_eq!(self.code, Some(125), "{}", self.said);
-        self
-    }
-
-    #[track_caller]
-    pub fn says(self, text: &str) -> Self {
-        assert!(self.said.contains(text), "{text:?} is not in:\n{}", self.said);
-        self
-    }
-
-    #[track_caller]
-    pub fn never_says(self, text: &str) -> Self {
-        assert!(!self.said.contains(text), "{text:?} is in:\n{}", self.said);
-        self
+    fn refused(self) -> Ended {
+        self.ends_with(125)
     }
 }

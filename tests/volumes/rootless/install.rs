@@ -1,7 +1,8 @@
 //! `install` and `uninstall` on machines in a directory: Docker's real setup tool, doubles of what would change the real machine.
 
-use crate::support::Machine;
+use super::machine::{Machine, Table};
 use std::fs;
+use takumi_test::require;
 
 /// Everything that install can make is missing.
 fn bare(machine: &Machine) {
@@ -19,7 +20,8 @@ fn bare(machine: &Machine) {
 
 #[test]
 fn a_dry_run_prints_every_command_and_changes_nothing() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     bare(&machine);
     machine.run(&["check"]);
     let before = machine.snapshot();
@@ -37,7 +39,7 @@ fn a_dry_run_prints_every_command_and_changes_nothing() {
         "nvidia-ctk cdi generate --output=",
         "systemctl --user restart docker.service",
     ] {
-        assert!(said.text.contains(command), "expected '{command}': {}", said.text);
+        assert!(said.text().contains(command), "expected '{command}': {said:?}");
     }
     assert_eq!(machine.snapshot(), before);
     assert_eq!(machine.calls("sudo"), [""; 0]);
@@ -46,7 +48,8 @@ fn a_dry_run_prints_every_command_and_changes_nothing() {
 
 #[test]
 fn install_makes_all_of_it_once_and_uninstall_takes_all_of_it_back() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     bare(&machine);
     machine.run(&["check"]);
     let before = machine.snapshot();
@@ -93,7 +96,7 @@ fn install_makes_all_of_it_once_and_uninstall_takes_all_of_it_back() {
     assert_eq!(machine.snapshot(), installed);
     let said =
         machine.run(&["uninstall", "--yes"]).ends_with(0).says("left: the packages: sudo apt-get remove slirp4netns");
-    assert!(machine.double("rootful").exists() && !machine.double("started").exists(), "{}", said.text);
+    assert!(machine.double("rootful").exists() && !machine.double("started").exists(), "{said:?}");
     let mut after = machine.snapshot();
     // The kernel's own files, the socket that systemd makes, and empty directories of the user's.
     after.retain(|path, _| !path.ends_with(".local") && !path.ends_with(".local/state"));
@@ -104,13 +107,14 @@ fn install_makes_all_of_it_once_and_uninstall_takes_all_of_it_back() {
     }
     let changed: Vec<_> = before.iter().filter(|(path, was)| after.get(*path) != Some(was)).collect();
     let added: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).collect();
-    assert!(changed.is_empty() && added.is_empty(), "changed {changed:?}, added {added:?}; {}", said.text);
+    assert!(changed.is_empty() && added.is_empty(), "changed {changed:?}, added {added:?}; {said:?}");
     machine.run(&["uninstall", "--yes"]).ends_with(0).says("nothing to do");
 }
 
 #[test]
 fn nothing_is_changed_without_a_yes() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.run(&["check"]);
     let before = machine.snapshot();
     machine.run(&["install"]).ends_with(1).says("add --yes");
@@ -120,7 +124,8 @@ fn nothing_is_changed_without_a_yes() {
 
 #[test]
 fn it_asks_once_and_anything_but_yes_is_a_no() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts, script);
+    let machine = Machine::new();
     machine.delegate("memory").run(&["check"]);
     let before = machine.snapshot();
     for no in ["n\n", "\n", "sure\n"] {
@@ -128,13 +133,14 @@ fn it_asks_once_and_anything_but_yes_is_a_no() {
         assert_eq!(machine.snapshot(), before);
     }
     let said = machine.run_at_terminal(&["install"], "y\n").ends_with(0);
-    assert_eq!(said.text.matches("Go on?").count(), 1, "{}", said.text);
+    assert_eq!(said.text().matches("Go on?").count(), 1, "{said:?}");
     machine.run(&["check"]).ends_with(0);
 }
 
 #[test]
 fn data_and_packages_go_only_when_asked_for_exactly_that() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.uninstall("slirp4netns").run(&["install", "--yes"]).ends_with(0);
     machine.write_home(".local/share/docker/overlay2/layer", "an image");
     machine.run(&["uninstall", "--yes"]).ends_with(0).says("left: images, containers and volumes");
@@ -154,7 +160,8 @@ fn data_and_packages_go_only_when_asked_for_exactly_that() {
 
 #[test]
 fn a_file_that_somebody_changed_after_install_is_left_and_told() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.delegate("memory").run(&["install", "--yes"]).ends_with(0);
     let path = "/etc/systemd/system/user@.service.d/delegate.conf";
     machine.write(path, "[Service]\nDelegate=yes\n");
@@ -164,7 +171,8 @@ fn a_file_that_somebody_changed_after_install_is_left_and_told() {
 
 #[test]
 fn a_change_that_does_not_hold_ends_the_install() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     // modprobe says 0, and the rules work no better.
     machine.tell("no-iptables", "").tell("no-modules", "");
     machine.run(&["install", "--yes"]).ends_with(1).says("iptables: iptables does not work");
@@ -175,7 +183,8 @@ fn a_change_that_does_not_hold_ends_the_install() {
 
 #[test]
 fn systemd_is_switched_on_under_wsl2_and_the_restart_is_asked_for() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     let conf = "[automount]\nenabled = true\n\n[boot]\ncommand = service cron start\nsystemd = false\n";
     machine.wsl2().remove("/run/systemd/system").write("/etc/wsl.conf", conf);
     machine.run(&["check"]).row("systemd", "missing", "/etc/wsl.conf");
@@ -194,15 +203,16 @@ fn systemd_is_switched_on_under_wsl2_and_the_restart_is_asked_for() {
 
 #[test]
 fn no_cgroups_is_set_only_under_wsl2_and_for_old_toolkits() {
+    require!(root, rootless_scripts);
     let wanted = "disable-require = false\n\n[nvidia-container-cli]\nno-cgroups = true\n#user = \"root:video\"\n\n[nvidia-ctk]\npath = \"nvidia-ctk\"\n";
-    let Some(machine) = Machine::new() else { return };
+    let machine = Machine::new();
     let said = machine.wsl2().gpu().run(&["install", "--yes"]).ends_with(0);
     said.says("rootful engine that hands over the GPU by NVIDIA's hook will fail").says("--device nvidia.com/gpu=all");
     assert_eq!(machine.calls("nvidia-ctk cdi generate --mode=wsl").len(), 1);
     assert_eq!(machine.read("/etc/nvidia-container-runtime/config.toml"), wanted);
     machine.run(&["install", "--yes"]).ends_with(0).says("nothing to do\n");
 
-    let Some(machine) = Machine::new() else { return };
+    let machine = Machine::new();
     let said = machine.gpu().tell("toolkit", "1.11.0").run(&["install", "--yes"]).ends_with(0);
     said.says("docker run --gpus all").says("rootful engine");
     assert_eq!(machine.calls("nvidia-ctk cdi"), [""; 0]);
@@ -211,13 +221,14 @@ fn no_cgroups_is_set_only_under_wsl2_and_for_old_toolkits() {
     assert!(machine.read("/etc/nvidia-container-runtime/config.toml").contains("#no-cgroups = false"));
 
     // An engine without CDI.
-    let Some(machine) = Machine::new() else { return };
+    let machine = Machine::new();
     machine.gpu().tell("version", "20.10.24").run(&["install", "--yes"]).ends_with(0).says("docker run --gpus all");
 }
 
 #[test]
 fn the_data_lie_where_they_are_told_to() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.write_home(".config/docker/daemon.json", "{\"debug\": true}");
     let elsewhere = machine.home("disk/docker");
     machine.run(&["install", "--yes", "--data-root", elsewhere.to_str().unwrap()]).ends_with(0);
@@ -231,7 +242,8 @@ fn the_data_lie_where_they_are_told_to() {
 
 #[test]
 fn a_new_driver_is_described_anew() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.gpu().run(&["install", "--yes"]).ends_with(0);
     machine.run(&["check"]).ends_with(0).row("gpu", "ok", "by cdi");
     machine.write("/proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.35.03  Tue\n");
@@ -242,7 +254,8 @@ fn a_new_driver_is_described_anew() {
 
 #[test]
 fn the_proof_fails_for_what_is_not_rootless() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.gpu().run(&["install", "--yes"]).ends_with(0);
     machine.run(&["prove"]).ends_with(0);
     // As a rootful engine shows it.
@@ -261,7 +274,8 @@ fn the_proof_fails_for_what_is_not_rootless() {
 
 #[test]
 fn without_the_module_in_sight_the_engine_still_gets_its_rules() {
-    let Some(machine) = Machine::new() else { return };
+    require!(root, rootless_scripts);
+    let machine = Machine::new();
     machine.write("/proc/modules", "").run(&["install", "--yes"]).ends_with(0).says("--skip-iptables");
     let unit = fs::read_to_string(machine.home(".config/systemd/user/docker.service.d/iptables.conf")).unwrap();
     assert!(unit.ends_with("/bin/dockerd-rootless.sh\n") && unit.contains("ExecStart=\n"), "{unit}");

@@ -1,7 +1,8 @@
 //! `--report` finds what a start would find, and changes nothing.
 
-use crate::support::{APP, Init, OTHER, Place, own, owner, snapshot};
+use super::support::{APP, Init, OTHER, Outcome, Place, own, owner, snapshot};
 use serde_json::Value;
+use takumi_test::require;
 
 /// Exit code, and each finding about volumes.
 fn report(init: Init) -> (Option<i32>, Vec<Value>) {
@@ -13,6 +14,7 @@ fn report(init: Init) -> (Option<i32>, Vec<Value>) {
 
 #[test]
 fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
+    require!(root, setpriv);
     let place = Place::new();
     let file = place.file("file", OTHER, 0o644);
     let before = snapshot(&place.volume);
@@ -34,6 +36,7 @@ fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
 
 #[test]
 fn a_right_volume_and_one_to_be_created_are_held() {
+    require!(root, setpriv);
     let place = Place::new();
     own(&place.volume, APP, 0o755);
     let (code, found) = report(place.init());
@@ -46,6 +49,7 @@ fn a_right_volume_and_one_to_be_created_are_held() {
 
 #[test]
 fn what_would_refuse_a_start_is_required_and_missing() {
+    require!(root, setpriv);
     let place = Place::new();
     let link = place.root().join("link");
     std::os::unix::fs::symlink(&place.volume, &link).unwrap();
@@ -59,6 +63,7 @@ fn what_would_refuse_a_start_is_required_and_missing() {
 
 #[test]
 fn a_capability_that_the_drop_lacks_is_foreseen() {
+    require!(root, setpriv);
     let place = Place::new();
     let output = |set: &str| {
         let init = place.init().capable_of(set).running(&["--report", "--json"]);
@@ -67,6 +72,6 @@ fn a_capability_that_the_drop_lacks_is_foreseen() {
     };
     let (code, report) = output("-setuid");
     assert!(code == Some(1) && report.contains("--cap-add SETUID"), "{report}");
-    let (code, report) = output(crate::support::CONTAINERS);
+    let (code, report) = output(super::support::CONTAINERS);
     assert!(code == Some(0) && !report.contains("--cap-add SET"), "{report}");
 }

@@ -1,182 +1,33 @@
-//! A user of the host, a machine in a directory, and what the script said.
+//! A machine in a directory, and what the script says of it: `require!(root, rootless_scripts)`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-
-/// How long a thing may take that takes a second on a quiet machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Where Debian keeps Docker's scripts for rootless engines.
-pub const CONTRIB: &str = "/usr/share/docker.io/contrib";
+use std::process::{Command, Stdio};
+use takumi_test::folder::Folder;
+use takumi_test::program::{Ended, installed};
+use takumi_test::user::{CONTRIB, User};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What the script and the setup tool call that is no double.
-const TOOLS: &[&str] = &[
-    "awk", "basename", "bash", "cat", "chmod", "cmp", "cp", "cut", "date", "dirname", "env", "find", "getent",
-    "getopt", "grep", "head", "id", "install", "ldd", "ln", "ls", "mkdir", "mktemp", "mv", "printf", "python3",
-    "readlink", "realpath", "rm", "rmdir", "sed", "setsid", "sh", "sha256sum", "sleep", "sort", "stat", "tac", "tail",
-    "tar", "touch", "tr", "uname",
-];
+const TOOLS: &str = "awk basename bash cat chmod cmp cp cut date dirname env find getent getopt grep head id install ldd ln ls mkdir mktemp mv \
+    printf python3 readlink realpath rm rmdir sed setsid sh sha256sum sleep sort stat tac tail tar touch tr uname";
 
-/// Asks again and again until there is an answer.
-pub fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "in {PATIENCE:?} not seen: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// The table that `check` prints.
+pub trait Table {
+    /// A step's row has this state and, in it or in its remedy, the words.
+    fn row(self, step: &str, state: &str, words: &str) -> Self;
 }
 
-pub fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-fn fresh_name() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("takumi-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A user with a home directory, removed with all their processes and files.
-pub struct User {
-    pub name: String,
-    pub home: PathBuf,
-    pub uid: u32,
-}
-
-impl User {
-    /// `options` are useradd's. `None` where nobody may make one.
-    pub fn new(options: &[&str]) -> Option<User> {
-        if !is_root() {
-            println!("skipped: making a user needs root");
-            return None;
-        }
-        let name = fresh_name();
-        let home = std::env::temp_dir().join(&name);
-        account(
-            "useradd",
-            &[
-                options,
-                &[
-                    "-K",
-                    "UID_MIN=60600",
-                    "-K",
-                    "UID_MAX=61183",
-                    "-m",
-                    "-k",
-                    "/nonexistent",
-                    "-s",
-                    "/bin/bash",
-                    "-d",
-                    home.to_str().unwrap(),
-                    &name,
-                ],
-            ]
-            .concat(),
-        );
-        let uid = fs::metadata(&home).unwrap().uid();
-        Some(User { name, home, uid })
-    }
-
-    /// A command as this user, with nothing of our environment and none of our groups.
-    pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("/usr/bin/setpriv");
-        let id = self.uid.to_string();
-        command.args(["--reuid", &id, "--regid", &self.name, "--clear-groups", "--inh-caps=-all", "--", program]);
-        command.env_clear().env("HOME", &self.home).env("USER", &self.name).env("LANG", "C.UTF-8");
-        command.current_dir(&self.home).stdin(Stdio::null());
-        command
-    }
-
-    /// Gives a tree to the user.
-    pub fn own(&self, path: &Path) {
-        let owner = format!("{0}:{0}", self.name);
-        assert!(Command::new("chown").args(["-hR", &owner]).arg(path).status().unwrap().success());
-    }
-
-    /// The pids of the user's processes.
-    pub fn processes(&self) -> Vec<String> {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let own = entries.filter(|entry| entry.metadata().is_ok_and(|data| data.uid() == self.uid));
-        own.filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-            .collect()
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        // Nobody else runs anything as this user: the uid is above those that useradd gives otherwise.
-        let deadline = Instant::now() + PATIENCE;
-        while let [pid, ..] = self.processes().as_slice() {
-            let signal = if Instant::now() < deadline - PATIENCE / 2 { "-TERM" } else { "-KILL" };
-            let _ = Command::new("kill").args([signal, pid]).stderr(Stdio::null()).status();
-            std::thread::sleep(Duration::from_millis(20));
-            if Instant::now() > deadline {
-                break;
-            }
-        }
-        let _ = Command::new("rm").arg("-rf").arg(&self.home).status();
-        account("userdel", &["-f", &self.name]);
-    }
-}
-
-/// The account files have one lock for the whole machine, and whoever finds it taken gives up.
-pub fn account(program: &str, arguments: &[&str]) {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    eventually(&format!("{program} {arguments:?}"), || {
-        let output = Command::new(program).args(arguments).output().unwrap();
-        output.status.success().then_some(())
-    });
-}
-
-/// What the script said and how it ended.
-#[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub text: String,
-}
-
-impl Said {
-    pub fn of(output: &Output) -> Said {
-        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        Said { code: output.status.code().expect("an exit code"), text: text.into_owned() }
-    }
-
+impl Table for Ended {
     #[track_caller]
-    pub fn ends_with(self, code: i32) -> Said {
-        assert_eq!(self.code, code, "{}", self.text);
-        self
-    }
-
-    #[track_caller]
-    pub fn says(self, words: &str) -> Said {
-        assert!(self.text.contains(words), "expected '{words}': {}", self.text);
-        self
-    }
-
-    #[track_caller]
-    pub fn never_says(self, words: &str) -> Said {
-        assert!(!self.text.contains(words), "not expected '{words}': {}", self.text);
-        self
-    }
-
-    /// The table's row of a step: its state and, in it or in its remedy, the words.
-    #[track_caller]
-    pub fn row(self, step: &str, state: &str, words: &str) -> Said {
-        let mut lines = self.text.lines().skip_while(|line| line.split_whitespace().nth(1) != Some(step));
-        let first = lines.next().unwrap_or_else(|| panic!("no row '{step}': {}", self.text));
+    fn row(self, step: &str, state: &str, words: &str) -> Ended {
+        let text = self.text();
+        let mut lines = text.lines().skip_while(|line| line.split_whitespace().nth(1) != Some(step));
+        let first = lines.next().unwrap_or_else(|| panic!("no row '{step}': {}", text));
         let remedy = lines.next().filter(|line| line.trim_start().starts_with("->")).unwrap_or("");
         assert_eq!(first.split_whitespace().next(), Some(state), "{first}\n{remedy}");
         assert!(first.contains(words) || remedy.contains(words), "expected '{words}': {first}\n{remedy}");
@@ -212,19 +63,13 @@ pub fn snapshot(directory: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
 /// machine are doubles.
 pub struct Machine {
     pub user: User,
-    folder: PathBuf,
+    folder: Folder,
     environment: Vec<(String, String)>,
 }
 
 impl Machine {
-    pub fn new() -> Option<Machine> {
-        let user = User::new(&[])?;
-        if !Path::new(CONTRIB).join("dockerd-rootless-setuptool.sh").exists() {
-            println!("skipped: no setup tool in {CONTRIB} (install docker.io)");
-            return None;
-        }
-        let folder = std::env::temp_dir().join(format!("{}-machine", user.name));
-        let machine = Machine { user, folder, environment: Vec::new() };
+    pub fn new() -> Machine {
+        let machine = Machine { user: User::new(&[]), folder: Folder::new(), environment: Vec::new() };
         let doubles = machine.folder.join("doubles/bin");
         for directory in
             [&doubles, &machine.folder.join("doubles/later"), &machine.folder.join("tools"), &machine.root("/")]
@@ -232,9 +77,9 @@ impl Machine {
             fs::create_dir_all(directory).unwrap();
         }
         let status =
-            Command::new("cp").args(["-r", &format!("{REPOSITORY}/scripts")]).arg(&machine.folder).status().unwrap();
+            Command::new("cp").args(["-r", &format!("{REPOSITORY}/scripts")]).arg(&machine.folder.0).status().unwrap();
         assert!(status.success());
-        for entry in fs::read_dir(format!("{REPOSITORY}/tests/rootless/doubles")).unwrap() {
+        for entry in fs::read_dir(format!("{REPOSITORY}/tests/volumes/rootless/doubles")).unwrap() {
             let entry = entry.unwrap();
             fs::copy(entry.path(), doubles.join(entry.file_name())).unwrap();
         }
@@ -243,12 +88,11 @@ impl Machine {
             fs::rename(doubles.join("plain"), doubles.join(program)).unwrap();
             fs::copy(doubles.join(program), doubles.join("plain")).unwrap();
         }
-        for tool in TOOLS {
-            let found = ["/usr/bin", "/bin"].iter().map(|place| Path::new(place).join(tool)).find(|path| path.exists());
-            symlink(found.unwrap_or_else(|| panic!("no {tool}")), machine.folder.join("tools").join(tool)).unwrap();
+        for tool in TOOLS.split(' ') {
+            symlink(installed(tool), machine.folder.join("tools").join(tool)).unwrap();
         }
         machine.describe();
-        Some(machine)
+        machine
     }
 
     fn describe(&self) {
@@ -349,7 +193,8 @@ impl Machine {
 
     /// An NVIDIA GPU with its container toolkit.
     pub fn gpu(&self) -> &Self {
-        fs::copy(format!("{REPOSITORY}/tests/rootless/doubles/nvidia-ctk"), self.double("bin/nvidia-ctk")).unwrap();
+        fs::copy(format!("{REPOSITORY}/tests/volumes/rootless/doubles/nvidia-ctk"), self.double("bin/nvidia-ctk"))
+            .unwrap();
         let config = "disable-require = false\n\n[nvidia-container-cli]\n#no-cgroups = false\n#user = \"root:video\"\n\n[nvidia-ctk]\npath = \"nvidia-ctk\"\n";
         self.write("/etc/nvidia-container-runtime/config.toml", config);
         if self.read("/proc/sys/kernel/osrelease").contains("microsoft") {
@@ -370,15 +215,15 @@ impl Machine {
 
     /// Runs the script as the user. A call that a double does not expect fails the test.
     #[track_caller]
-    pub fn run(&self, arguments: &[&str]) -> Said {
-        let said = Said::of(&self.command(arguments).output().unwrap());
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        let said = Ended::from(self.command(arguments).output().unwrap());
         let unexpected = fs::read_to_string(self.double("unexpected")).unwrap_or_default();
-        assert_eq!(unexpected, "", "calls that no test expects; {}", said.text);
+        assert_eq!(unexpected, "", "calls that no test expects; {said:?}");
         said
     }
 
     /// The same at a terminal, where somebody types the line.
-    pub fn run_at_terminal(&self, arguments: &[&str], typed: &str) -> Said {
+    pub fn run_at_terminal(&self, arguments: &[&str], typed: &str) -> Ended {
         let inner = self.command(arguments);
         let mut outer = Command::new("/usr/bin/script");
         let words: Vec<_> = inner.get_args().map(|word| word.to_str().unwrap()).collect();
@@ -387,13 +232,13 @@ impl Machine {
         outer.env("SHELL", "/bin/sh").current_dir(&self.user.home);
         let mut child = outer.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
-        Said::of(&child.wait_with_output().unwrap())
+        Ended::from(child.wait_with_output().unwrap())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        self.user.own(&self.folder);
+        self.user.own(&self.folder.0);
         self.user.own(&self.user.home);
-        let folder = self.folder.display();
+        let folder = self.folder.0.display();
         let mut command = self.user.command("bash");
         command.arg(self.folder.join("scripts/setup_rootless.sh")).args(arguments);
         command.env("PATH", format!("{folder}/doubles/bin:{folder}/tools"));
@@ -414,12 +259,6 @@ impl Machine {
         let mut all = snapshot(&self.root("/"));
         all.extend(snapshot(&self.user.home));
         all
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
