@@ -4,27 +4,19 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::Duration;
 use takumi_init::nodes::scan::{Job, Outcome, Scanner};
 use takumi_init::nodes::tree::{File, Kind, Tree};
+use takumi_test::folder::Folder;
 
-/// A directory that is removed with its value.
-pub struct Node(pub PathBuf);
+/// Its directory.
+pub struct Node(pub Folder);
 
 impl Node {
-    pub fn new() -> Node {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("takumi-test-node-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        Node(path)
-    }
-
-    /// One with these files.
+    /// With these files.
     pub fn of(files: &[(&str, &str)]) -> Node {
-        let node = Node::new();
+        let node = Node(Folder::new());
         for (name, content) in files {
             node.write(name, content.as_bytes());
         }
@@ -40,7 +32,7 @@ impl Node {
     /// As it lies there, with everything that ends in `.py`.
     pub fn tree(&self) -> Tree {
         let mut files = Vec::new();
-        let mut waiting = vec![self.0.clone()];
+        let mut waiting = vec![self.0.0.clone()];
         while let Some(directory) = waiting.pop() {
             for entry in std::fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
@@ -48,12 +40,12 @@ impl Node {
                 if status.is_dir() {
                     waiting.push(path);
                 } else if path.as_os_str().as_bytes().ends_with(b".py") {
-                    files.push(file(&self.0, &path, &status));
+                    files.push(file(&self.0.0, &path, &status));
                 }
             }
         }
         files.sort_by(|one, other| one.path.cmp(&other.path));
-        let root: OwnedFd = std::fs::File::open(&self.0).unwrap().into();
+        let root: OwnedFd = std::fs::File::open(&self.0.0).unwrap().into();
         Tree { name: CString::new("node").unwrap(), root, files, digest: None, faults: Vec::new() }
     }
 }
@@ -73,14 +65,8 @@ fn file(root: &Path, path: &Path, status: &std::fs::Metadata) -> File {
     File { path, kind, size: status.len(), digest: [0; 32] }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A loaded machine takes its time.
-pub const SLOWEST: Duration = Duration::from_secs(120);
+/// A loaded machine takes its time. Before the runner's limit, so that a scanner that hangs is told apart from a test that does.
+pub const SLOWEST: Duration = Duration::from_secs(100);
 
 pub fn outcome(scanner: &Scanner, tree: &Tree) -> Outcome {
     scanner.run(&[Job { tree, files: (0..tree.files.len()).collect() }], SLOWEST).remove(0)

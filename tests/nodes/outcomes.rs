@@ -1,6 +1,10 @@
 //! Whatever a node or the scanner is, the start has an answer in time.
 
-use crate::world::{Kept, World};
+use crate::world::Kept;
+use takumi_test::engine::{ask, engine};
+use takumi_test::folder::Folder;
+use takumi_test::poll::eventually;
+use takumi_test::require;
 
 /// Makes one node of each kind that cannot be scanned, and says what is expected of it.
 const ODD: &str = "import os
@@ -31,8 +35,8 @@ for level in range(200):
 
 #[test]
 fn each_odd_node_has_an_outcome_of_its_own_and_the_start_goes_on() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["well"]);
+    require!(comfyui);
+    let kept = Kept::with(&["well"]);
     kept.shell(&format!("python3 - <<'END'\n{ODD}END\n"));
     let ended = kept.listed(&[]);
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -64,11 +68,11 @@ fn each_odd_node_has_an_outcome_of_its_own_and_the_start_goes_on() {
 }
 
 /// Root's, in a directory of root's, on the read-only root: as a scanner has to be.
-fn program(lines: &str) -> crate::engine::Folder {
-    let folder = crate::engine::Folder::new();
-    std::fs::write(folder.0.join("scanner"), format!("#!/usr/bin/python3\n{lines}\n")).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(folder.0.join("scanner"), mode).unwrap();
+fn program(lines: &str) -> Folder {
+    let folder = Folder::new();
+    let scanner = folder.join("scanner");
+    std::fs::write(&scanner, format!("#!/usr/bin/python3\n{lines}\n")).unwrap();
+    std::fs::set_permissions(scanner, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     folder
 }
 
@@ -87,8 +91,8 @@ sys.exit(f'seen: user {os.getuid()}, {write}, {capability}, {filters} more filte
 
 #[test]
 fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["well", "miner"]);
+    require!(comfyui);
+    let kept = Kept::with(&["well", "miner"]);
     // The engine's own.
     let filters = kept.shell("sed -n 's/^Seccomp_filters:[^0-9]*//p' /proc/self/status");
     for (lines, words) in [
@@ -104,9 +108,7 @@ fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
         ("import time; time.sleep(1000)", "had not ended after 40 s"),
     ] {
         let folder = program(&lines.replace("FILTERS", &filters));
-        let mount = format!("{}:/opt/scanner:ro", folder.0.display());
-        let start = kept.start().options(&["-v", &mount]).env("TAKUMI_SCAN_COMMAND", "/opt/scanner/scanner");
-        let ended = start.env("SECRET", "s3cr3t").command(&["true"]).run();
+        let ended = kept.start_with_scanner(&folder.0).env("SECRET", "s3cr3t").command(&["true"]).run();
         assert_eq!(ended.code, 0, "{lines}: {ended:?}");
         assert!(ended.stderr.contains("well: not approved, and not scanned"), "{lines}: {}", ended.stderr);
         assert!(ended.stderr.contains(words) && !ended.stderr.contains("s3cr3t"), "{lines}: {}", ended.stderr);
@@ -123,17 +125,15 @@ fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
 
 #[test]
 fn a_stop_is_heard_while_a_scanner_hangs() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["well"]);
+    require!(comfyui);
+    let kept = Kept::with(&["well"]);
     let folder = program("import time; time.sleep(1000)");
-    let mount = format!("{}:/opt/scanner:ro", folder.0.display());
-    let start = kept.start().options(&["-v", &mount]).env("TAKUMI_SCAN_COMMAND", "/opt/scanner/scanner");
-    let container = start.command(&["echo", "ran"]).spawn();
-    crate::engine::eventually("the scanner", || {
-        let listed = crate::engine::engine(&["top", &container.name]).output().ok()?;
+    let container = kept.start_with_scanner(&folder.0).command(&["echo", "ran"]).spawn();
+    eventually("the scanner", || {
+        let listed = engine(&["top", &container.name]).output().ok()?;
         String::from_utf8_lossy(&listed.stdout).contains("/opt/scanner/scanner").then_some(())
     });
-    crate::engine::ask(&["kill", "--signal", "TERM", &container.name]);
+    ask(&["kill", "--signal", "TERM", &container.name]);
     let ended = container.end();
     assert_eq!((ended.code, ended.stdout.as_str()), (125, ""), "{ended:?}");
     assert!(ended.stderr.contains("told to stop before COMMAND ran"), "{ended:?}");

@@ -3,17 +3,17 @@
 use crate::node::{Node, SLOWEST};
 use crate::scanners::{both, installed};
 use std::path::PathBuf;
-use std::time::Instant;
 use takumi_init::nodes::scan::Job;
+use takumi_test::require;
 
 /// Twelve nodes with modules of Python's own library and of Bandit's in them, 897 in all; fewer where there are fewer.
 fn nodes() -> Vec<Node> {
-    let python = installed().unwrap().join("bin/python3");
+    let python = installed().join("bin/python3");
     let program = "import sysconfig; print(sysconfig.get_path('stdlib'))";
     let output = std::process::Command::new(python).args(["-I", "-c", program]).output().unwrap();
     let library = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
     let mut files = Vec::new();
-    let mut waiting = vec![library.clone(), installed().unwrap().join("lib")];
+    let mut waiting = vec![library.clone(), installed().join("lib")];
     while let Some(directory) = waiting.pop() {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -29,7 +29,7 @@ fn nodes() -> Vec<Node> {
     }
     // Each directory's in turn, so that all kinds are among the first.
     files.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
-    let nodes: Vec<Node> = (0..12).map(|_| Node::new()).collect();
+    let nodes: Vec<Node> = (0..12).map(|_| Node::of(&[])).collect();
     // As with nodes: one has most of it.
     for (number, path) in files.iter().take(897).enumerate() {
         let node = if number < 500 { 0 } else { number % nodes.len() };
@@ -40,18 +40,12 @@ fn nodes() -> Vec<Node> {
 
 #[test]
 fn bandit_and_banditrs_find_the_same_in_pythons_own_library() {
-    let Some(scanners) = both() else { return };
+    require!(pip3);
     let nodes = nodes();
     let trees: Vec<_> = nodes.iter().map(Node::tree).collect();
     let jobs: Vec<Job> = trees.iter().map(|tree| Job { tree, files: (0..tree.files.len()).collect() }).collect();
     let count: usize = jobs.iter().map(|job| job.files.len()).sum();
-    let answers = scanners.map(|(name, scanner)| {
-        let began = Instant::now();
-        let outcomes = scanner.run(&jobs, SLOWEST);
-        println!("{name}: {} nodes, {count} files, {:.2} s", jobs.len(), began.elapsed().as_secs_f32());
-        outcomes
-    });
-    let [bandit, banditrs] = answers;
+    let [bandit, banditrs] = both().map(|(_, scanner)| scanner.run(&jobs, SLOWEST));
     let mut issues = 0;
     for (number, (one, other)) in bandit.into_iter().zip(banditrs).enumerate() {
         let ((one, unscanned), (other, unscanned_too)) = (one.unwrap(), other.unwrap());
@@ -62,6 +56,5 @@ fn bandit_and_banditrs_find_the_same_in_pythons_own_library() {
         assert_eq!(one, other, "node {number}");
         issues += one.len();
     }
-    println!("{issues} issues");
     assert!(issues > 300, "{issues} issues of {count} files are too few to compare");
 }

@@ -1,7 +1,8 @@
 //! What a start does about nodes: silence, warning, refusal, quarantine.
 
-use crate::engine::Ended;
-use crate::world::{Kept, World};
+use crate::world::Kept;
+use takumi_test::engine::Ended;
+use takumi_test::require;
 
 const HEADLINE: &str = "init: WARN: ⚠️ Security risks detected by Bandit!\n";
 /// Alters a byte of a file and puts its size and times back.
@@ -23,8 +24,8 @@ fn says(ended: &Ended, code: i32, words: &[&str]) {
 
 #[test]
 fn what_a_node_can_do_is_said_until_it_is_approved_and_again_when_a_byte_changes() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["well", "miner"]);
+    require!(comfyui);
+    let kept = Kept::with(&["well", "miner"]);
     let first = kept.listed(&[]);
     says(
         &first,
@@ -60,8 +61,8 @@ fn what_a_node_can_do_is_said_until_it_is_approved_and_again_when_a_byte_changes
 
 #[test]
 fn block_refuses_with_the_list_and_quarantine_moves_and_gives_back() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["well", "miner"]);
+    require!(comfyui);
+    let kept = Kept::with(&["well", "miner"]);
     kept.shell("cp -r /data/custom_nodes/miner /data/custom_nodes/other");
     let refused = kept.listed(&[("TAKUMI_SCAN", "block")]);
     says(&refused, 125, &[HEADLINE, "required and not held: node-scan: not approved: miner, other (3 looked at"]);
@@ -88,28 +89,26 @@ fn block_refuses_with_the_list_and_quarantine_moves_and_gives_back() {
 }
 
 #[test]
-fn an_unchanged_node_is_not_scanned_again() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["well"]);
-    assert_eq!(kept.listed(&[]).stderr, "");
-    // A scanner that cannot be used any more: whoever asked it would say so.
-    let without = || {
-        let start = kept.start().options(&["-v", "/dev/null:/opt/bandit/bin/bandit:ro"]);
-        start.command(&["true"]).run()
-    };
-    let silent = without();
-    assert_eq!((silent.code, silent.stderr.as_str()), (0, ""));
-    // The control: a new one is asked for.
-    kept.shell(
-        "cp -r /data/custom_nodes/well /data/custom_nodes/copy; echo '#' >> /data/custom_nodes/copy/__init__.py",
-    );
-    says(&without(), 0, &["copy: not approved, and not scanned"]);
+fn a_restart_scans_only_what_changed() {
+    require!(comfyui);
+    let kept = Kept::with(&["well", "miner"]);
+    kept.shell("cp -r /nodes/miner /data/custom_nodes/other");
+    let first = kept.listed(&[]);
+    assert!(!first.stderr.contains("not scanned"), "{}", first.stderr);
+    says(&first, 0, &["miner: not approved\n", "other: not approved\n", "Bandit: LOW"]);
+    let again = kept.start_without_scanner();
+    assert_eq!((again.code, again.stderr), (0, first.stderr));
+    // The control: a new one and a changed one are asked for, and no other.
+    kept.shell("cd /data/custom_nodes; cp -r well copy; echo '#' | tee -a copy/__init__.py >> other/__init__.py");
+    let asked = kept.start_without_scanner();
+    says(&asked, 0, &["copy: not approved, and not scanned", "other: not approved, and not scanned"]);
+    assert_eq!(asked.stderr.matches(", and not scanned\n").count(), 2, "{}", asked.stderr);
 }
 
 #[test]
 fn json_has_the_same_as_objects() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["miner"]);
+    require!(comfyui);
+    let kept = Kept::with(&["miner"]);
     let ended = kept.listed(&[("TAKUMI_LOG_FORMAT", "json")]);
     let told: serde_json::Value = serde_json::from_str(ended.stderr.lines().next().unwrap()).unwrap();
     assert_eq!((&told["level"], &told["message"]), (&"warn".into(), &"⚠️ Security risks detected by Bandit!".into()));
@@ -122,8 +121,8 @@ fn json_has_the_same_as_objects() {
 
 #[test]
 fn code_of_the_packages_that_runs_by_itself_is_a_matter_of_its_own() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &[]);
+    require!(comfyui);
+    let kept = Kept::with(&[]);
     kept.shell(
         "mkdir -p /data/venv/lib/python3.11/site-packages && echo home=/usr/bin > /data/venv/pyvenv.cfg && \
          echo 'import os; os.environ' > /data/venv/lib/python3.11/site-packages/planted.pth",
@@ -140,8 +139,8 @@ fn code_of_the_packages_that_runs_by_itself_is_a_matter_of_its_own() {
 
 #[test]
 fn a_reboot_looks_again() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["well"]);
+    require!(comfyui);
+    let kept = Kept::with(&["well"]);
     // ComfyUI-Manager installs a node and asks for a new start.
     let line = "if test -e /tmp/again; then ls /data/custom_nodes; exit 3; fi; touch /tmp/again; \
                 cp -r /nodes/miner /data/custom_nodes/; touch \"$__COMFY_CLI_SESSION__.reboot\"; exit 0";
@@ -151,7 +150,7 @@ fn a_reboot_looks_again() {
     // What was approved at the start does.
     assert!(!warned.stderr.contains("no approval counts"), "{}", warned.stderr);
 
-    let kept = Kept::with(&world, &["well"]);
+    let kept = Kept::with(&["well"]);
     let blocked = kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(line).run();
     says(&blocked, 125, &["required and not held: node-scan: not approved: miner"]);
     assert_eq!(blocked.stdout, "");
@@ -159,8 +158,8 @@ fn a_reboot_looks_again() {
 
 #[test]
 fn an_ordinary_user_is_warned_too() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["miner"]);
+    require!(comfyui);
+    let kept = Kept::with(&["miner"]);
     assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
     let plain = || kept.start().capabilities(&[]).options(&["--user", "1000:1000"]).env("TAKUMI_VOLUMES", "/data");
     // /state is closed to it: what was approved is not known.

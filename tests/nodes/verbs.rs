@@ -1,11 +1,12 @@
 //! `init --nodes`.
 
-use crate::world::{Kept, World, said};
+use crate::world::{Kept, said};
+use takumi_test::require;
 
 #[test]
 fn a_person_lists_shows_approves_and_revokes() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["well", "miner"]);
+    require!(comfyui);
+    let kept = Kept::with(&["well", "miner"]);
     let list = kept.ask(&["list"]);
     assert_eq!((list.code, list.stderr.as_str()), (0, ""));
     let lines: Vec<&str> = list.stdout.lines().collect();
@@ -37,8 +38,8 @@ fn a_person_lists_shows_approves_and_revokes() {
 
 #[test]
 fn what_cannot_be_done_is_1_with_the_reason() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["miner"]);
+    require!(comfyui);
+    let kept = Kept::with(&["miner"]);
     for (words, reason) in [
         (&["show", "nobody"][..], "nobody is no node here"),
         (&["approve", "nobody"], "nobody is no node here"),
@@ -53,12 +54,9 @@ fn what_cannot_be_done_is_1_with_the_reason() {
 
 #[test]
 fn command_cannot_approve_and_what_it_could_write_does_not_count() {
-    let Some(world) = World::new() else { return };
-    let kept = Kept::with(&world, &["miner"]);
-    let container = kept.start().command(&["sleep", "600"]).spawn();
-    crate::engine::eventually("COMMAND", || {
-        container.exec(&["cat", "/proc/1/comm"]).stdout.starts_with(b"init:").then_some(())
-    });
+    require!(comfyui);
+    let kept = Kept::with(&["miner"]);
+    let container = kept.running(kept.start());
     let asked = said(&container, "1000", &["approve", "miner"]);
     assert!(asked.code == 1 && asked.stderr.contains("nothing can be approved"), "{asked:?}");
     // The control: root's word counts.

@@ -1,9 +1,12 @@
 //! The check as engines run it.
 
-use crate::engine::{Container, Folder, Image, Volume, ask, engine, eventually, fresh_name};
-use crate::inside::has;
-use crate::start::Start;
 use std::process::Command;
+use takumi_test::container::Start;
+use takumi_test::engine::{Container, Ended, Volume, ask, engine};
+use takumi_test::folder::{Folder, fresh_name};
+use takumi_test::image::Image;
+use takumi_test::poll::eventually;
+use takumi_test::require;
 
 const URL: &str = "http://127.0.0.1:8188/prompt";
 
@@ -11,30 +14,28 @@ fn start(image: &Image) -> Start<'_> {
     Start::hardened(image).fresh_data().env("TAKUMI_HEALTH_URL", URL).env("TAKUMI_HEALTH_TIMEOUT", "5s")
 }
 
-/// Code and words of a check inside; `options` are the engine's.
-fn check(container: &Container, options: &[&str]) -> (i32, String) {
+/// A check inside; `options` are the engine's.
+fn check(container: &Container, options: &[&str]) -> Ended {
     let words = [&["exec"], options, &[&container.name, "/init", "--check"]].concat();
-    let output = engine(&words).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap(), text)
+    Ended::from(engine(&words).output().unwrap())
 }
 
 #[track_caller]
 fn expect(container: &Container, options: &[&str], state: &str) -> String {
-    let (code, text) = check(container, options);
-    assert!(text.starts_with(&format!("{state}: ")), "{options:?}: {code} {text}");
-    assert_eq!(code, i32::from(!matches!(state, "healthy" | "busy")), "{text}");
-    text
+    let checked = check(container, options).ends_with(i32::from(!matches!(state, "healthy" | "busy")));
+    assert!(checked.stdout.starts_with(&format!("{state}: ")), "{options:?}: {checked:?}");
+    checked.text()
 }
 
 fn until_healthy(container: &Container) {
     eventually("a healthy check", || {
-        let running = container.inspect(".State.Running") == "true";
-        assert!(running, "it ended: {:?}", container.logs());
-        let (code, text) = check(container, &[]);
+        assert!(container.is_running(), "it ended: {:?}", container.logs());
+        let checked = check(container, &[]);
+        let well = checked.code == 0;
         // What is starting may become healthy; nothing else will.
-        assert!(code == 0 || text.starts_with("starting: ") || text.contains("is not running"), "{text}");
-        (code == 0).then_some(())
+        let may_be = checked.stdout.starts_with("starting: ") || checked.text().contains("is not running");
+        assert!(well || may_be, "{checked:?}");
+        well.then_some(())
     });
 }
 
@@ -47,18 +48,13 @@ fn of_the_user(image: &Image) -> Volume {
 
 #[test]
 fn the_engines_own_health_check_becomes_healthy() {
-    let Some(image) = Image::demo() else { return };
-    let folder = Folder::new();
+    require!(demo);
+    let image = Image::demo();
     let lines = format!(
-        "FROM {}\nENV TAKUMI_HEALTH_URL={URL} TAKUMI_HEALTH_TIMEOUT=5s\n\
-         HEALTHCHECK --interval=1s --timeout=10s --start-period=1s --retries=1 CMD [\"/init\", \"--check\"]\n",
-        image.name
+        "ENV TAKUMI_HEALTH_URL={URL} TAKUMI_HEALTH_TIMEOUT=5s\n\
+         HEALTHCHECK --interval=1s --timeout=10s --start-period=1s --retries=1 CMD [\"/init\", \"--check\"]\n"
     );
-    std::fs::write(folder.0.join("Dockerfile"), lines).unwrap();
-    let checked = Image { name: fresh_name("health") };
-    let build = ["build", "--tag", &checked.name, folder.0.to_str().unwrap()];
-    let built = engine(&build).env("DOCKER_BUILDKIT", "0").output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let checked = Image::build("health", &image.name, &lines, &[]);
 
     let status = |container: &Container, wanted: &str| {
         eventually(wanted, || (container.inspect(".State.Health.Status") == wanted).then_some(()));
@@ -78,26 +74,28 @@ fn the_engines_own_health_check_becomes_healthy() {
 
 #[test]
 fn an_exec_works_as_root_and_as_any_user() {
-    let Some(image) = Image::demo() else { return };
+    require!(demo);
+    let image = Image::demo();
     let container = start(&image).spawn();
     until_healthy(&container);
     for options in
         [&[][..], &["--user", "1000"], &["--user", "1000:1000"], &["--user", "4242"], &["--user", "nobody"], &["--tty"]]
     {
-        let (code, text) = check(&container, options);
-        assert!(code == 0 && text.starts_with("healthy: COMMAND is process "), "{options:?}: {code} {text}");
+        let text = expect(&container, options, "healthy");
+        assert!(text.starts_with("healthy: COMMAND is process "), "{options:?}: {text}");
         assert!(!text.contains("/proc alone"), "{options:?}: {text}");
     }
     // Root beside COMMAND, as `docker exec` makes it, is not COMMAND.
     container.exec_detached(&[], &["sleep", "600"]);
     expect(&container, &[], "healthy");
     // A setting that is none.
-    assert_eq!(check(&container, &["--env", "TAKUMI_HEALTH_URL=ftp://x"]).0, 1);
+    check(&container, &["--env", "TAKUMI_HEALTH_URL=ftp://x"]).ends_with(1);
 }
 
 #[test]
 fn an_ordinary_start_and_one_without_a_place_for_the_report_are_checked_by_proc() {
-    let Some(image) = Image::demo() else { return };
+    require!(demo);
+    let image = Image::demo();
     let volume = of_the_user(&image);
     let ordinary = Start::hardened(&image)
         .data(&volume)
@@ -115,7 +113,8 @@ fn an_ordinary_start_and_one_without_a_place_for_the_report_are_checked_by_proc(
 
 #[test]
 fn an_init_that_is_not_pid_1_is_found() {
-    let Some(image) = Image::demo() else { return };
+    require!(demo);
+    let image = Image::demo();
     let under_another = start(&image).options(&["--init"]).spawn();
     until_healthy(&under_another);
     let text = expect(&under_another, &[], "healthy");
@@ -132,7 +131,8 @@ fn an_init_that_is_not_pid_1_is_found() {
 
 #[test]
 fn a_stopped_and_an_ended_app_are_told_apart() {
-    let Some(image) = Image::demo() else { return };
+    require!(demo);
+    let image = Image::demo();
     let container = start(&image).spawn();
     until_healthy(&container);
     let command = expect(&container, &[], "healthy");
@@ -146,13 +146,14 @@ fn a_stopped_and_an_ended_app_are_told_apart() {
         "-c",
         &format!("import os, signal; os.kill({command}, signal.SIGSTOP)"),
     ]);
-    eventually("a stop", || (check(&container, &[]).0 == 1).then_some(()));
+    eventually("a stop", || (check(&container, &[]).code == 1).then_some(()));
     expect(&container, &[], "hung");
 }
 
 #[test]
 fn a_required_finding_that_is_lost_makes_it_unhealthy() {
-    let Some(image) = Image::demo() else { return };
+    require!(demo, root, nsenter);
+    let image = Image::demo();
     let container = start(&image).env("TAKUMI_REQUIRE", "readonly-root,volumes").spawn();
     until_healthy(&container);
     let text = expect(&container, &[], "healthy");
@@ -181,7 +182,8 @@ fn a_required_finding_that_is_lost_makes_it_unhealthy() {
 /// What only root sees, or only a start has, must not read as lost to a check that has dropped.
 #[test]
 fn whatever_a_start_held_holds_for_every_user_of_the_check() {
-    let Some(image) = Image::demo() else { return };
+    require!(demo);
+    let image = Image::demo();
     let required = "unprivileged,seccomp,privileged-container,host-namespaces,runtime-socket,limits,readonly-root,baked-paths,\
                     dangerous-mounts,masked-paths,volumes,proxy-environment,tmpfs";
     let container = Start::bare(&image)
@@ -194,7 +196,8 @@ fn whatever_a_start_held_holds_for_every_user_of_the_check() {
         .spawn();
     until_healthy(&container);
     for options in [&[][..], &["--user", "1000"], &["--user", "4242"]] {
-        let (code, text) = check(&container, options);
+        let checked = check(&container, options);
+        let (code, text) = (checked.code, checked.text());
         let findings = text.lines().skip(1).collect::<Vec<_>>();
         // A volume is the user's alone: another user cannot write it, and says so.
         let lost = if options.contains(&"4242") { &["volumes missing: "][..] } else { &[] };
@@ -207,24 +210,17 @@ fn whatever_a_start_held_holds_for_every_user_of_the_check() {
 /// A daemon-reload of systemd writes the engine's device rules anew, without those that a hook had added behind its back.
 #[test]
 fn a_gpu_that_a_daemon_reload_took_away_makes_it_unhealthy() {
-    let Some(image) = Image::demo() else { return };
-    let deny = |container: &Container| {
-        let id = container.inspect(".Id");
-        std::path::PathBuf::from(format!("/sys/fs/cgroup/devices/docker/{id}/devices.deny"))
-    };
-    if !std::path::Path::new("/sys/fs/cgroup/devices/devices.deny").exists() || !has("mknod") {
-        println!("skipped: no device cgroup of version 1");
-        return;
-    }
+    require!(demo, root);
+    let image = Image::demo();
     // A node with the name of a GPU's and a driver that every machine has (1:9, urandom).
     let folder = Folder::new();
-    let node = folder.0.join("nvidia0");
+    let node = folder.join("nvidia0");
     assert!(Command::new("mknod").args(["-m", "666"]).arg(&node).args(["c", "1", "9"]).status().unwrap().success());
     let device = format!("{}:/dev/nvidia0", node.display());
     let container = start(&image).options(&["--device", &device]).spawn();
     until_healthy(&container);
     expect(&container, &[], "healthy");
-    std::fs::write(deny(&container), "c 1:9 rwm").unwrap();
+    takumi_test::devices::deny(&container.inspect(".State.Pid"), 9);
     for options in [&[][..], &["--user", "1000"]] {
         let text = expect(&container, options, "unhealthy");
         assert!(text.contains("gpu-access missing: ") && text.contains("daemon-reload"), "{text}");
@@ -243,12 +239,10 @@ impl Drop for Leave {
 
 #[test]
 fn podman_execs_it_and_runs_it_as_its_health_check() {
-    let Some(image) = Image::demo() else { return };
-    if !has("podman") {
-        return;
-    }
+    require!(demo, podman, runc);
+    let image = Image::demo();
     let folder = Folder::new();
-    let archive = folder.0.join("image.tar");
+    let archive = folder.join("image.tar");
     ask(&["save", "--output", archive.to_str().unwrap(), &image.name]);
     let podman = |words: &[&str]| {
         let mut command = Command::new("podman");
@@ -260,7 +254,7 @@ fn podman_execs_it_and_runs_it_as_its_health_check() {
     let _image = Leave(&["image", "rm", "--force"], image.name.clone());
     let name = fresh_name("podman");
     let _container = Leave(&["rm", "--force", "--volumes"], name.clone());
-    // As in tests/container/podman.rs: limits that Podman may not be allowed to give are named.
+    // As in tests/pid1/container/podman.rs: limits that Podman may not be allowed to give are named.
     let run = ["run", "--detach", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"];
     let words = start(&image).options(&["--health-cmd", "[\"/init\", \"--check\"]"]).words(&name);
     let words: Vec<&str> = run.into_iter().chain(words.iter().map(String::as_str)).collect();

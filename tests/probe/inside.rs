@@ -1,46 +1,19 @@
 //! A pid namespace with its own /run, what is PID 1 there, and checks that are run in it.
 
-use crate::engine::{Folder, eventually};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use takumi_test::folder::Folder;
+use takumi_test::poll::eventually;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The binary under test where every user can start it and none but root read it.
-pub fn init() -> PathBuf {
-    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    let install = || {
-        let from = std::env::var("INIT_UNDER_TEST").unwrap_or_else(|_| env!("CARGO_BIN_EXE_init").into());
-        let folder = Folder::new();
-        std::fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o755)).unwrap();
-        let to = folder.0.join("init");
-        // In a process of its own: a file that this one had open for writing may be held by a child that another test forks.
-        let done = Command::new("install").args(["-m", "711", &from]).arg(&to).status().unwrap();
-        assert!(done.success());
-        // SAFETY: registers a function that takes nothing.
-        unsafe { libc::atexit(remove_installed) };
-        std::mem::forget(folder);
-        to
-    };
-    INSTALLED.get_or_init(install).clone()
-}
-
-extern "C" fn remove_installed() {
-    let _ = std::fs::remove_dir_all(init().parent().unwrap());
-}
-
-/// Says why these tests cannot run here.
-pub fn is_possible() -> bool {
-    // SAFETY: a getter.
-    let root = unsafe { libc::geteuid() } == 0;
-    if !root {
-        println!("skipped: a pid namespace needs root");
-    }
-    root
+/// The binary under test where every user can start it and none but root read it: `init` in this folder.
+pub fn install() -> Folder {
+    let folder = Folder::new();
+    // In a process of its own: a file that this one had open for writing may be held by a child that another test forks.
+    let files = [takumi_test::program::init(), folder.join("init")];
+    assert!(Command::new("install").args(["-m", "711"]).args(files).status().unwrap().success());
+    folder
 }
 
 /// A pid namespace under way; it ends with the value.
@@ -48,37 +21,47 @@ pub struct Inside {
     unshare: Child,
     /// PID 1, as the host counts.
     pub first: u32,
+    folder: Folder,
 }
 
 /// What a check said.
 #[derive(Debug)]
 pub struct Checked {
-    /// Its exit code; none where a signal ended it.
+    /// None where a signal ended it.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    pub took: Duration,
     /// The largest resident set of whatever took part, in KiB.
     pub memory: u64,
 }
 
 impl Inside {
-    /// `init` over COMMAND.
+    /// `init` over COMMAND: `require!(namespaces)`.
+    #[track_caller]
     pub fn init(environment: &[(&str, &str)], command: &[&str]) -> Inside {
-        let init = init();
-        let inside = Inside::of(environment, &[&[init.to_str().unwrap()], command].concat());
+        Inside::init_after("true", environment, command)
+    }
+
+    /// The same after a line of root's shell.
+    #[track_caller]
+    pub fn init_after(line: &str, environment: &[(&str, &str)], command: &[&str]) -> Inside {
+        let folder = install();
+        let init = folder.join("init");
+        let inside = Inside::with(folder, line, environment, &[&[init.to_str().unwrap()], command].concat());
         // Its name tells that COMMAND has been executed.
         eventually("COMMAND", || inside.name().starts_with("init:").then_some(()));
         inside
     }
 
     /// Anything as PID 1.
+    #[track_caller]
     pub fn of(environment: &[(&str, &str)], words: &[&str]) -> Inside {
-        Inside::prepared(environment, "true", words)
+        Inside::with(install(), "true", environment, words)
     }
 
-    /// Anything as PID 1, after a line of root's shell (/run is an empty tmpfs by then).
-    pub fn prepared(environment: &[(&str, &str)], line: &str, words: &[&str]) -> Inside {
+    /// Anything as PID 1, after a line of root's shell (/run is an empty tmpfs by then), beside this `init`.
+    #[track_caller]
+    pub fn with(folder: Folder, line: &str, environment: &[(&str, &str)], words: &[&str]) -> Inside {
         let line = format!("mount -t tmpfs -o mode=755 tmpfs /run && {line} && exec \"$0\" \"$@\"");
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", &line]).args(words);
@@ -91,7 +74,12 @@ impl Inside {
             let comm = std::fs::read_to_string(format!("/proc/{first}/comm")).ok()?;
             (!matches!(comm.trim(), "unshare" | "sh" | "mount")).then_some(first)
         });
-        Inside { unshare, first }
+        Inside { unshare, first, folder }
+    }
+
+    /// The binary under test.
+    pub fn path(&self) -> String {
+        self.folder.join("init").to_str().unwrap().to_owned()
     }
 
     /// PID 1's name.
@@ -130,13 +118,12 @@ impl Inside {
 
     /// `init --check` as root.
     pub fn check(&self, environment: &[(&str, &str)]) -> Checked {
-        run(self.enter(&[init().to_str().unwrap(), "--check"]).envs(environment.iter().copied()))
+        run(self.enter(&[&self.path(), "--check"]).envs(environment.iter().copied()))
     }
 
     /// The same with JSON, parsed.
     pub fn check_json(&self, environment: &[(&str, &str)]) -> serde_json::Value {
-        let init = init();
-        let checked = run(self.enter(&[init.to_str().unwrap(), "--check", "--json"]).envs(environment.iter().copied()));
+        let checked = run(self.enter(&[&self.path(), "--check", "--json"]).envs(environment.iter().copied()));
         let value: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap_or_else(|_| panic!("{checked:?}"));
         assert_eq!(value["healthy"], checked.code == Some(0), "{checked:?}");
         value
@@ -144,9 +131,8 @@ impl Inside {
 
     /// `init --check` as an ordinary user.
     pub fn check_as(&self, user: &str, environment: &[(&str, &str)]) -> Checked {
-        let init = init();
-        let words =
-            ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--", init.to_str().unwrap(), "--check"];
+        let init = self.path();
+        let words = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--", &init, "--check"];
         run(self.enter(&words).envs(environment.iter().copied()))
     }
 }
@@ -160,18 +146,17 @@ impl Drop for Inside {
     }
 }
 
-/// Runs a command to its end, and measures it. (`wait` is wait4, which clippy does not know.)
+/// Runs a command to its end, and measures its memory. (`wait` is wait4, which clippy does not know.)
 #[allow(clippy::zombie_processes)]
 pub fn run(command: &mut Command) -> Checked {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let began = Instant::now();
     let mut child = command.spawn().unwrap();
     let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let errors = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
     let stdout = std::io::read_to_string(stdout).unwrap();
     let (status, memory) = wait(&child);
     let stderr = errors.join().unwrap();
-    Checked { code: status.code(), stdout, stderr, took: began.elapsed(), memory }
+    Checked { code: status.code(), stdout, stderr, memory }
 }
 
 /// Waits for the end and returns the largest resident set, in KiB.
@@ -202,13 +187,4 @@ impl Checked {
         assert!(self.stdout.contains(words), "expected {words:?}: {self:?}");
         self
     }
-}
-
-/// Whether a program of these tests is installed; says so where it is not.
-pub fn has(program: &str) -> bool {
-    let found = PATH.split(':').any(|folder| Path::new(folder).join(program).exists());
-    if !found {
-        println!("skipped: {program} is not installed");
-    }
-    found
 }

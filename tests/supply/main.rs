@@ -1,10 +1,5 @@
 //! Where the binary comes from and what is in it: the list of crates, the scan, builds that repeat, and the linters of all that is not Rust.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(missing_docs)]
-
-#[path = "../container/engine.rs"]
-#[allow(dead_code)]
-mod engine;
 
 mod crates;
 mod lint;
