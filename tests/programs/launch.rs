@@ -4,14 +4,11 @@
 //! A program of its own, because a test harness with threads may not run code of its own between fork and exec.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../behaviours/support/spec.rs"]
-mod spec;
-
-use spec::{News, Place, Spec, Terminal};
 use std::ffi::CString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
+use takumi_test::spec::{News, Place, Spec, Terminal};
 
 /// Above every descriptor number that a test asks for.
 const OUT_OF_THE_WAY: i32 = 900;

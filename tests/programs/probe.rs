@@ -28,11 +28,7 @@
 
 use std::ffi::CStr;
 use std::io::Write;
-
-#[path = "../behaviours/support/signal.rs"]
-mod signal;
-
-use signal::number;
+use takumi_test::signal::number;
 
 #[unsafe(no_mangle)]
 extern "C" fn main(count: i32, arguments: *const *const libc::c_char, environment: *const *const libc::c_char) -> i32 {
