@@ -12,6 +12,7 @@ scripts/build.sh torch            for the tests: an image of Debian 13's PyTorch
 scripts/build.sh --comfyui DIR    with ComfyUI from this directory instead of its upstream
 scripts/build.sh --stand-in       with the stand-in for ComfyUI, without asking the upstream
 scripts/build.sh --fresh          build everything anew, the base images first (newer Debian packages)
+scripts/build.sh --bases          only the base images, which need no binary
 
 environment:
   VARIANT             cpu or gpu (cpu)
@@ -33,9 +34,10 @@ COMFYUI_UPSTREAM=${COMFYUI_UPSTREAM:-https://github.com/comfyanonymous/ComfyUI}
 VARIANT=${VARIANT:-cpu}
 IMAGE_PREFIX=${IMAGE_PREFIX:-takumi}
 
-# Nodes fetch with git; OpenCV and others want the two libraries.
-COMFYUI_PACKAGES=python3,ca-certificates
-COMFYUI_MORE_PACKAGES=git,libgl1,libglib2.0-0
+# Nodes fetch with git; OpenCV and others want the last two.
+COMFYUI_PACKAGES=python3,ca-certificates,git,libgl1,libglib2.0-0
+# The stand-in needs Python alone; what tests run in its place asks git, and libraries of pip want the last one.
+STAND_IN_PACKAGES=python3,ca-certificates,git,libstdc++6
 # PyTorch, and what torch.compile and Triton compile with.
 TORCH_PACKAGES=python3,python3-torch,python3-setuptools,libtorch-dev,g++
 GATEWAY_PACKAGES=tinyproxy-bin,nftables,haproxy,publicsuffix
@@ -110,12 +112,13 @@ choose_base() {
     "$make" "$tag" "$recipe" "$packages"
 }
 
-# build_image TAG DIRECTORY OPTION...: its log is shown only where it fails.
+# build_image TAG DIRECTORY OPTION...: its log is shown only where it fails. A label says which binary is in it.
 build_image() {
-    local tag=$1 directory=$2 before
+    local tag=$1 directory=$2 before label=()
     shift 2
     before=$(image_id "$tag")
-    if ! engine build "$@" --tag "$tag" "$directory" >"$WORK/build.log" 2>&1; then
+    if [[ -n ${INIT:-} ]]; then label=(--label "takumi.init=$(sha256sum <"$INIT" | cut -d ' ' -f 1)"); fi
+    if ! engine build "$@" "${label[@]}" --tag "$tag" "$directory" >"$WORK/build.log" 2>&1; then
         cat "$WORK/build.log" >&2
         die "the image $tag could not be built"
     fi
@@ -195,7 +198,7 @@ fetch_comfyui() {
 
 # The wheels come from where this machine's own pip gets them, for the image's Python, whatever the machine's own is.
 download_wheels() {
-    local to=$1 tags python minor
+    local packages=$1 to=$1/wheels tags python minor
     if [[ -n ${WHEELS:-} ]]; then
         cp "$WHEELS"/*.whl "$to"
         return
@@ -211,21 +214,8 @@ download_wheels() {
     local set
     for set in venv bandit; do
         "${PIP[@]}" download --quiet --disable-pip-version-check --only-binary=:all: "${tags[@]}" "${extra[@]}" --dest "$to" \
-            --requirement "$STAGE/requirements/$set.txt" pip || die "pip could not download the wheels of $set.txt"
+            --requirement "$packages/$set.txt" pip || die "pip could not download the wheels of $set.txt"
     done
-}
-
-# Sets PIP to the words that start pip.
-find_pip() {
-    local python
-    for python in python3 /usr/bin/python3; do
-        if "$python" -m pip --version >/dev/null 2>&1; then
-            PIP=("$python" -m pip)
-            return
-        fi
-    done
-    need pip3:python3-pip
-    PIP=(/usr/bin/python3 -m pip)
 }
 
 # The names that pip itself knows, so that the project need not know them.
@@ -236,29 +226,36 @@ package_index_hosts() {
 }
 
 build_comfyui() {
-    BASE=${BASE_IMAGE:-takumi-comfyui-base:latest}
-    if [[ -z ${BASE_IMAGE:-} ]]; then choose_base "$BASE" "$COMFYUI_PACKAGES,$COMFYUI_MORE_PACKAGES"; fi
+    if [[ $comfyui == stand-in ]]; then
+        choose_stand_in_base
+    else
+        BASE=${BASE_IMAGE:-takumi-comfyui-base:latest}
+        [[ -n ${BASE_IMAGE:-} ]] || choose_base "$BASE" "$COMFYUI_PACKAGES"
+    fi
+    if $bases; then return; fi
     if ! find_comfyui "$comfyui"; then
         say "image: $IMAGE_PREFIX-comfyui (nothing has changed)"
         return
     fi
     stage comfyui-image
     install -m 0644 "$ROOT/image/Dockerfile" "$STAGE"
-    install -m 0644 "$ROOT"/image/python/*.py "$STAGE"
-    mkdir -m 0755 "$STAGE/wheels" "$STAGE/requirements" "$STAGE/app"
-    install -m 0644 "$ROOT/image/requirements/bandit.txt" "$STAGE/requirements"
+    local packages=$STAGE/packages root=$STAGE/root
+    mkdir -m 0755 "$packages" "$packages/wheels" "$root" "$root/app" "$root/opt"
+    mv "$STAGE/init" "$root"
+    install -m 0644 "$ROOT/image/python/launcher.py" "$root/opt"
+    install -m 0644 "$ROOT/image/python/takumi_aiohttp.py" "$ROOT/image/requirements/bandit.txt" "$packages"
     if [[ -n $COMFYUI ]]; then
-        comfyui_files -cf - | tar -C "$STAGE/app" -xf -
-        cat "$COMFYUI/requirements.txt" "$ROOT/image/requirements/comfyui.txt" >"$STAGE/requirements/venv.txt"
+        comfyui_files -cf - | tar -C "$root/app" -xf -
+        cat "$COMFYUI/requirements.txt" "$ROOT/image/requirements/comfyui.txt" >"$packages/venv.txt"
     else
-        install -m 0644 "$ROOT/image/standin/comfyui_standin.py" "$STAGE/app/main.py"
-        echo '# The stand-in needs nothing.' >"$STAGE/requirements/venv.txt"
+        install -m 0644 "$ROOT/image/standin/comfyui_standin.py" "$root/app/main.py"
+        echo '# The stand-in needs nothing.' >"$packages/venv.txt"
     fi
     # Root's, and nobody else may change it: what runs in there is the app's user.
     chown -R 0:0 "$STAGE" 2>/dev/null || true
-    chmod -R u=rwX,go=rX "$STAGE/app"
+    chmod -R u=rwX,go=rX "$root/app"
     say "downloading the wheels of $([[ -n $COMFYUI ]] && echo "ComfyUI and Bandit: gigabytes with PyTorch" || echo Bandit)"
-    download_wheels "$STAGE/wheels"
+    download_wheels "$packages"
     build_image "$IMAGE_PREFIX-comfyui" "$STAGE" --label "takumi.recipe=$(recipe)" --build-arg "BASE=$BASE" --build-arg "VARIANT=$VARIANT" \
         --build-arg "VERSION=$COMFYUI_VERSION" --build-arg "REVISION=$COMFYUI_REVISION" \
         --build-arg "NVIDIA_VISIBLE_DEVICES=$([[ $VARIANT == gpu ]] && echo all || echo void)"
@@ -271,6 +268,7 @@ build_torch() { choose_base "$IMAGE_PREFIX-torch:latest" "$TORCH_PACKAGES" trixi
 build_gateways() {
     local base=${GATEWAY_BASE_IMAGE:-takumi-gateway-base:latest} hosts target
     if [[ -z ${GATEWAY_BASE_IMAGE:-} ]]; then choose_base "$base" "$GATEWAY_PACKAGES"; fi
+    if $bases; then return; fi
     hosts=$(package_index_hosts)
     stage gateway-images
     cp -r "$ROOT/image/gateway/." "$STAGE"
@@ -281,21 +279,27 @@ build_gateways() {
 
 # The image of the tests: the stand-in alone under `init`, with no setting but its volume.
 build_demo() {
-    local base=${BASE_IMAGE:-takumi-base:latest}
-    if [[ -z ${BASE_IMAGE:-} ]]; then choose_base "$base" python3; fi
+    choose_stand_in_base
+    if $bases; then return; fi
     stage demo-image
     mkdir "$STAGE/standin"
     install -m 0644 "$ROOT"/image/standin/*.py "$STAGE/standin"
     install -m 0644 "$ROOT/image/standin/Dockerfile" "$STAGE"
-    build_image "$IMAGE_PREFIX-demo" "$STAGE" --build-arg "BASE=$base"
+    build_image "$IMAGE_PREFIX-demo" "$STAGE" --build-arg "BASE=$BASE"
 }
 
-fresh=false
+choose_stand_in_base() {
+    BASE=${BASE_IMAGE:-takumi-base:latest}
+    [[ -n ${BASE_IMAGE:-} ]] || choose_base "$BASE" "$STAND_IN_PACKAGES"
+}
+
+fresh=false bases=false
 comfyui=upstream
 wanted=()
 while (($# > 0)); do
     case $1 in
     --fresh) fresh=true ;;
+    --bases) bases=true ;;
     --stand-in) comfyui=stand-in ;;
     --comfyui)
         (($# > 1)) || { usage >&2; exit 2; }
@@ -318,13 +322,15 @@ done
 [[ $COMFYUI_COMMIT =~ ^[0-9a-f]{40}$ ]] || die "COMFYUI_COMMIT=$COMFYUI_COMMIT: expected a commit, 40 digits: a tag can be moved"
 
 require_engine
-if [[ -n ${INIT:-} ]]; then
-    [[ -x $INIT ]] || die "INIT=$INIT is no program"
-    check_static_pie "$INIT"
-else
-    build_init
+if ! $bases; then
+    if [[ -n ${INIT:-} ]]; then
+        [[ -x $INIT ]] || die "INIT=$INIT is no program"
+        check_static_pie "$INIT"
+    else
+        build_init
+    fi
+    say "init: $(stat -c %s "$INIT") bytes, static-pie ($INIT)"
 fi
-say "init: $(stat -c %s "$INIT") bytes, static-pie ($INIT)"
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 # mmdebstrap, when it is not root, maps other users into this directory.

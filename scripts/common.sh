@@ -13,12 +13,13 @@ die() {
     exit 1
 }
 
-# need COMMAND:PACKAGE... installs the packages of the commands that are missing, or says what to install.
+# need COMMAND:PACKAGE... installs the packages of the commands that are missing, or says what to install. A path is a file or folder.
 need() {
     local pair missing=()
     for pair in "$@"; do
         # /usr/sbin is not on every user's PATH, and some of these live there.
-        PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+        [[ ${pair%%:*} == /* && -e ${pair%%:*} ]] || PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null ||
+            missing+=("${pair##*:}")
     done
     ((${#missing[@]} == 0)) && return
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
@@ -32,6 +33,21 @@ need() {
 
 apt_get() {
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >/dev/null
+}
+
+# Sets PIP to the words that start pip.
+find_pip() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        if "$python" -m pip --version >/dev/null 2>&1; then
+            # shellcheck disable=SC2034
+            PIP=("$python" -m pip)
+            return
+        fi
+    done
+    need pip3:python3-pip
+    # shellcheck disable=SC2034
+    PIP=(/usr/bin/python3 -m pip)
 }
 
 # Sets ENGINE, the words that start the container engine: CONTAINER_ENGINE or DOCKER if given, else docker, else podman.
@@ -89,8 +105,8 @@ release_cargo() (
 
 install_cargo_auditable() {
     say "installing cargo-auditable $CARGO_AUDITABLE_VERSION for this checkout (once)"
-    # cargo install would fill the project's own target directory.
-    env -u CARGO_TARGET_DIR cargo install --quiet --locked --root "$1" "cargo-auditable@$CARGO_AUDITABLE_VERSION" ||
+    # cargo install would fill the project's own target directory. --debug: it is built in half the time, and what it writes is the same.
+    env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --root "$1" "cargo-auditable@$CARGO_AUDITABLE_VERSION" ||
         die "cargo-auditable could not be installed: a release carries the list of its crates, which it writes"
 }
 
