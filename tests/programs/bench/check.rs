@@ -35,7 +35,7 @@ fn serve() -> String {
 /// `init` over a COMMAND that sleeps, asked as root and as an ordinary user, beside curl and Python.
 pub fn check(place: &Place, runs: usize) -> Vec<Goal> {
     let url = serve();
-    let _app = App::start(place, &url);
+    let _app = App::start(place, &url, "10s");
     let init = place.init();
     let init = init.to_str().unwrap();
     let line = format!("import urllib.request; urllib.request.urlopen('{url}').read()");
@@ -99,15 +99,17 @@ fn run(words: &[&str]) -> Option<(f64, f64)> {
 }
 
 /// `init` over `sleep`, told of the URL; it ends with the value.
-struct App {
+pub struct App {
     child: Child,
 }
 
 impl App {
-    fn start(place: &Place, url: &str) -> App {
+    /// Returns when COMMAND runs.
+    pub fn start(place: &Place, url: &str, limit: &str) -> App {
         let mut command = Command::new(place.init());
         command.args(["/bin/sleep", "600"]).env_clear();
-        command.envs([("PATH", "/usr/bin:/bin"), ("TAKUMI_LOG", "warn"), ("TAKUMI_HEALTH_URL", url)]);
+        command.envs([("PATH", "/usr/bin:/bin"), ("TAKUMI_LOG", "warn")]);
+        command.envs([("TAKUMI_HEALTH_URL", url), ("TAKUMI_HEALTH_TIMEOUT", limit)]);
         let app = App { child: command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap() };
         let comm = format!("/proc/{}/comm", app.child.id());
         let deadline = Instant::now() + Duration::from_secs(20);

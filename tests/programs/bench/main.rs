@@ -6,6 +6,7 @@
 
 mod calls;
 mod check;
+mod ends;
 mod lock;
 mod os;
 mod ownership;
@@ -21,8 +22,10 @@ use std::process::{Command, exit};
 
 use programs::Place;
 
-const TOPICS: &[&str] =
-    &["start", "exec", "unprivileged", "rest", "orphans", "signal", "syscalls", "ownership", "check", "lock", "skips"];
+const TOPICS: &[&str] = &[
+    "start", "exec", "unprivileged", "rest", "orphans", "signal", "ends", "syscalls", "ownership", "check", "lock",
+    "skips",
+];
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -64,6 +67,7 @@ fn measure(place: Place, options: &[&str]) -> i32 {
             "rest" => stay::rest(&place),
             "orphans" => stay::orphans(&place),
             "signal" => stay::signal(&place, runs.max(400)),
+            "ends" => ends::ends(&place, runs.min(50)),
             "check" => check::check(&place, runs),
             "lock" => lock::lock(&place, runs),
             "ownership" => ownership::ownership(&place, rounds),
