@@ -3,8 +3,9 @@
 use std::process::Command;
 use takumi_test::container::Start;
 use takumi_test::engine::{Container, Ended, Volume, ask, engine};
-use takumi_test::folder::{Folder, fresh_name};
+use takumi_test::folder::Folder;
 use takumi_test::image::Image;
+use takumi_test::podman::{Loaded, podman};
 use takumi_test::poll::eventually;
 use takumi_test::require;
 
@@ -228,41 +229,17 @@ fn a_gpu_that_a_daemon_reload_took_away_makes_it_unhealthy() {
     }
 }
 
-/// Removes what is Podman's.
-struct Leave(&'static [&'static str], String);
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        let _ = Command::new("podman").args(self.0).arg(&self.1).output();
-    }
-}
-
 #[test]
 fn podman_execs_it_and_runs_it_as_its_health_check() {
     require!(demo, podman, runc);
     let image = Image::demo();
-    let folder = Folder::new();
-    let archive = folder.join("image.tar");
-    ask(&["save", "--output", archive.to_str().unwrap(), &image.name]);
-    let podman = |words: &[&str]| {
-        let mut command = Command::new("podman");
-        command.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs"]).args(words);
-        command.stdin(std::process::Stdio::null()).output().unwrap()
-    };
-    let load = podman(&["load", "--quiet", "--input", archive.to_str().unwrap()]);
-    assert!(load.status.success(), "{}", String::from_utf8_lossy(&load.stderr));
-    let _image = Leave(&["image", "rm", "--force"], image.name.clone());
-    let name = fresh_name("podman");
-    let _container = Leave(&["rm", "--force", "--volumes"], name.clone());
-    // As in tests/pid1/container/podman.rs: limits that Podman may not be allowed to give are named.
-    let run = ["run", "--detach", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"];
-    let words = start(&image).options(&["--health-cmd", "[\"/init\", \"--check\"]"]).words(&name);
-    let words: Vec<&str> = run.into_iter().chain(words.iter().map(String::as_str)).collect();
-    let started = podman(&words);
-    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-    eventually("a healthy check", || podman(&["exec", &name, "/init", "--check"]).status.success().then_some(()));
-    let as_user = podman(&["exec", "--user", "1000", &name, "/init", "--check"]);
-    assert!(String::from_utf8_lossy(&as_user.stdout).starts_with("healthy: COMMAND is process "), "{as_user:?}");
-    let health = podman(&["healthcheck", "run", &name]);
-    assert!(health.status.success(), "{health:?}");
+    let start = start(&image).options(&["--health-cmd", "[\"/init\", \"--check\"]"]);
+    let loaded = Loaded::new(&image);
+    let (pod, started) = loaded.run(&["--detach"], &start);
+    started.ends_with(0);
+    let name = pod.name.as_str();
+    eventually("a healthy check", || (podman(&["exec", name, "/init", "--check"]).code == 0).then_some(()));
+    let as_user = podman(&["exec", "--user", "1000", name, "/init", "--check"]);
+    assert!(as_user.stdout.starts_with("healthy: COMMAND is process "), "{as_user:?}");
+    podman(&["healthcheck", "run", name]).ends_with(0);
 }

@@ -1,11 +1,10 @@
 //! `init` starts behind the profile, as container root and as an ordinary user, under docker and under Podman.
 
 use super::{Changed, PROFILE, behind};
-use std::process::{Command, Stdio};
 use takumi_test::container::{Process, Start};
-use takumi_test::engine::{Volume, ask};
-use takumi_test::folder::{Folder, fresh_name};
+use takumi_test::engine::Volume;
 use takumi_test::image::Image;
+use takumi_test::podman::Loaded;
 use takumi_test::require;
 
 fn hardened<'a>(image: &'a Image, profile: &str) -> Start<'a> {
@@ -73,43 +72,17 @@ fn volumes_are_walked_and_mended() {
     }
 }
 
-/// Removes a container or an image of Podman's.
-struct Leave(&'static [&'static str], String);
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        let _ = Command::new("podman").args(self.0).arg(&self.1).output();
-    }
-}
-
 #[test]
 fn podman_starts_it() {
     require!(podman, runc, demo);
     let image = Image::demo();
-    let archive = Folder::new();
-    let file = archive.0.join("image.tar");
-    ask(&["save", "--output", file.to_str().unwrap(), &image.name]);
-    let load = Command::new("podman").args(["load", "--quiet", "--input"]).arg(&file).output().unwrap();
-    assert!(load.status.success(), "{}", String::from_utf8_lossy(&load.stderr));
-    let _image = Leave(&["image", "rm", "--force"], image.name.clone());
-
+    let loaded = Loaded::new(&image);
     let run = |profile: &str| {
-        let name = fresh_name("podman");
-        let _container = Leave(&["rm", "--force", "--volumes"], name.clone());
         // Podman's own default lets everybody ask for keys and allows vmsplice to nobody: keyctl tells the two profiles apart.
         let keys = "import ctypes; c = ctypes.CDLL(None, use_errno=True)
 c.syscall(250, 9999); print(ctypes.get_errno(), c.syscall(39) > 0)";
         let start = hardened(&image, profile).fresh_data().env("TAKUMI_LOG", "warn").python(keys);
-        // Podman asks for limits that a host may not be allowed to give; none of them is needed here.
-        let run = Command::new("podman")
-            .args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--network", "none"])
-            .args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"])
-            .args(start.words(&name))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-        String::from_utf8(run.stdout).unwrap()
+        loaded.run(&[], &start).1.ends_with(0).stdout
     };
     assert_eq!(run(PROFILE), "1 True\n");
     assert_eq!(run("unconfined"), "95 True\n", "control: the kernel knows no such operation");

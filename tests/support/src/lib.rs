@@ -18,6 +18,7 @@ pub mod hunt;
 pub mod image;
 pub mod level;
 pub mod namespace;
+pub mod podman;
 pub mod poll;
 pub mod program;
 pub mod report;
