@@ -263,7 +263,7 @@ build_comfyui() {
 
 # For the tests, which mount the rest: in a layer on top, each build would have the engine look at a gigabyte. Debian 12's PyTorch has no
 # torch.compile.
-build_torch() { choose_base "$IMAGE_PREFIX-torch:latest" "$TORCH_PACKAGES" trixie; }
+build_torch() { choose_base takumi-torch:latest "$TORCH_PACKAGES" trixie; }
 
 build_gateways() {
     local base=${GATEWAY_BASE_IMAGE:-takumi-gateway-base:latest} hosts target

@@ -12,6 +12,8 @@ scripts/test.sh --all      the rest too, as CI does: every injected fault, rootl
 scripts/test.sh --full     hours and gigabytes more: a real ComfyUI (COMFYUI=DIR takes it from there), storms, a thousand races, large trees
 scripts/test.sh NAME...    of all tests those whose name contains NAME
 
+Its images, takumi-tests-NUMBER-*, stay for the next run of this checkout.
+
 TAKUMI_ALLOW_SKIP=1        a test that cannot run here is skipped; without it, it fails and names what is missing
 EOF
 }
@@ -97,6 +99,9 @@ if [[ $level == full ]]; then from=(${COMFYUI:+--comfyui "$COMFYUI"}); fi
 
 build_images() { INIT=${INIT:-} scripts/build.sh "${from[@]}" "$@"; }
 
+# Names of their own: what `up.sh` runs of this machine, and what another checkout tests, stay as they are.
+IMAGE_PREFIX=takumi-tests-$(cksum <<<"$ROOT" | cut -d ' ' -f 1)
+export IMAGE_PREFIX
 export CONTAINER_ENGINE TAKUMI_TEST_LEVEL=$level TAKUMI_TEST_RUN=$$ RUST_BACKTRACE=0
 if (find_engine && engine_answers) 2>/dev/null; then
     find_engine

@@ -4,19 +4,15 @@ use takumi_test::image::Image;
 
 /// The stand-in for ComfyUI.
 pub fn comfyui() -> Image {
-    under_test("comfyui")
+    Image::under_test("comfyui")
 }
 
 /// The one way out.
 pub fn egress() -> Image {
-    under_test("egress")
+    Image::under_test("egress")
 }
 
 /// The one way in.
 pub fn gateway() -> Image {
-    under_test("gateway")
-}
-
-fn under_test(kind: &str) -> Image {
-    Image::under_test(kind, &format!("takumi-{kind}"))
+    Image::under_test("gateway")
 }

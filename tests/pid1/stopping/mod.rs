@@ -7,7 +7,7 @@ mod reboot;
 use std::path::Path;
 use takumi_test::container::{APP, App, Start};
 use takumi_test::engine::{Container, Ended, ask};
-use takumi_test::image::{DEMO, Image};
+use takumi_test::image::{Image, built};
 use takumi_test::poll::eventually;
 use takumi_test::program::init;
 
@@ -18,7 +18,7 @@ const URL: &str = "http://127.0.0.1:8188/prompt";
 fn image() -> Image {
     let lines = "COPY --chown=0:0 init /init\nCOPY comfyui_standin.py /app/comfyui_standin.py\n";
     let standin = (Path::new(STANDIN), "comfyui_standin.py", 0o644);
-    Image::build("stopping", DEMO, lines, &[(&init(), "init", 0o711), standin])
+    Image::build("stopping", &built("demo"), lines, &[(&init(), "init", 0o711), standin])
 }
 
 /// The stand-in with these faults, under a health URL.

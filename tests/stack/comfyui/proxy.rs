@@ -5,16 +5,15 @@ use serde_json::Value;
 use takumi_test::container::Start;
 use takumi_test::engine::{Container, Network, ask};
 use takumi_test::folder::fresh_name;
+use takumi_test::image::built;
 use takumi_test::require;
 
-/// Of scripts/build.sh: it has tinyproxy.
-const EGRESS: &str = "takumi-egress";
-
+/// In an image that has it.
 fn tinyproxy(inside: &Network, outside: &Network) -> Container {
     let container = Container { name: fresh_name("tinyproxy") };
     let conf = "printf 'Port 8888\\nListen 0.0.0.0\\nTimeout 30\\nConnectPort 443\\nLogLevel Info\\n' >/tmp/conf; exec tinyproxy -d -c /tmp/conf";
     let words = ["run", "--detach", "--name", &container.name, "--network", &outside.name];
-    ask(&[&words[..], &["--entrypoint", "sh", EGRESS, "-c", conf]].concat());
+    ask(&[&words[..], &["--entrypoint", "sh", &built("egress"), "-c", conf]].concat());
     ask(&["network", "connect", "--alias", "proxy", &inside.name, &container.name]);
     container
 }

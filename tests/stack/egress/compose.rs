@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use takumi_test::engine::{Container, Network, ask, engine};
 use takumi_test::folder::{Folder, fresh_name};
-use takumi_test::image::{DEMO, Image};
+use takumi_test::image::{Image, built};
 use takumi_test::poll::{PATIENCE, eventually};
 use takumi_test::program::{Ended, REPOSITORY, run};
 use takumi_test::require;
@@ -219,7 +219,7 @@ fn the_same_questions_lead_somewhere_from_other_networks(project: &Project, prob
     let asked = |network: &str| {
         let name = fresh_name("control");
         let own = ["run", "--rm", "--name", &name, "--network", network, "--entrypoint", probe[0]];
-        let resolver = ["--dns", "127.0.0.1", "--dns-opt", "timeout:1", "--dns-opt", "attempts:1", DEMO];
+        let resolver = ["--dns", "127.0.0.1", "--dns-opt", "timeout:1", "--dns-opt", "attempts:1", &built("demo")];
         run(&mut engine(&[&own[..], &resolver, &probe[1..]].concat())).stdout
     };
     let outside = asked(&project.network("outside"));

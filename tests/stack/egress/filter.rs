@@ -187,7 +187,7 @@ impl Sides<'_> {
             );
             let name = fresh_name("caller");
             let run = ["run", "--rm", "--name", &name, "--network", network, "--entrypoint", "python3"];
-            let said = ask(&[&run[..], &[PEER_IMAGE, "-c", &program]].concat());
+            let said = ask(&[&run[..], &[&PEER_IMAGE, "-c", &program]].concat());
             reached.extend(said.lines().map(str::to_owned));
         }
         reached

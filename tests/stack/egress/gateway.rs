@@ -207,7 +207,7 @@ fn three_hundred_megabytes_pass_in_constant_memory() {
     // The control: a relay that takes all it can get.
     let mount = peers_mount();
     let options = ["--volume", &mount, "--entrypoint", "python3"];
-    let hoarder = Relay::new(PEER_IMAGE, &options, &["-u", "/peers/hoarder.py"]);
+    let hoarder = Relay::new(&PEER_IMAGE, &options, &["-u", "/peers/hoarder.py"]);
     let _app = hoarder.app("one");
     let kib = grown(&hoarder);
     assert!(kib > 100 * 1024, "the peak grew by {kib} KiB only: the measure sees nothing");

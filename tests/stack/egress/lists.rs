@@ -1,12 +1,14 @@
 //! Lines of an allow-list: what they become, and which are refused.
 
+use std::sync::LazyLock;
 use takumi_test::engine::{Container, engine};
 use takumi_test::folder::{Folder, fresh_name};
+use takumi_test::image::built;
 use takumi_test::program::run;
 use takumi_test::require;
 
 /// As scripts/build.sh made it: /egress runs here, and `init` does not.
-const IMAGE: &str = "takumi-egress";
+static IMAGE: LazyLock<String> = LazyLock::new(|| built("egress"));
 
 /// (line, tinyproxy's pattern)
 const RIGHT: [(&str, &str); 12] = [
@@ -92,7 +94,7 @@ fn judged(lists: &[(String, Vec<u8>)], command: &str) -> Vec<(i32, String)> {
     let _container = Container { name: name.clone() };
     let mount = format!("{}:/etc/egress/allow:ro", folder.0.display());
     let words = ["run", "--rm", "--name", &name, "--network", "none", "--volume", &mount, "--entrypoint", "sh"];
-    let said = run(&mut engine(&[&words[..], &[IMAGE, "-c", &line]].concat())).stdout;
+    let said = run(&mut engine(&[&words[..], &[&IMAGE, "-c", &line]].concat())).stdout;
     let mut answers = Vec::new();
     let mut words = String::new();
     for line in said.lines() {
@@ -195,7 +197,7 @@ fn the_shipped_lists_are_right_and_hold_the_package_index() {
         let name = fresh_name("list");
         let allow = format!("ALLOW={list}");
         let words = ["run", "--rm", "--name", &name, "--network", "none", "--env", &allow];
-        run(&mut engine(&[&words[..], &["--entrypoint", "/egress", IMAGE, "filter"]].concat())).ends_with(0).stdout
+        run(&mut engine(&[&words[..], &["--entrypoint", "/egress", &IMAGE, "filter"]].concat())).ends_with(0).stdout
     };
     assert_eq!(filter("none"), "");
     let (models, all, index) = (filter("models"), filter("models-and-nodes"), filter("package-index"));

@@ -7,15 +7,16 @@ use crate::images;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
+use std::sync::LazyLock;
 use takumi_test::engine::{Container, Network, ask, engine};
 use takumi_test::folder::{Folder, fresh_name};
-use takumi_test::image::{DEMO, Image};
+use takumi_test::image::{Image, built};
 use takumi_test::poll::eventually;
 use takumi_test::program::REPOSITORY;
 use takumi_test::subnet::Subnet;
 
 /// The image that everybody but the proxy and the gateway runs: it has Python.
-pub const PEER_IMAGE: &str = DEMO;
+pub static PEER_IMAGE: LazyLock<String> = LazyLock::new(|| built("demo"));
 
 /// The host that the list allows, by its number in the network outside.
 pub const GOOD: u32 = 6;
@@ -45,7 +46,7 @@ pub fn peer(kind: &str, options: &[&str], program: &[&str]) -> Container {
     let container = Container { name: fresh_name(kind) };
     let peers = peers_mount();
     let own = ["run", "--detach", "--name", &container.name, "--volume", &peers, "--entrypoint", "python3"];
-    ask(&[&own[..], options, &[PEER_IMAGE, "-u"], program].concat());
+    ask(&[&own[..], options, &[&PEER_IMAGE, "-u"], program].concat());
     eventually("a ready peer", || {
         let (stdout, stderr) = container.logs();
         let ready = stdout.contains("ready");
@@ -178,7 +179,7 @@ impl World {
         let peers = peers_mount();
         let name = fresh_name("client");
         let mut client = engine(&["run", "--rm", "--interactive", "--name", &name, "--network", &self.inside.name])
-            .args(["--volume", &peers, "--entrypoint", "python3", PEER_IMAGE, "/peers/client.py", proxy])
+            .args(["--volume", &peers, "--entrypoint", "python3", &PEER_IMAGE, "/peers/client.py", proxy])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -200,6 +201,6 @@ impl World {
         let network = format!("container:{}", of.name);
         let name = fresh_name("beside");
         let own = ["run", "--rm", "--name", &name, "--network", &network, "--user", user, "--entrypoint", "python3"];
-        ask(&[&own[..], &[PEER_IMAGE, "-c", program]].concat())
+        ask(&[&own[..], &[&PEER_IMAGE, "-c", program]].concat())
     }
 }

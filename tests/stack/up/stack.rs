@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use takumi_test::folder::{Folder, fresh_name};
-use takumi_test::image::Image;
+use takumi_test::image::{Image, built};
 use takumi_test::poll::{PATIENCE, eventually};
 use takumi_test::program::{Ended, REPOSITORY, run};
 use takumi_test::subnet::Subnet;
@@ -16,7 +16,7 @@ pub fn pretender(script: &str) -> Image {
     let folder = Folder::new();
     let init = folder.join("init");
     std::fs::write(&init, script).unwrap();
-    Image::build("pretender", "takumi-comfyui", "COPY init /init\n", &[(&init, "init", 0o755)])
+    Image::build("pretender", &built("comfyui"), "COPY init /init\n", &[(&init, "init", 0o755)])
 }
 
 /// A compose project and who starts it. It is taken down with the value.

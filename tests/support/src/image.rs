@@ -8,11 +8,15 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// The app and Python, under our own ENTRYPOINT: what most tests stand on.
-pub const DEMO: &str = "takumi-demo";
+/// The name of what scripts/build.sh made: `demo` (the app and Python, under our own ENTRYPOINT, on which most tests stand), `comfyui`,
+/// `egress` or `gateway`. scripts/test.sh gives each checkout names of its own.
+pub fn built(kind: &str) -> String {
+    format!("{}-{kind}", std::env::var("IMAGE_PREFIX").unwrap_or_else(|_| "takumi".into()))
+}
+
 /// ComfyUI's image, with the stand-in or, where `COMFYUI_UNDER_TEST` names it, with a real one.
 pub fn comfyui() -> String {
-    std::env::var("COMFYUI_UNDER_TEST").unwrap_or_else(|_| "takumi-comfyui".into())
+    std::env::var("COMFYUI_UNDER_TEST").unwrap_or_else(|_| built("comfyui"))
 }
 
 /// An image. It stays for the run.
@@ -26,12 +30,13 @@ impl Image {
     /// The demonstration image with the binary under test as /init.
     #[track_caller]
     pub fn demo() -> Image {
-        Image::under_test("demo", DEMO)
+        Image::under_test("demo")
     }
 
     /// What scripts/build.sh made, with the binary under test as /init: the image itself under a name of this run, where it has that binary.
     #[track_caller]
-    pub fn under_test(kind: &str, from: &str) -> Image {
+    pub fn under_test(kind: &str) -> Image {
+        let from = &built(kind);
         let label = ask(&["image", "inspect", "--format", "{{index .Config.Labels \"takumi.init\"}}", from]);
         let digest = crate::program::run(std::process::Command::new("sha256sum").arg(init())).stdout;
         if !label.is_empty() && digest.starts_with(&label) {
@@ -50,7 +55,7 @@ impl Image {
         std::fs::write(&entrypoint, "#!/bin/sh\nchown -R 1000:1000 /data\nexec /gosu 1000:1000 \"$@\"\n").unwrap();
         Image::build(
             "classic",
-            DEMO,
+            &built("demo"),
             "COPY tini gosu entrypoint.sh /\nENTRYPOINT [\"/tini\", \"--\", \"/entrypoint.sh\"]\n",
             &[
                 (&installed("tini-static"), "tini", 0o755),

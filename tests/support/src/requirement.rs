@@ -2,7 +2,9 @@
 //! `TAKUMI_ALLOW_SKIP=1` makes it pass with a line that begins with `skipped: `, which scripts/test.sh counts.
 
 use crate::engine::succeeds;
+use crate::image::{built, comfyui};
 use crate::program::find;
+use crate::torch;
 use crate::user::CONTRIB;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,8 +44,8 @@ pub fn lacks(needs: &[&str]) -> bool {
 
 /// What is missing of a need, and what to do about it.
 fn missing(need: &str) -> Option<String> {
-    let image = |name: &str, build: &str| {
-        let there = succeeds(&["image", "inspect", name]);
+    let image = |name: String, build: &str| {
+        let there = succeeds(&["image", "inspect", &name]);
         (!there)
             .then(|| format!("no image {name}, or no container engine answers: scripts/build.sh --stand-in {build}"))
     };
@@ -51,10 +53,10 @@ fn missing(need: &str) -> Option<String> {
     match need {
         "docker" => unless(succeeds(&["info"]), "no container engine answers (docker.io)"),
         "rootful_docker" => unless(is_rootful_docker(), "no rootful Docker answers (docker.io)"),
-        "demo" => image("takumi-demo", "demo"),
-        "comfyui" => image("takumi-comfyui", "comfyui"),
-        "torch" => image("takumi-torch", "torch"),
-        "gateway" => image("takumi-gateway", "gateway"),
+        "demo" => image(built("demo"), "demo"),
+        "comfyui" => image(comfyui(), "comfyui"),
+        "torch" => image(torch::IMAGE.into(), "torch"),
+        "gateway" => image(built("gateway"), "gateway"),
         "root" => unless(is_root(), "only root may do this (sudo)"),
         "namespaces" => {
             unless(has_namespaces(), "mount and pid namespaces are refused (run as root, with CAP_SYS_ADMIN)")

@@ -5,9 +5,12 @@ use crate::engine::ask;
 use crate::image::{Image, comfyui};
 use crate::program::init;
 
+/// Of Debian's packages alone, and so the same for every checkout.
+pub const IMAGE: &str = "takumi-torch";
+
 /// What scripts/build.sh makes of Debian's packages: `require!(torch, comfyui)`.
 pub fn image() -> Image {
-    Image { name: "takumi-torch".into() }
+    Image { name: IMAGE.into() }
 }
 
 /// A hardened start under the binary under test, with the variables of ComfyUI's image.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use takumi_test::engine::engine;
-use takumi_test::image::DEMO;
+use takumi_test::image::built;
 use takumi_test::poll::eventually;
 use takumi_test::program::{Ended, run};
 use takumi_test::require;
@@ -202,12 +202,13 @@ fn a_user_without_anything_gets_an_engine_of_their_own_and_a_running_stack() {
 
 /// A container of ours on the new engine; the whole stack is tests/stack's.
 fn a_container_runs(host: &Host) {
-    let mut save = engine(&["save", DEMO]).stdout(Stdio::piped()).spawn().unwrap();
+    let image = built("demo");
+    let mut save = engine(&["save", &image]).stdout(Stdio::piped()).spawn().unwrap();
     let mut load = host.user.command("docker");
     load.arg("load").env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(save.stdout.take().unwrap());
     Ended::from(load.output().unwrap()).ends_with(0);
     assert!(save.wait().unwrap().success());
-    host.shell("docker run --rm --name takumi-test-of-rootless takumi-demo id -u")
+    host.shell(&format!("docker run --rm --name takumi-test-of-rootless {image} id -u"))
         .ends_with(0)
         .says("held     user-namespace        root here is uid")
         .says("1000\ninit: ");
