@@ -23,7 +23,7 @@ environment:
   PIP_EXTRA           further words for `pip download`, e.g. '--index-url URL' of PyTorch's wheels for the CPU
   BASE_IMAGE          build ComfyUI's image on this one (it needs python3 with venv, and a shell)
   GATEWAY_BASE_IMAGE  build egress and gateway on this one (it needs tinyproxy, nftables, haproxy, publicsuffix)
-  INIT                take this binary instead of building one
+  INIT                take this binary instead of building one; takumi-nodes lies beside it
   CONTAINER_ENGINE    docker or podman, with options if need be; default: docker where it is installed
 END
 }
@@ -112,12 +112,12 @@ choose_base() {
     "$make" "$tag" "$recipe" "$packages"
 }
 
-# build_image TAG DIRECTORY OPTION...: its log is shown only where it fails. A label says which binary is in it.
+# build_image TAG DIRECTORY OPTION...: its log is shown only where it fails. A label says of which binaries it is.
 build_image() {
     local tag=$1 directory=$2 before label=()
     shift 2
     before=$(image_id "$tag")
-    if [[ -n ${INIT:-} ]]; then label=(--label "takumi.init=$(sha256sum <"$INIT" | cut -d ' ' -f 1)"); fi
+    if [[ -n ${INIT:-} ]]; then label=(--label "takumi.init=$(cat "$INIT" "$NODES" | sha256sum | cut -d ' ' -f 1)"); fi
     if ! engine build "$@" "${label[@]}" --tag "$tag" "$directory" >"$WORK/build.log" 2>&1; then
         cat "$WORK/build.log" >&2
         die "the image $tag could not be built"
@@ -177,6 +177,7 @@ comfyui_files() { tar -C "$COMFYUI" --sort=name --exclude=.git --exclude=__pycac
 recipe() {
     {
         sha256sum <"$INIT"
+        sha256sum <"$NODES"
         cat "$ROOT/image/Dockerfile" "$ROOT"/image/python/*.py "$ROOT"/image/requirements/*.txt
         image_id "$BASE"
         echo "$VARIANT $COMFYUI_CONTENT ${PIP_EXTRA:-} ${WHEELS:+$(cd "$WHEELS" && sha256sum ./*.whl)}"
@@ -242,6 +243,7 @@ build_comfyui() {
     local packages=$STAGE/packages root=$STAGE/root
     mkdir -m 0755 "$packages" "$packages/wheels" "$root" "$root/app" "$root/opt"
     mv "$STAGE/init" "$root"
+    install -m 0711 "$NODES" "$root/takumi-nodes"
     install -m 0644 "$ROOT/image/python/launcher.py" "$root/opt"
     install -m 0644 "$ROOT/image/python/takumi_aiohttp.py" "$ROOT/image/requirements/bandit.txt" "$packages"
     if [[ -n $COMFYUI ]]; then
@@ -324,8 +326,7 @@ done
 require_engine
 if ! $bases; then
     if [[ -n ${INIT:-} ]]; then
-        [[ -x $INIT ]] || die "INIT=$INIT is no program"
-        check_static_pie "$INIT"
+        find_nodes
     else
         build_init
     fi

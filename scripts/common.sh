@@ -73,14 +73,26 @@ require_engine() {
 BUILT_TOOLS=$(cd "$ROOT" && realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")/tools
 CARGO_AUDITABLE_VERSION=0.7.7
 
-# Builds the release binary, sets INIT to its path, and fails unless it is a static-pie that carries the list of its crates.
+# Builds the release binaries, sets INIT and NODES to their paths, and fails unless each is a static-pie that carries the list of its crates.
 build_init() {
     need readelf:binutils ldd:libc-bin
-    INIT=$(release_cargo build --bin init --message-format=json-render-diagnostics |
-        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p') || die "cargo build failed"
-    [[ -x $INIT ]] || die "cargo named no binary"
-    check_static_pie "$INIT"
-    readelf --wide --section-headers "$INIT" | grep -F ' .dep-v0 ' >/dev/null || die "$INIT carries no list of its crates (section .dep-v0)"
+    local program
+    INIT=$(release_cargo build --bin init --bin takumi-nodes --message-format=json-render-diagnostics |
+        sed -n 's/.*"executable":"\([^"]*\/init\)".*/\1/p') || die "cargo build failed"
+    find_nodes
+    for program in "$INIT" "$NODES"; do
+        readelf --wide --section-headers "$program" | grep -F ' .dep-v0 ' >/dev/null || die "$program carries no list of its crates (section .dep-v0)"
+    done
+}
+
+# Sets NODES to the program that reads nodes, which lies beside INIT, as in an image.
+find_nodes() {
+    local program
+    NODES=${INIT%/*}/takumi-nodes
+    for program in "$INIT" "$NODES"; do
+        [[ -x $program ]] || die "$program is no program"
+        check_static_pie "$program"
+    done
 }
 
 # release_cargo ARGUMENT... runs `cargo ARGUMENT... --release` for programs that people get: they carry the list of their crates, where

@@ -7,7 +7,8 @@ mod again;
 mod before;
 mod environment;
 mod inherited;
-mod nodes;
+mod node_scan;
+mod node_state;
 mod refusal;
 mod report;
 mod shields;
@@ -36,7 +37,7 @@ use crate::{confine, logging};
 use again::{Again, Prepared, reboot_marker};
 use before::{Before, become_whom};
 use log::{debug, info, warn};
-use nodes::{Nodes, Purpose};
+use node_scan::{NodeScan, Purpose};
 use refusal::Refusal;
 use shields::Plan;
 use std::cell::RefCell;
@@ -115,7 +116,10 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     if !process::directory_is_inside().map_err(|errno| Refusal::System("look at the working directory", errno))? {
         return Err(Refusal::DirectoryOutside);
     }
-    verify::descriptors(&inherited.kept)?;
+    // What is known of the nodes stays for a reboot alone, and COMMAND does not inherit it.
+    let nodes = nodes.filter(|_| marker.is_some());
+    let known = nodes.iter().flat_map(NodeScan::descriptors);
+    verify::descriptors(&inherited.kept.iter().copied().chain(known).collect::<Vec<_>>())?;
     if told_to_stop()? {
         return Err(Refusal::ToldToStop);
     }
@@ -149,7 +153,7 @@ struct Nobody {
     volumes: Vec<Volume>,
     report: Report,
     machine: Machine,
-    nodes: Option<Nodes>,
+    nodes: Option<NodeScan>,
 }
 
 /// Everything that needs a privilege, and then the end of all privilege.
@@ -167,7 +171,7 @@ fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
     let changes = plan.new_user.is_some() && !matches!(settings.ownership, Ownership::Verify | Ownership::Off);
     let of_volume = |volume| shields::of_volume(volume, settings.ownership, changes);
     let mut findings: Vec<Finding> = volumes.iter().map(of_volume).collect();
-    let mut nodes = Nodes::of(settings, plan.environment);
+    let mut nodes = NodeScan::of(settings, plan.environment);
     if let Some(nodes) = &mut nodes {
         findings.push(nodes.scan(plan.new_user, Purpose::Start)?);
     }

@@ -4,7 +4,7 @@ use crate::settings::table::Help;
 use crate::sys::entry::Start;
 use crate::sys::io;
 use crate::text::Shown;
-use crate::{boot, logging, nodes, probe};
+use crate::{boot, logging, probe};
 use log::error;
 use std::ffi::{CStr, c_int};
 
@@ -40,11 +40,20 @@ enum Verb<'a> {
     /// A probe's exit code is 0 or 1, whatever it was asked.
     UnknownToCheck(&'a CStr),
     Nodes {
-        verb: nodes::Verb<'a>,
+        verb: NodesVerb<'a>,
         json: bool,
     },
     WrongNodes,
     Unknown(&'a CStr),
+}
+
+/// What a person asks of the nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NodesVerb<'a> {
+    List,
+    Show(&'a CStr),
+    Approve(&'a CStr),
+    Revoke(&'a CStr),
 }
 
 fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {
@@ -75,12 +84,12 @@ fn nodes<'a>(words: &'a [&'a CStr]) -> Verb<'a> {
     let json = words.last().is_some_and(|word| word.to_bytes() == b"--json");
     let words = if json { &words[..words.len() - 1] } else { words };
     let verb = match words {
-        [] => nodes::Verb::List,
-        [list] if list.to_bytes() == b"list" => nodes::Verb::List,
+        [] => NodesVerb::List,
+        [list] if list.to_bytes() == b"list" => NodesVerb::List,
         [verb, name] => match verb.to_bytes() {
-            b"show" => nodes::Verb::Show(name),
-            b"approve" => nodes::Verb::Approve(name),
-            b"revoke" => nodes::Verb::Revoke(name),
+            b"show" => NodesVerb::Show(name),
+            b"approve" => NodesVerb::Approve(name),
+            b"revoke" => NodesVerb::Revoke(name),
             _ => return Verb::WrongNodes,
         },
         _ => return Verb::WrongNodes,
@@ -142,8 +151,8 @@ mod tests {
             (&[c""], Verb::Start(&[c""])),
             (&[c"--version", c"app"], Verb::Version),
             (&[c"-h"], Verb::Help),
-            (&[c"--nodes", c"list", c"--json"], Verb::Nodes { verb: nodes::Verb::List, json: true }),
-            (&[c"--nodes", c"show", c"-x"], Verb::Nodes { verb: nodes::Verb::Show(c"-x"), json: false }),
+            (&[c"--nodes", c"list", c"--json"], Verb::Nodes { verb: NodesVerb::List, json: true }),
+            (&[c"--nodes", c"show", c"-x"], Verb::Nodes { verb: NodesVerb::Show(c"-x"), json: false }),
             (&[c"--nodes", c"approve"], Verb::WrongNodes),
             (&[c"--nodes", c"delete", c"x"], Verb::WrongNodes),
             (&[c"--check"], Verb::Check { json: false }),

@@ -1,23 +1,36 @@
-//! takumi-init: the first process of a container that starts with a few privileges and must end with none.
+//! takumi-init: the first process of a container that starts with a few privileges and must end with none, and the two programs beside it.
 //!
 //! [`boot`] is the page to read first: a start from its first line to COMMAND's exit code. The rooms around it each have one duty.
 //! What observes (`machine`), what judges (`posture`) and what changes (`ownership`, `privilege`, `supervise`) know as little of
 //! each other as they can, [`sys`] knows nobody, and `boot` knows all.
 
-pub mod boot;
-pub mod cli;
-pub mod confine;
-pub mod http;
-pub mod identity;
-pub mod logging;
-pub mod machine;
-pub mod nodes;
-pub mod ownership;
-pub mod posture;
-pub mod privilege;
-pub mod probe;
+pub(crate) mod boot;
+pub(crate) mod cli;
+pub(crate) mod confine;
+pub(crate) mod http;
+pub(crate) mod identity;
+pub(crate) mod logging;
+pub(crate) mod machine;
+pub(crate) mod nodes;
+pub(crate) mod ownership;
+pub(crate) mod posture;
+pub(crate) mod privilege;
+pub(crate) mod probe;
 pub mod secrets;
-pub mod settings;
-pub mod supervise;
+pub(crate) mod settings;
+pub(crate) mod supervise;
 pub mod sys;
 pub mod text;
+
+/// What each program's `main` calls.
+pub mod programs {
+    pub use crate::cli::run as init;
+    pub use crate::nodes::program::run as takumi_nodes;
+}
+
+/// What tests of a room's own need: no promise to anybody.
+#[doc(hidden)]
+pub mod for_tests {
+    pub use crate::confine::seccomp::filter;
+    pub use crate::nodes::{scan, tree};
+}

@@ -1,4 +1,4 @@
 //! argv to verb, nothing else.
 #![no_main]
 
-takumi_init::entry!(takumi_init::cli::run);
+takumi_init::entry!(takumi_init::programs::init);

@@ -1,7 +1,7 @@
 //! What COMMAND is started with: once, and with TAKUMI_REBOOT again.
 
 use super::environment::Environment;
-use super::nodes::{Nodes, Purpose};
+use super::node_scan::{NodeScan, Purpose};
 use super::refusal::Refusal;
 use crate::privilege::Dropped;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub(super) struct Prepared {
 pub(super) struct Again {
     pub(super) prepared: Prepared,
     pub(super) marker: Marker,
-    pub(super) nodes: RefCell<Option<Nodes>>,
+    pub(super) nodes: RefCell<Option<NodeScan>>,
 }
 
 impl Again {

@@ -1,7 +1,7 @@
 //! `--report`: what a start here would find. Changes nothing.
 
 use super::before::{Before, become_whom};
-use super::nodes::{Nodes, Purpose};
+use super::node_scan::{NodeScan, Purpose};
 use super::refusal::Refusal;
 use super::shields::{Plan, detail_and_fix};
 use crate::logging;
@@ -49,7 +49,7 @@ fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
     let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
     let Some(refusal) = nobody else {
         let mut own = plan.inspect_volumes();
-        if let Some(mut nodes) = Nodes::of(&settings, environment) {
+        if let Some(mut nodes) = NodeScan::of(&settings, environment) {
             own.push(nodes.scan(new_user.as_ref(), Purpose::Report)?);
         }
         return Ok(plan.look(own).report);

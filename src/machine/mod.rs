@@ -14,6 +14,7 @@ pub mod second_lock;
 pub mod security;
 pub mod sockets;
 pub mod status;
+pub mod trust;
 pub mod user_namespace;
 
 use crate::identity::Identity;

@@ -1,10 +1,9 @@
 //! What follows from what was seen and what was approved. Pure.
 
 use super::ability::Ability;
+use super::answer::Verdict;
 use super::approvals::Approval;
 use super::{Report, Seen};
-use crate::posture::finding::Finding;
-use crate::settings::Scan;
 use crate::text::List;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -100,8 +99,8 @@ fn changes(seen: &Seen, approval: &Approval) -> Changes {
     }
 }
 
-/// `node-scan`. `aside`: who was moved where it is not loaded.
-pub fn finding(judged: &[Judged], mode: Scan, aside: &[String]) -> Finding {
+/// `node-scan`. `aside`: who is moved where it is not loaded.
+pub fn verdict(judged: &[Judged], aside: &[String]) -> Verdict {
     let open: Vec<&Judged> = judged.iter().filter(|judged| judged.is_open() && !aside.contains(&judged.name)).collect();
     let count = |standing| judged.iter().filter(|judged| judged.standing == standing).count();
     let mut detail = match judged.len() {
@@ -116,20 +115,16 @@ pub fn finding(judged: &[Judged], mode: Scan, aside: &[String]) -> Finding {
         detail += &format!(", {} moved aside ({})", aside.len(), List(aside));
     }
     if open.is_empty() {
-        return Finding::held("node-scan", detail);
+        return Verdict { passed: true, detail };
     }
     let names: Vec<&str> = open.iter().take(MOST_NAMES).map(|judged| judged.name.as_str()).collect();
     let more = open.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let required = mode != Scan::Warn;
-    let detail = format!("not approved: {}{more} ({detail})", List(&names));
-    Finding { required, ..Finding::missing("node-scan", detail, FIX) }
+    Verdict { passed: false, detail: format!("not approved: {}{more} ({detail})", List(&names)) }
 }
 
-/// Of nodes that a finding names.
+/// Of nodes that a verdict names.
 const MOST_NAMES: usize = 8;
-const FIX: &str =
-    "read what `init --nodes show NAME` says in the container, then `init --nodes approve NAME`, or remove the node";
 
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,23 @@
 //! Custom nodes: what is new or changed in them is looked at before COMMAND may load it.
 //!
-//! A child that has become COMMAND's user, without a capability and shut in, walks the nodes, digests every byte and runs the scanner
-//! over what is not known yet; its answer comes back by a pipe. What was approved is remembered by digest, where only container root
-//! can write. Nothing is judged by a name, a date or a scanner's severity.
+//! `takumi-nodes`, a program of its own, walks the nodes, digests every byte and runs the scanner over what is not known yet. `init`
+//! executes it as COMMAND's user, without a capability and shut in, and knows its [`answer`] alone; what was approved is remembered
+//! by digest, where only container root can write. Nothing is judged by a name, a date or a scanner's severity.
 
 pub mod ability;
+pub mod answer;
 pub mod approvals;
 pub mod beside;
 pub mod judge;
 mod known;
-pub mod look;
 pub mod message;
 pub mod overlay;
+pub mod program;
 pub mod quarantine;
+pub mod review;
 pub mod scan;
 pub mod tree;
+pub mod verbs;
 
 use ability::Ability;
 use serde::{Deserialize, Serialize};
@@ -80,14 +83,4 @@ pub struct Place {
     pub detail: Option<String>,
     /// The scanner's, where it saw it.
     pub severity: Option<Severity>,
-}
-
-/// What a person asks of the nodes (`init --nodes`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Verb<'a> {
-    List,
-    Show(&'a std::ffi::CStr),
-    Approve(&'a std::ffi::CStr),
-    Revoke(&'a std::ffi::CStr),
 }

@@ -1,13 +1,10 @@
 //! Where nodes wait that nobody approved: beside the others, under a name that ComfyUI does not load. Nothing is deleted or copied.
 
 use super::tree;
-use crate::identity::Identity;
-use crate::sys::{Errno, fs, in_child, io};
+use crate::sys::{Errno, fs, io};
 use crate::text::Whole;
-use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 /// In TAKUMI_NODES. ComfyUI skips what ends in `.disabled`.
 pub const DIRECTORY: &CStr = c".quarantine.disabled";
@@ -15,7 +12,6 @@ pub const DIRECTORY: &CStr = c".quarantine.disabled";
 const SUFFIX: &str = ".quarantine";
 /// Names that are tried where the first is taken.
 const MOST_TRIES: u32 = 100;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether a virtual environment of that name was moved aside: nobody's Python looks for it there.
 pub fn is_aside(name: &[u8]) -> bool {
@@ -25,12 +21,12 @@ pub fn is_aside(name: &[u8]) -> bool {
 }
 
 /// What came of moving one: its name, and where it is now or the kernel's word.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Moved {
     /// As it was asked for.
     pub name: String,
     /// Its path there.
-    pub answer: Result<String, i32>,
+    pub answer: Result<String, Errno>,
 }
 
 /// What is to be moved.
@@ -42,28 +38,11 @@ pub enum Way {
     Back,
 }
 
-/// Moves nodes by their escaped names, as COMMAND's user: in directories that COMMAND may write container root does nothing.
-/// Names with a slash are virtual environments. Errors: no child could be made or become that user.
-pub fn put(directory: &CStr, names: &[String], way: Way, user: Option<&Identity>) -> Result<Vec<Moved>, Errno> {
-    let answer = in_child::run(PATIENCE, 1 << 20, |child| {
-        let whom = user.map(|identity| (identity.user, identity.group, identity.groups.as_slice()));
-        let ready = child.become_whom(whom).and_then(|()| child.keep_apart());
-        let moved = ready.map(|()| put_all(directory, names, way)).map_err(|errno| errno.0);
-        if let Ok(text) = serde_json::to_vec(&moved) {
-            let _ = child.tell(&text);
-        }
-    })?;
-    if answer.late {
-        return Err(Errno(libc::ETIMEDOUT));
-    }
-    let moved: Result<Vec<Moved>, i32> = serde_json::from_slice(&answer.bytes).map_err(|_| Errno(libc::EIO))?;
-    moved.map_err(Errno)
-}
-
-fn put_all(directory: &CStr, names: &[String], way: Way) -> Vec<Moved> {
+/// Moves nodes by their escaped names. Names with a slash are virtual environments.
+pub fn rename_all(directory: &CStr, names: &[String], way: Way) -> Vec<Moved> {
     let each = |name: &String| {
         let answer = if name.starts_with('/') { environment(name) } else { node(directory, name, way) };
-        Moved { name: name.clone(), answer: answer.map_err(|errno| errno.0) }
+        Moved { name: name.clone(), answer }
     };
     names.iter().map(each).collect()
 }
@@ -140,7 +119,7 @@ mod tests {
         for content in ["first", "second"] {
             std::fs::create_dir(place.join("bad")).unwrap();
             std::fs::write(place.join("bad/x.py"), content).unwrap();
-            assert!(put_all(&directory, &names, Way::Aside)[0].answer.is_ok());
+            assert!(rename_all(&directory, &names, Way::Aside)[0].answer.is_ok());
             assert!(!place.join("bad").exists());
         }
         let aside = place.join(DIRECTORY.to_str().unwrap());
@@ -148,12 +127,12 @@ mod tests {
         assert_eq!(std::fs::read(aside.join("bad.2/x.py")).unwrap(), b"second");
 
         std::fs::create_dir(place.join("bad")).unwrap();
-        assert_eq!(put_all(&directory, &names, Way::Back)[0].answer, Err(libc::EEXIST));
+        assert_eq!(rename_all(&directory, &names, Way::Back)[0].answer, Err(Errno(libc::EEXIST)));
         std::fs::remove_dir(place.join("bad")).unwrap();
-        let back = put_all(&directory, &names, Way::Back)[0].answer.clone().unwrap();
+        let back = rename_all(&directory, &names, Way::Back)[0].answer.clone().unwrap();
         assert_eq!(PathBuf::from(&back), place.join("bad"));
         assert_eq!(std::fs::read(place.join("bad/x.py")).unwrap(), b"first");
-        assert_eq!(put_all(&directory, &["none".to_string()], Way::Aside)[0].answer, Err(libc::ENOENT));
+        assert_eq!(rename_all(&directory, &["none".to_string()], Way::Aside)[0].answer, Err(Errno(libc::ENOENT)));
         std::fs::remove_dir_all(place).unwrap();
     }
 
@@ -174,7 +153,7 @@ mod tests {
         std::fs::create_dir_all(place.join("bad")).unwrap();
         std::fs::create_dir(&elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, place.join(DIRECTORY.to_str().unwrap())).unwrap();
-        assert!(put_all(&directory, &["bad".to_string()], Way::Aside)[0].answer.is_err());
+        assert!(rename_all(&directory, &["bad".to_string()], Way::Aside)[0].answer.is_err());
         assert!(place.join("bad").exists() && elsewhere.read_dir().unwrap().next().is_none());
         std::fs::remove_dir_all(place).unwrap();
     }
@@ -184,7 +163,7 @@ mod tests {
         let (place, directory) = place("environment");
         std::fs::create_dir(place.join("venv")).unwrap();
         let path = place.join("venv").to_str().unwrap().to_owned();
-        let moved = put_all(&directory, std::slice::from_ref(&path), Way::Aside);
+        let moved = rename_all(&directory, std::slice::from_ref(&path), Way::Aside);
         assert_eq!(moved[0].answer, Ok(format!("{path}.quarantine")));
         assert!(place.join("venv.quarantine").is_dir());
         std::fs::remove_dir_all(place).unwrap();

@@ -5,13 +5,14 @@
 
 mod answer;
 mod find;
-mod path;
+mod process;
 mod run;
 #[cfg(test)]
 mod tests;
 
 use super::Severity;
 use super::tree::Tree;
+use crate::machine::trust::Trust;
 use std::ffi::CString;
 use std::time::Duration;
 
@@ -52,18 +53,19 @@ pub type Outcome = Result<(Vec<Issue>, Vec<(usize, String)>), String>;
 impl Scanner {
     /// TAKUMI_SCAN_COMMAND. Errors: a sentence with what to do.
     pub fn find(command: &[u8]) -> Result<Scanner, String> {
-        find::find(command, path::Trust::WhatWeCannotWrite)
+        find::find(command, Trust::WhatWeCannotWrite)
     }
 
     /// The same without asking who could have changed it: for tests, whose files are their own.
     #[doc(hidden)]
     pub fn find_anywhere(command: &[u8]) -> Result<Scanner, String> {
-        find::find(command, path::Trust::Everything)
+        find::find(command, Trust::Everything)
     }
 
     /// Runs it over each node, as many at once as there are cores; the answers are in the order of the jobs. `slowest`: the least
     /// time that one has before it is taken for hung.
-    pub fn run(&self, jobs: &[Job], slowest: Duration) -> Vec<Outcome> {
-        run::run(self, jobs, slowest)
+    /// It ends early, and its answer counts for nothing, when `stopped` says so.
+    pub fn run(&self, jobs: &[Job], slowest: Duration, stopped: &dyn Fn() -> bool) -> Vec<Outcome> {
+        run::run(self, jobs, slowest, stopped)
     }
 }

@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 pub use container::Container;
-pub use outcome::{Left, Outcome, Reason, Unsupported};
+pub use outcome::Outcome;
 pub use prove::prove;
 
 use crate::settings::Ownership;

@@ -112,7 +112,7 @@ fn refused(what: &'static str, answer: Result<(), Errno>) -> Result<(), Error> {
     }
 }
 
-/// The descriptors that COMMAND will inherit: exactly those that were kept. `expected` is ascending.
+/// What is open: exactly what was kept for COMMAND, and what `init` holds itself.
 pub fn descriptors(expected: &[RawFd]) -> Result<(), Error> {
     // 0 to 2 are open: where there are three in all, there is none of ours and none that was inherited.
     if expected.is_empty() && io::count_of_descriptors() == Ok(io::FIRST_OTHER as usize) {

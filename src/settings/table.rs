@@ -230,8 +230,10 @@ impl fmt::Display for Help {
 }
 
 /// The table as docs/settings.md holds it.
+#[cfg(test)]
 pub struct Markdown;
 
+#[cfg(test)]
 impl fmt::Display for Markdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(

@@ -32,6 +32,11 @@ impl Child {
         io::write_whole(&self.answer, bytes)
     }
 
+    /// Where it says something, for a program that it becomes.
+    pub fn answer(&self) -> &OwnedFd {
+        &self.answer
+    }
+
     /// Keeps its memory, a copy of the parent's, closed to its own user, and ends it with the parent. To be called again after a
     /// change of user, which undoes both (`commit_creds` in the kernel). Errors: the kernel's; the parent is gone: ESRCH.
     pub fn keep_apart(&self) -> Result<(), Errno> {

@@ -5,7 +5,6 @@
 //! returns `ERRNO(0)`, a ptrace sandbox) is seen as what it is.
 #![allow(unsafe_code)]
 
-pub mod children;
 pub mod clock;
 pub mod credentials;
 pub mod device;
@@ -13,10 +12,12 @@ pub mod entry;
 pub mod errno;
 pub mod filesystem;
 pub mod fs;
+pub mod handover;
 pub mod ids;
 pub mod in_child;
 pub mod io;
 pub mod landlock;
+pub mod limits;
 pub mod memory;
 pub mod process;
 pub mod random;

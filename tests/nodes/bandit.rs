@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::time::Duration;
-use takumi_init::nodes::scan::{Job, Scanner};
+use takumi_init::for_tests::scan::{Job, Scanner};
 use takumi_init::sys::landlock::{self, Ruleset, rights};
 use takumi_init::sys::{Errno, GroupId, UserId, credentials, in_child, process, seccomp};
 use takumi_test::folder::Folder;
@@ -214,7 +214,8 @@ fn a_file_that_became_a_pipe_costs_the_deadline() {
     let tree = node.tree();
     std::fs::remove_file(node.0.join("a.py")).unwrap();
     assert!(Command::new("mkfifo").arg(node.0.join("a.py")).status().unwrap().success());
-    let reason = scanner.run(&[Job { tree: &tree, files: vec![0] }], Duration::from_secs(3)).remove(0).unwrap_err();
+    let reason =
+        scanner.run(&[Job { tree: &tree, files: vec![0] }], Duration::from_secs(3), &|| false).remove(0).unwrap_err();
     assert_eq!(reason, "the scanner had not ended after 3 s and was stopped");
 }
 
@@ -337,7 +338,7 @@ fn shut_in() -> Result<(), Errno> {
         Err(errno) => println!("no Landlock here: {errno}"),
     }
     match seccomp::available() {
-        Ok(()) => seccomp::install(&takumi_init::confine::seccomp::filter(process::parent_id())),
+        Ok(()) => seccomp::install(&takumi_init::for_tests::filter(process::parent_id())),
         Err(errno) => Err(errno),
     }
 }

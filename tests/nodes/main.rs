@@ -5,6 +5,7 @@
 mod bandit;
 mod node;
 mod outcomes;
+mod program;
 mod same;
 mod scanners;
 mod starts;

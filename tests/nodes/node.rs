@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
-use takumi_init::nodes::scan::{Job, Outcome, Scanner};
-use takumi_init::nodes::tree::{File, Kind, Tree};
+use takumi_init::for_tests::scan::{Job, Outcome, Scanner};
+use takumi_init::for_tests::tree::{File, Kind, Tree};
 use takumi_test::folder::Folder;
 
 /// Its directory.
@@ -69,7 +69,7 @@ fn file(root: &Path, path: &Path, status: &std::fs::Metadata) -> File {
 pub const SLOWEST: Duration = Duration::from_secs(100);
 
 pub fn outcome(scanner: &Scanner, tree: &Tree) -> Outcome {
-    scanner.run(&[Job { tree, files: (0..tree.files.len()).collect() }], SLOWEST).remove(0)
+    scanner.run(&[Job { tree, files: (0..tree.files.len()).collect() }], SLOWEST, &|| false).remove(0)
 }
 
 /// `file:line test severity` of what was found, and `file: reason` of what was not scanned.
@@ -77,7 +77,7 @@ pub fn scan(scanner: &Scanner, node: &Node) -> (Vec<String>, Vec<String>) {
     let tree = node.tree();
     let name = |index: usize| String::from_utf8_lossy(&tree.files[index].path).into_owned();
     let (issues, unscanned) = outcome(scanner, &tree).unwrap();
-    let issue = |issue: &takumi_init::nodes::scan::Issue| {
+    let issue = |issue: &takumi_init::for_tests::scan::Issue| {
         format!("{}:{} {} {:?}", name(issue.file), issue.line, issue.test, issue.severity)
     };
     (

@@ -3,7 +3,7 @@
 use crate::node::{Node, SLOWEST};
 use crate::scanners::{both, installed};
 use std::path::PathBuf;
-use takumi_init::nodes::scan::Job;
+use takumi_init::for_tests::scan::Job;
 use takumi_test::require;
 
 /// Twelve nodes with modules of Python's own library and of Bandit's in them, 897 in all; fewer where there are fewer.
@@ -45,7 +45,7 @@ fn bandit_and_banditrs_find_the_same_in_pythons_own_library() {
     let trees: Vec<_> = nodes.iter().map(Node::tree).collect();
     let jobs: Vec<Job> = trees.iter().map(|tree| Job { tree, files: (0..tree.files.len()).collect() }).collect();
     let count: usize = jobs.iter().map(|job| job.files.len()).sum();
-    let [bandit, banditrs] = both().map(|(_, scanner)| scanner.run(&jobs, SLOWEST));
+    let [bandit, banditrs] = both().map(|(_, scanner)| scanner.run(&jobs, SLOWEST, &|| false));
     let mut issues = 0;
     for (number, (one, other)) in bandit.into_iter().zip(banditrs).enumerate() {
         let ((one, unscanned), (other, unscanned_too)) = (one.unwrap(), other.unwrap());

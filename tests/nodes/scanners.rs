@@ -1,7 +1,7 @@
 //! Bandit and banditrs, had by pip once and kept beside the tests' other output.
 
 use std::path::{Path, PathBuf};
-use takumi_init::nodes::scan::Scanner;
+use takumi_init::for_tests::scan::Scanner;
 use takumi_test::program::REPOSITORY;
 
 /// Both, with their names: `require!(pip3)`.

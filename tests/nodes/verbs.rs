@@ -71,7 +71,7 @@ fn command_cannot_approve_and_what_it_could_write_does_not_count() {
         assert!(ended.code == 125 && ended.stderr.contains("is not root's alone"), "{line}: {ended:?}");
     }
     // A fresh volume that is everybody's is shut before anything is kept in it.
-    kept.state_shell("rm /data/nodes.json; chmod 777 /data");
+    kept.state_shell("rm /data/*.json; chmod 777 /data");
     assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
     assert_eq!(kept.state_shell("stat -c %a:%u /data"), "700:0");
     assert_eq!(kept.listed(&[("TAKUMI_SCAN", "block")]).code, 0);

@@ -5,13 +5,14 @@ use takumi_test::container::Start;
 use takumi_test::engine::{Container, Ended, Volume, engine};
 use takumi_test::image::{Image, comfyui};
 use takumi_test::poll::eventually;
-use takumi_test::program::{REPOSITORY, init};
+use takumi_test::program::{REPOSITORY, init, nodes};
 
 /// With the binary under test and our own nodes.
 fn image() -> Image {
-    let nodes = Path::new(REPOSITORY).join("tests/nodes/nodes");
-    let lines = "COPY --chown=0:0 init /init\nCOPY --chown=0:0 nodes /nodes\n";
-    Image::build("nodes", &comfyui(), lines, &[(&init(), "init", 0o711), (&nodes, "nodes", 0o755)])
+    let ours = Path::new(REPOSITORY).join("tests/nodes/nodes");
+    let lines = "COPY --chown=0:0 init takumi-nodes /\nCOPY --chown=0:0 nodes /nodes\n";
+    let files = [(init(), "init", 0o711), (nodes(), "takumi-nodes", 0o711), (ours, "nodes", 0o755)];
+    Image::build("nodes", &comfyui(), lines, &files.each_ref().map(|(from, name, mode)| (from.as_path(), *name, *mode)))
 }
 
 /// What people keep: /data with custom_nodes, and /state.

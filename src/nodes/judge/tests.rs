@@ -1,6 +1,5 @@
 use super::*;
 use crate::nodes::{Can, Severity};
-use crate::posture::finding::Status;
 
 fn can(ability: Ability) -> Can {
     Can { ability, count: 1, severity: Some(Severity::Low), places: vec!["a.py:1".into()] }
@@ -59,14 +58,12 @@ fn a_change_is_named() {
 }
 
 #[test]
-fn the_finding_names_who_is_not_approved_and_only_warn_goes_on() {
+fn the_verdict_names_who_is_not_approved() {
     let nodes = [seen("a", Some("1"), &[Ability::RunsCommands]), seen("b", Some("2"), &[])];
     let judged = judge(&nodes, &BTreeMap::new());
-    let warned = finding(&judged, Scan::Warn, &[]);
-    assert_eq!((warned.status, warned.required), (Status::Missing, false));
-    assert!(warned.detail.contains("not approved: a ("), "{warned:?}");
-    assert!(finding(&judged, Scan::Block, &[]).refuses() && finding(&judged, Scan::Quarantine, &[]).refuses());
-    let aside = finding(&judged, Scan::Quarantine, &["a".to_string()]);
-    assert!(aside.status == Status::Held && aside.detail.contains("1 moved aside (a)"), "{aside:?}");
-    assert_eq!(finding(&[], Scan::Block, &[]).status, Status::Held);
+    let open = verdict(&judged, &[]);
+    assert!(!open.passed && open.detail.contains("not approved: a ("), "{open:?}");
+    let aside = verdict(&judged, &["a".to_string()]);
+    assert!(aside.passed && aside.detail.contains("1 moved aside (a)"), "{aside:?}");
+    assert!(verdict(&[], &[]).passed);
 }

@@ -1,7 +1,7 @@
 //! Where the scanner is, and what it is: a program, or a script of a Python that is then run apart from its surroundings.
 
 use super::Scanner;
-use super::path::{Trouble, Trust, follow, follow_to_closed, look_through};
+use crate::machine::trust::{Trouble, Trust, follow, follow_to_closed, look_through};
 use crate::sys::{Errno, fs, io};
 use crate::text::Shown;
 use std::ffi::CString;

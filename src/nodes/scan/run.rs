@@ -1,14 +1,16 @@
 //! The scanner's processes: which files each is given, how many run at once, and what came of each.
 
 use super::answer::{self, Understood};
+use super::process::{self, End, Ended, Running};
 use super::{Job, Outcome, Scanner};
 use crate::nodes::tree::{File, Kind};
-use crate::sys::children::{self, End, Ended, Limits, Program, Running};
-use crate::sys::wait::WaitStatus;
-use crate::sys::{Signal, process};
+use crate::sys::limits::Limits;
+use crate::sys::{Errno, Signal, process::processors};
 use crate::text::Shown;
-use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -30,15 +32,14 @@ const OUTPUT: usize = 64 << 20;
 
 /// Its only JSON, on one line of code for each issue; no comment, no file and no list of its own may leave anything out. A name
 /// with `//` in it is no name of ours.
-const OPTIONS: [&CStr; 11] =
-    [c"-q", c"-f", c"json", c"-n", c"1", c"--ignore-nosec", c"--ini", c"/dev/null", c"-x", c"//", c"--"];
+const OPTIONS: [&str; 11] = ["-q", "-f", "json", "-n", "1", "--ignore-nosec", "--ini", "/dev/null", "-x", "//", "--"];
 
 /// All of it. There is no home, and nobody can make one: stevedore, which finds Bandit's tests, would keep a list of them there.
-const ENVIRONMENT: [&CStr; 4] = [
-    c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    c"LANG=C.UTF-8",
-    c"LC_ALL=C.UTF-8",
-    c"HOME=/dev/null",
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("LANG", "C.UTF-8"),
+    ("LC_ALL", "C.UTF-8"),
+    ("HOME", "/dev/null"),
 ];
 
 /// Files of one node for one process.
@@ -58,7 +59,7 @@ struct Node {
     second_looks: u32,
 }
 
-pub(super) fn run(scanner: &Scanner, jobs: &[Job], slowest: Duration) -> Vec<Outcome> {
+pub(super) fn run(scanner: &Scanner, jobs: &[Job], slowest: Duration, stopped: &dyn Fn() -> bool) -> Vec<Outcome> {
     let mut nodes = Vec::with_capacity(jobs.len());
     let mut waiting = Vec::new();
     for (index, job) in jobs.iter().enumerate() {
@@ -66,7 +67,7 @@ pub(super) fn run(scanner: &Scanner, jobs: &[Job], slowest: Duration) -> Vec<Out
     }
     // The largest is taken first, from the end: begun last, it would keep one core busy while the others are done.
     waiting.sort_by_key(|batch| batch.bytes);
-    let most = process::processors().min(MOST_AT_ONCE);
+    let most = processors().min(MOST_AT_ONCE);
     let mut running: Vec<(Batch, Running)> = Vec::new();
     loop {
         while running.len() < most
@@ -78,10 +79,13 @@ pub(super) fn run(scanner: &Scanner, jobs: &[Job], slowest: Duration) -> Vec<Out
                 Err(reason) => node.failed.push((batch.files, reason)),
             }
         }
-        let Some((batch, ended)) = children::wait_for_one(&mut running) else { break };
+        let Some((batch, ended)) = process::wait_for_one(&mut running, stopped) else { break };
         if let (Some(job), Some(node)) = (jobs.get(batch.job), nodes.get_mut(batch.job)) {
             node.take(job, batch, &ended, slowest, &mut waiting);
         }
+    }
+    if stopped() {
+        return jobs.iter().map(|_| Err("the scan was stopped".to_owned())).collect();
     }
     nodes.into_iter().map(Node::outcome).collect()
 }
@@ -141,24 +145,19 @@ fn refusal(file: &File) -> Option<String> {
 }
 
 fn start(scanner: &Scanner, job: &Job, batch: &Batch, slowest: Duration) -> Result<Running, String> {
-    let names = batch.files.iter().filter_map(|&number| {
+    let mut command = Command::new(OsStr::from_bytes(scanner.program.to_bytes()));
+    let mut arguments = scanner.arguments.iter().map(|argument| OsStr::from_bytes(argument.to_bytes()));
+    command.arg0(arguments.next().unwrap_or_default()).args(arguments).args(OPTIONS);
+    for file in batch.files.iter().filter_map(|&number| job.tree.files.get(number)) {
         // Behind `./` a name is never an option.
-        CString::new([b"./", job.tree.files.get(number)?.path.as_slice()].concat()).ok()
-    });
-    let names: Vec<CString> = names.collect();
-    let mut arguments: Vec<&CStr> = scanner.arguments.iter().map(CString::as_c_str).collect();
-    arguments.extend(OPTIONS);
-    arguments.extend(names.iter().map(CString::as_c_str));
+        command.arg(OsStr::from_bytes(&[b"./", file.path.as_slice()].concat()));
+    }
+    command.env_clear().envs(ENVIRONMENT);
     let time = patience(batch, slowest);
-    let limits = Limits { memory: MEMORY, seconds: time.as_secs().saturating_add(1), files: 256, output: OUTPUT, time };
-    let program = Program {
-        path: &scanner.program,
-        arguments: &arguments,
-        environment: &ENVIRONMENT,
-        directory: job.tree.root.as_fd(),
-        limits,
-    };
-    children::start(&program).map_err(|errno| format!("cannot start the scanner: {errno}"))
+    let limits = Limits { memory: MEMORY, seconds: time.as_secs().saturating_add(1), files: 256 };
+    let directory = job.tree.root.try_clone();
+    let started = directory.and_then(|directory| process::start(command, directory, limits, OUTPUT, time));
+    started.map_err(|error| format!("cannot start the scanner: {}", Errno(error.raw_os_error().unwrap_or(libc::EIO))))
 }
 
 /// How long it has: for more than a MiB in proportion.
@@ -210,16 +209,15 @@ impl Node {
 /// What a process said, or why that is no answer and whether fewer files could get one.
 fn judge(job: &Job, batch: &Batch, ended: &Ended, slowest: Duration) -> Result<Understood, (String, bool)> {
     let code = match ended.end {
-        End::Ended(WaitStatus::Exited(code)) => code,
-        End::Ended(WaitStatus::Killed(Signal::XCPU, _)) | End::Late => {
+        End::Exited(code) => code,
+        End::Killed(Signal::XCPU) | End::Late => {
             let seconds = patience(batch, slowest).as_secs_f32();
             return Err((format!("the scanner had not ended after {seconds} s and was stopped"), false));
         }
-        End::Ended(WaitStatus::Killed(signal, _) | WaitStatus::Stopped(signal)) => {
+        End::Killed(signal) => {
             return Err((crash(ended, &format!("died of {signal}")), true));
         }
         End::Loud => return Err((format!("the scanner printed more than {OUTPUT} bytes and was stopped"), true)),
-        End::NotStarted(step, errno) => return Err((format!("cannot start the scanner: {step}: {errno}"), false)),
         End::Lost(errno) => return Err((format!("the scanner was lost: {errno}"), false)),
     };
     if code > 1 || ended.output.is_empty() {
@@ -240,7 +238,7 @@ fn crash(ended: &Ended, how: &str) -> String {
         return format!("the scanner had no memory left ({} MiB)", MEMORY / MIB);
     }
     match (last, ended.end) {
-        ([], End::Ended(WaitStatus::Killed(Signal::KILL, _))) => {
+        ([], End::Killed(Signal::KILL)) => {
             format!("the scanner {how}; the container may lack memory")
         }
         ([], _) => format!("the scanner {how}"),

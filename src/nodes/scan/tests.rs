@@ -73,7 +73,7 @@ fn run(scanner: &Scanner, files: Vec<File>, slowest: Duration) -> Outcome {
     let folder = Folder::new();
     let tree = node(&folder, files);
     let files = (0..tree.files.len()).collect();
-    scanner.run(&[Job { tree: &tree, files }], slowest).remove(0)
+    scanner.run(&[Job { tree: &tree, files }], slowest, &|| false).remove(0)
 }
 
 fn fails(lines: &str) -> String {
@@ -104,7 +104,7 @@ fn each_failure_has_its_words() {
     assert_eq!(fails("exec cat /dev/zero"), "the scanner printed more than 67108864 bytes and was stopped");
     let missing = Scanner { program: c"/nowhere/bandit".to_owned(), arguments: vec![c"bandit".to_owned()] };
     let reason = run(&missing, vec![plain("a.py", 1)], SLOWEST).unwrap_err();
-    assert_eq!(reason, "cannot start the scanner: execute it: No such file or directory");
+    assert_eq!(reason, "cannot start the scanner: No such file or directory");
 }
 
 #[test]
@@ -136,14 +136,17 @@ fn it_runs_in_the_node_with_an_environment_of_its_own() {
     folder.write("marker.py", "", 0o644);
     let tree = node(&folder, vec![plain("marker.py", 0)]);
     let told = |lines: &str| {
-        let outcome =
-            shell(&format!("echo $({lines}) >&2; exit 7")).run(&[Job { tree: &tree, files: vec![0] }], SLOWEST);
+        let outcome = shell(&format!("echo $({lines}) >&2; exit 7")).run(
+            &[Job { tree: &tree, files: vec![0] }],
+            SLOWEST,
+            &|| false,
+        );
         let reason = outcome.into_iter().next().unwrap().unwrap_err();
         reason.strip_prefix("the scanner ended with code 7 and no answer: ").unwrap().to_owned()
     };
     assert_eq!(told("ls"), "marker.py");
     let environment =
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 LC_ALL=C.UTF-8 HOME=/dev/null";
+        "HOME=/dev/null LANG=C.UTF-8 LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     assert_eq!(told("tr '\\0' ' ' </proc/$$/environ"), environment);
     assert_eq!(told("grep SigBlk /proc/$$/status"), "SigBlk: 0000000000000000");
     assert_eq!(told("cut -d ' ' -f 5 /proc/$$/stat | grep -c \"^$$\\$\""), "1", "a group of its own");
@@ -206,7 +209,7 @@ fn many_files_that_break_it_cost_a_limited_number_of_processes() {
     let count = folder.0.join("count");
     std::fs::create_dir(&count).unwrap();
     let lines = format!(": >{}/$$; exit 2", count.display());
-    let outcome = shell(&lines).run(&[Job { tree: &tree, files: (0..512).collect() }], SLOWEST).remove(0);
+    let outcome = shell(&lines).run(&[Job { tree: &tree, files: (0..512).collect() }], SLOWEST, &|| false).remove(0);
     assert_eq!(outcome, Err("the scanner ended with code 2 and no answer".to_owned()));
     assert_eq!(std::fs::read_dir(&count).unwrap().count(), 25);
 }
@@ -217,7 +220,7 @@ fn each_job_has_its_own_answer_in_its_place() {
     let trees: Vec<Tree> = folders.iter().map(|folder| node(folder, vec![plain("a.py", 1)])).collect();
     folders[3].write("bad", "", 0o644);
     let jobs: Vec<Job> = trees.iter().map(|tree| Job { tree, files: vec![0] }).collect();
-    let outcomes = shell(&format!("[ ! -e bad ] || exit 5{CLEAN}")).run(&jobs, SLOWEST);
+    let outcomes = shell(&format!("[ ! -e bad ] || exit 5{CLEAN}")).run(&jobs, SLOWEST, &|| false);
     for (number, outcome) in outcomes.iter().enumerate() {
         assert_eq!(outcome.is_err(), number == 3, "{number}: {outcome:?}");
     }

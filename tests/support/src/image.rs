@@ -3,7 +3,7 @@
 
 use crate::engine::{ask, engine, succeeds};
 use crate::folder::Folder;
-use crate::program::{init, installed};
+use crate::program::{init, installed, nodes};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -38,13 +38,21 @@ impl Image {
     pub fn under_test(kind: &str) -> Image {
         let from = &built(kind);
         let label = ask(&["image", "inspect", "--format", "{{index .Config.Labels \"takumi.init\"}}", from]);
-        let digest = crate::program::run(std::process::Command::new("sha256sum").arg(init())).stdout;
+        let mut sum = std::process::Command::new("sh");
+        let digest =
+            crate::program::run(sum.args(["-c", "cat \"$0\" \"$1\" | sha256sum"]).args([init(), nodes()])).stdout;
         if !label.is_empty() && digest.starts_with(&label) {
             let name = format!("takumi-test-{kind}-{}-{label:.16}", run());
             ask(&["tag", from, &name]);
             return Image { name };
         }
-        Image::build(kind, from, "COPY --chown=0:0 init /init\n", &[(&init(), "init", 0o711)])
+        match kind {
+            "comfyui" => {
+                let files: [(&Path, &str, u32); 2] = [(&init(), "init", 0o711), (&nodes(), "takumi-nodes", 0o711)];
+                Image::build(kind, from, "COPY --chown=0:0 init takumi-nodes /\n", &files)
+            }
+            _ => Image::build(kind, from, "COPY --chown=0:0 init /\n", &[(&init(), "init", 0o711)]),
+        }
     }
 
     /// The stack that this project replaces: tini as root, entrypoint.sh with `chown -R`, gosu.

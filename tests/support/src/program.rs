@@ -34,6 +34,11 @@ pub fn init() -> PathBuf {
     std::env::var_os("INIT_UNDER_TEST").map_or_else(|| built().join("init"), PathBuf::from)
 }
 
+/// The program that reads nodes, of the same build.
+pub fn nodes() -> PathBuf {
+    init().with_file_name("takumi-nodes")
+}
+
 /// A program of tests/programs.
 pub fn example(name: &str) -> PathBuf {
     let path = built().join("examples").join(name);

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What a scanner may be made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Trust {
+pub enum Trust {
     /// Root's, and closed to this process, which has COMMAND's user and none of its power left.
     WhatWeCannotWrite,
     /// Anything.
@@ -17,7 +17,7 @@ pub(super) enum Trust {
 
 /// Why a path leads nowhere that can be trusted.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) enum Trouble {
+pub enum Trouble {
     /// The kernel's word, at this place.
     Kernel(Vec<u8>, Errno),
     /// COMMAND can change this; how.
@@ -26,7 +26,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// As a sentence.
-    pub(super) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         match self {
             Trouble::Kernel(place, errno) => format!("cannot look at {}: {errno}", Shown(place)),
             Trouble::Unsafe(place, how) => {
@@ -41,7 +41,7 @@ impl Trouble {
     }
 
     /// It, or something on the way to it, is not there.
-    pub(super) fn is_absence(&self) -> bool {
+    pub fn is_absence(&self) -> bool {
         matches!(self, Trouble::Kernel(_, Errno(libc::ENOENT | libc::ENOTDIR)))
     }
 }
@@ -54,7 +54,7 @@ const ENTRIES: usize = 100_000;
 const OVERFLOW: UserId = UserId(65_534);
 
 /// Where an absolute path leads, each step of the way looked at.
-pub(super) fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
+pub fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
     let whole = |errno| Trouble::Kernel(path.to_vec(), errno);
     let root = fs::open_root().map_err(whole)?;
     look(root.as_fd(), c".", b"/", trust, NewNames::DoNotMatter)?;
@@ -97,7 +97,7 @@ pub(super) fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
 }
 
 /// [`follow`] to a directory in which nobody may put a new name either: one that a Python looks into for what may be there.
-pub(super) fn follow_to_closed(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
+pub fn follow_to_closed(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
     let path = follow(path, trust)?;
     let at = |errno| Trouble::Kernel(path.clone(), errno);
     // No link is on the way any more, and nobody can put one there.
@@ -154,7 +154,7 @@ fn look(directory: BorrowedFd<'_>, name: &CStr, place: &[u8], trust: Trust, new:
 
 /// Looks at everything in a directory that [`follow_to_closed`] has come to, but what is in directories of these names. On a read-only mount
 /// there is nothing to look for.
-pub(super) fn look_through(top: &[u8], without: &[&[u8]], trust: Trust) -> Result<(), Trouble> {
+pub fn look_through(top: &[u8], without: &[&[u8]], trust: Trust) -> Result<(), Trouble> {
     if trust == Trust::Everything {
         return Ok(());
     }

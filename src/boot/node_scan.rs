@@ -1,0 +1,300 @@
+//! The nodes before COMMAND runs, and again before each new start of it.
+//!
+//! `takumi-nodes` reads them: executed as COMMAND's user without a capability, behind Landlock and a filter under which it can write
+//! nothing, with no secret and no variable that it does not need. It may be taken over by what it reads, so its answer is bounded,
+//! and what a person approved reaches it sealed.
+
+use super::node_state::{self, APPROVALS, REPORTS};
+use super::refusal::Refusal;
+use super::told_to_stop;
+use crate::identity::Identity;
+use crate::machine::trust::{self, Trust};
+use crate::nodes::answer::{Answer, MAX_BYTES};
+use crate::posture::finding::Finding;
+use crate::settings::{Scan, Settings};
+use crate::sys::{Errno, credentials, fs, handover, in_child, process, spawn};
+use crate::text::{Line, List, Shown};
+use crate::{confine, logging};
+use log::warn;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a scan needs, kept for a reboot.
+pub(super) struct NodeScan {
+    mode: Scan,
+    state: Option<CString>,
+    /// Of the program.
+    environment: Vec<CString>,
+    approvals: Option<OwnedFd>,
+    reports: Option<OwnedFd>,
+    /// The files were read once. After the drop they may be closed; what they said still counts.
+    state_is_read: bool,
+}
+
+/// What may follow from a scan.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// `--report`: nothing.
+    Report,
+    /// COMMAND starts: a warning, nodes moved aside, and, as container root, what is known is kept.
+    Start,
+}
+
+/// What the program may do to the nodes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Rename,
+}
+
+/// Why nothing is known of the nodes.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("the nodes cannot be looked at: {0}")]
+    Failed(String),
+    #[error("looking at the nodes took longer than {0:?}")]
+    Late(Duration),
+    #[error("told to stop")]
+    Stopped,
+}
+
+/// How long all of it may take.
+const TIMEOUT: Duration = Duration::from_secs(600);
+/// Beside `init`.
+const PROGRAM: &str = "takumi-nodes";
+/// All that the program is given of the environment.
+const VARIABLES: [&[u8]; 8] = [
+    b"TAKUMI_NODES=", b"TAKUMI_VOLUMES=", b"TAKUMI_STATE=", b"TAKUMI_SCAN=", b"TAKUMI_SCAN_COMMAND=", b"TAKUMI_LOG=",
+    b"TAKUMI_LOG_FORMAT=", b"VIRTUAL_ENV=",
+];
+const FIX: &str =
+    "read what `init --nodes show NAME` says in the container, then `init --nodes approve NAME`, or remove the node";
+
+impl NodeScan {
+    /// Nothing where no start scans nodes.
+    pub(super) fn of(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
+        let is_off = settings.scan == Scan::Off || settings.skip.contains(&"node-scan");
+        if is_off { None } else { Self::asked(settings, environment) }
+    }
+
+    /// The same for a person who asks, whatever a start does. Nothing where TAKUMI_NODES names no directory.
+    pub(super) fn asked(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
+        settings.nodes.as_ref()?;
+        let is_needed = |variable: &&&CStr| VARIABLES.iter().any(|name| variable.to_bytes().starts_with(name));
+        Some(NodeScan {
+            mode: settings.scan,
+            state: settings.state.clone(),
+            environment: environment.iter().filter(is_needed).map(|variable| CString::from(*variable)).collect(),
+            approvals: None,
+            reports: None,
+            state_is_read: false,
+        })
+    }
+
+    /// What it holds.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        [&self.approvals, &self.reports].into_iter().flatten().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Scans and says what a person must know. `user`: whom COMMAND becomes; `None`: who runs already.
+    pub(super) fn scan(&mut self, user: Option<&Identity>, purpose: Purpose) -> Result<Finding, Refusal> {
+        let remembers = self.read_state();
+        let mut stopped = || told_to_stop().unwrap_or(false);
+        let verb = if purpose == Purpose::Start { c"start" } else { c"report" };
+        let (answer, kept) = match self.ask(user, &[verb], Access::Read, &mut stopped) {
+            Ok(answered) => answered,
+            Err(Error::Stopped) => return Err(Refusal::ToldToStop),
+            Err(error) => return Ok(self.unknown(error.to_string())),
+        };
+        let Some(verdict) = answer.verdict else {
+            return Ok(self.unknown(Error::Failed(answer.error.unwrap_or_default()).to_string()));
+        };
+        let required = self.mode != Scan::Warn;
+        let finding = match verdict.passed {
+            true => Finding::held("node-scan", verdict.detail),
+            false => Finding { required, ..Finding::missing("node-scan", verdict.detail, FIX) },
+        };
+        if purpose == Purpose::Report {
+            return Ok(finding);
+        }
+        print_warning(&answer.warning);
+        log_all(&answer.notes);
+        self.log_state(!answer.warning.is_empty(), remembers.as_ref().err());
+        let left = self.move_aside(answer.names, user);
+        if let Some(reports) = kept {
+            self.keep(&reports, remembers.is_ok() && user.is_some());
+            self.reports = Some(reports);
+        }
+        if left.is_empty() {
+            return Ok(finding);
+        }
+        let detail = format!("not approved, and not moved aside: {} ({})", List(&left), finding.detail);
+        Ok(Finding { required, ..Finding::missing("node-scan", detail, FIX) })
+    }
+
+    /// What is approved by now. After the drop, where the files cannot be read, what was known at the start.
+    pub(super) fn read_state(&mut self) -> Result<(), node_state::Error> {
+        let place = self.state.as_deref().ok_or(node_state::Error::NoDirectory)?;
+        self.approvals = node_state::read(place, APPROVALS)?;
+        if self.reports.is_none() {
+            self.reports = node_state::read(place, REPORTS)?;
+        }
+        self.state_is_read = true;
+        Ok(())
+    }
+
+    /// Keeps approvals as the program returned them.
+    pub(super) fn write_approvals(&self, approvals: &OwnedFd) -> Result<(), node_state::Error> {
+        node_state::write(self.state.as_deref().ok_or(node_state::Error::NoDirectory)?, APPROVALS, approvals)
+    }
+
+    /// Runs the program. Returns its answer and, sealed, what it wants kept.
+    pub(super) fn ask(
+        &self,
+        user: Option<&Identity>,
+        words: &[&CStr],
+        access: Access,
+        stopped: &mut dyn FnMut() -> bool,
+    ) -> Result<(Answer, Option<OwnedFd>), Error> {
+        let failed = |what: &str, errno: Errno| Error::Failed(format!("cannot {what}: {errno}"));
+        let sandbox = match access {
+            Access::Read => Some(confine::for_reading(process::own_id())),
+            Access::Rename => None,
+        };
+        let sandbox = sandbox.transpose().map_err(|error| Error::Failed(error.to_string()))?;
+        let kept = handover::memory_file().map_err(|errno| failed("make memory (memfd_create)", errno))?;
+        let mut was_stopped = false;
+        let mut goes_on = || {
+            was_stopped = stopped();
+            !was_stopped
+        };
+        let answered = in_child::run_while(TIMEOUT, MAX_BYTES + 1, &mut goes_on, |child| {
+            let entered = enter(child, user, sandbox.as_ref());
+            let error = entered.and_then(|()| self.execute(child, words, &kept)).err();
+            let _ = serde_json::to_vec(&Answer { error, ..Answer::default() }).map(|text| child.tell(&text));
+        });
+        let answered = answered.map_err(|errno| failed("make a process for it", errno))?;
+        if was_stopped {
+            return Err(Error::Stopped);
+        }
+        if answered.late {
+            return Err(Error::Late(TIMEOUT));
+        }
+        if answered.bytes.len() > MAX_BYTES {
+            return Err(Error::Failed(format!("the answer of takumi-nodes is longer than {MAX_BYTES} bytes")));
+        }
+        let ended_early = "takumi-nodes ended without an answer (out of memory? see its last line above)";
+        let answer = serde_json::from_slice(&answered.bytes).map_err(|_| Error::Failed(ended_early.to_owned()))?;
+        let size = fs::stat(kept.as_fd(), fs::Freshness::Cached);
+        let size = size.map_err(|errno| failed("read its memory", errno))?.size;
+        if size == 0 {
+            return Ok((answer, None));
+        }
+        handover::seal(&kept).map_err(|errno| failed("seal its memory", errno))?;
+        Ok((answer, Some(kept)))
+    }
+
+    /// In the child: returns only what failed.
+    fn execute(&self, child: &in_child::Child, words: &[&CStr], kept: &OwnedFd) -> Result<(), String> {
+        let path = program()?;
+        let number = |descriptor: &OwnedFd| descriptor.as_raw_fd().to_string();
+        let known = |memory: &Option<OwnedFd>| memory.as_ref().map_or("-".to_owned(), number);
+        let handed = [number(child.answer()), known(&self.approvals), known(&self.reports), number(kept)];
+        let arguments = [path.clone(), c"--for-init".into()].into_iter();
+        let arguments = arguments.chain(handed.into_iter().filter_map(|number| CString::new(number).ok()));
+        let arguments: Vec<CString> = arguments.chain(words.iter().map(|word| CString::from(*word))).collect();
+        let handed = [Some(child.answer()), self.approvals.as_ref(), self.reports.as_ref(), Some(kept)];
+        let handed: Vec<&OwnedFd> = handed.into_iter().flatten().collect();
+        let errno = handover::execute(&path, &arguments, &self.environment, &handed);
+        Err(format!("cannot execute {}: {errno}", Shown(path.to_bytes())))
+    }
+
+    fn unknown(&self, why: String) -> Finding {
+        let fix =
+            "see the reason; `init --nodes list` in the container tries again, TAKUMI_SCAN=off starts without a look";
+        Finding { required: self.mode != Scan::Warn, ..Finding::unknown("node-scan", why, fix) }
+    }
+
+    fn log_state(&self, warned: bool, forgets: Option<&node_state::Error>) {
+        match forgets {
+            Some(node_state::Error::NoDirectory) if !warned => {}
+            Some(error) if !self.state_is_read => warn!("no approval counts: {error}"),
+            Some(_) if warned => warn!("what was approved since the container started counts when it starts again"),
+            _ => {}
+        }
+    }
+
+    /// Returns who could not be moved: who stays open, and refuses the start.
+    fn move_aside(&self, mut names: Vec<String>, user: Option<&Identity>) -> Vec<String> {
+        if names.is_empty() {
+            return names;
+        }
+        match self.rename(c"aside", &names, user) {
+            Ok(answer) => {
+                log_all(&answer.notes);
+                names.retain(|name| !answer.names.contains(name));
+            }
+            Err(error) => warn!("no node could be moved aside: {error}"),
+        }
+        names
+    }
+
+    /// `aside` or `back`. The answer has the names of those that were moved.
+    pub(super) fn rename(&self, verb: &CStr, names: &[String], user: Option<&Identity>) -> Result<Answer, Error> {
+        let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
+        let words: Vec<&CStr> = std::iter::once(verb).chain(names.iter().map(CString::as_c_str)).collect();
+        let (answer, _) = self.ask(user, &words, Access::Rename, &mut || false)?;
+        match answer.error {
+            Some(error) => Err(Error::Failed(error)),
+            None => Ok(answer),
+        }
+    }
+
+    fn keep(&self, reports: &OwnedFd, may_write: bool) {
+        if let Some(place) = self.state.as_deref().filter(|_| may_write)
+            && let Err(error) = node_state::write(place, REPORTS, reports)
+        {
+            warn!("the next start scans all nodes again: {error}");
+        }
+    }
+}
+
+/// From here on the child is COMMAND's user, in a sandbox of its own.
+fn enter(child: &in_child::Child, user: Option<&Identity>, sandbox: Option<&confine::Lock>) -> Result<(), String> {
+    let whom = user.map(|identity| (identity.user, identity.group, identity.groups.as_slice()));
+    let cannot = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
+    credentials::set_no_new_privileges().map_err(cannot("give up new privileges"))?;
+    child.become_whom(whom).map_err(cannot("become COMMAND's user"))?;
+    child.keep_apart().map_err(cannot("keep apart"))?;
+    let Some(sandbox) = sandbox else { return Ok(()) };
+    spawn::put_on(sandbox, child.parent()).map_err(|(what, errno)| cannot(what)(errno))
+}
+
+/// The program's path, each step of which was found to be out of COMMAND's reach.
+fn program() -> Result<CString, String> {
+    // Without /proc: where the image has it.
+    let init = std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/init"));
+    let path = init.with_file_name(PROGRAM).into_os_string().into_encoded_bytes();
+    let path = trust::follow(&path, Trust::WhatWeCannotWrite).map_err(|trouble| match trouble.is_absence() {
+        true => format!(
+            "{} is not in this image, and reads the nodes: build the image with it, or leave TAKUMI_NODES unset",
+            Shown(&path)
+        ),
+        false => trouble.words(),
+    })?;
+    CString::new(path).map_err(|error| error.to_string())
+}
+
+fn print_warning(lines: &[String]) {
+    if lines.is_empty() || log::max_level() < log::LevelFilter::Warn {
+        return;
+    }
+    let prefix = if logging::is_json() { "" } else { "init: " };
+    logging::block(lines.iter().map(|line| format!("{prefix}{}", Line(line))));
+}
+
+fn log_all(notes: &[String]) {
+    notes.iter().for_each(|note| warn!("{}", Line(note)));
+}
