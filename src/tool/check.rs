@@ -2,11 +2,12 @@
 
 use crate::Failure;
 use crate::env_file::EnvFile;
-use crate::keys::{self, Keys};
+use crate::keys::Keys;
 use std::path::Path;
 use takumi_init::secrets::cipher::{PREFIX, PrivateKey};
 use takumi_init::secrets::dotenv::{self, Assignment};
 use takumi_init::secrets::env_file::{is_denied, is_public_key};
+use takumi_init::secrets::keys;
 use takumi_init::text::Shown;
 
 /// Parts of names whose values are mostly secret.

@@ -5,7 +5,7 @@ use crate::env_file::EnvFile;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use takumi_init::secrets::cipher::{self, PrivateKey, PublicKey};
+use takumi_init::secrets::cipher::{PrivateKey, PublicKey};
 use takumi_init::secrets::dotenv::Assignment;
 use takumi_init::secrets::env_file::is_public_key;
 use takumi_init::secrets::keys;
@@ -77,9 +77,8 @@ impl Keys {
     /// The private keys in .env.keys, if it has any for the file.
     pub fn stored(&self) -> Result<Option<Vec<PrivateKey>>, Failure> {
         let Some(list) = self.in_store()? else { return Ok(None) };
-        let key = |digits: &[u8]| PrivateKey::parse(digits.trim_ascii());
-        let keys: Result<_, _> = list.split(|&byte| byte == b',').map(key).collect();
-        keys.map(Some).map_err(|error| format!("{}: {} {error}", self.store.display(), self.private))
+        let keys = keys::parse(&list).map(Some);
+        keys.map_err(|error| format!("{}: {} {error}", self.store.display(), self.private))
     }
 
     fn in_store(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
@@ -108,16 +107,4 @@ impl Keys {
         file.close_to_others();
         file.write()
     }
-}
-
-/// The plaintext under the first key that opens it.
-pub fn decrypt(keys: &[PrivateKey], value: &[u8]) -> Result<Zeroizing<Vec<u8>>, cipher::Error> {
-    let mut last = cipher::Error::Refused;
-    for key in keys {
-        match cipher::decrypt(key, value) {
-            Ok(plain) => return Ok(plain),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

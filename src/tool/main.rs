@@ -163,7 +163,8 @@ fn rotate(path: &Path) -> Result<(), Failure> {
         if found.name == keys.public_name().as_bytes() {
             changes.push((file.range_of(found.raw), new.public().to_hex()));
         } else if found.raw.starts_with(PREFIX.as_bytes()) {
-            let value = keys::decrypt(&old, found.raw).map_err(|error| file.at(found, &error.to_string()))?;
+            let value = takumi_init::secrets::keys::decrypt(&old, found.raw)
+                .map_err(|error| file.at(found, &error.to_string()))?;
             changes.push((file.range_of(found.raw), encrypted(&new.public(), &value)?));
         }
     }
