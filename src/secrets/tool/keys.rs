@@ -1,14 +1,14 @@
 //! The pair of keys of one .env file: the public one stands in it, the private one in .env.keys beside it or in the environment.
 
-use crate::Failure;
-use crate::env_file::EnvFile;
+use super::Failure;
+use super::env_file::EnvFile;
+use crate::secrets::cipher::{PrivateKey, PublicKey};
+use crate::secrets::dotenv::Assignment;
+use crate::secrets::env_file::is_public_key;
+use crate::secrets::keys;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use takumi_init::secrets::cipher::{PrivateKey, PublicKey};
-use takumi_init::secrets::dotenv::Assignment;
-use takumi_init::secrets::env_file::is_public_key;
-use takumi_init::secrets::keys;
 use zeroize::Zeroizing;
 
 pub struct Keys {

@@ -1,0 +1,54 @@
+//! `takumi-secrets`: keys and encrypted values in .env files, as dotenvx makes them, without Node.
+//!
+//! No verb prints a value or a private key, and none takes one from the command line, which every user can read.
+
+mod check;
+mod env_file;
+mod keys;
+mod verbs;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+scripts/secrets.sh key FILE               make a pair of keys: the public one into FILE, the private one into .env.keys beside it
+scripts/secrets.sh encrypt FILE [NAME...] encrypt every plain value in FILE, or those named
+scripts/secrets.sh set FILE NAME          encrypt the value that comes on stdin (newlines at its end are cut off)
+scripts/secrets.sh rotate FILE            make a new pair of keys and encrypt every encrypted value anew
+scripts/secrets.sh check FILE             names and states; exit code 1 where init would refuse FILE or a secret is plain
+
+The private key is read from DOTENV_PRIVATE_KEY, from the file in DOTENV_PRIVATE_KEY_FILE, or from .env.keys; for .env.production
+it is DOTENV_PRIVATE_KEY_PRODUCTION. No value is ever printed. See docs/secrets.md.
+";
+
+/// One line a reason, without a value.
+type Failure = String;
+
+/// Does what the words of the command line say.
+pub fn run() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let text: Vec<&str> = words.iter().map(|word| word.to_str().unwrap_or_default()).collect();
+    let file = words.get(1).map(Path::new);
+    let done = match (text.first().copied(), file) {
+        (Some("-h" | "--help"), _) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        (Some("key"), Some(file)) if words.len() == 2 => verbs::make_key(file),
+        (Some("encrypt"), Some(file)) => verbs::encrypt(file, &text[2..]),
+        (Some("set"), Some(file)) if words.len() == 3 => verbs::set(file, text[2]),
+        (Some("rotate"), Some(file)) if words.len() == 2 => verbs::rotate(file),
+        (Some("check"), Some(file)) if words.len() == 2 => check::check(file),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
