@@ -63,7 +63,7 @@ fn judge(found: &Assignment, private: &[PrivateKey]) -> (&'static str, Vec<Strin
         problems.push("holds `$(`, which dotenvx would run (put the value in single quotes if it is meant)".into());
     }
     if looks_secret(found) {
-        problems.push("is plain and looks like a secret (scripts/secrets.sh encrypt FILE)".into());
+        problems.push("is plain and looks like a secret (takumi-secrets encrypt FILE)".into());
     }
     ("plain", problems)
 }

@@ -6,6 +6,7 @@ use crate::secrets::cipher::{PrivateKey, PublicKey};
 use crate::secrets::dotenv::Assignment;
 use crate::secrets::env_file::is_public_key;
 use crate::secrets::keys;
+use log::debug;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ impl Keys {
         let name = self.public_name();
         let assignments = file.assignments()?;
         let found = assignments.iter().find(|found| found.name == name.as_bytes());
-        let found = found.ok_or_else(|| format!("no {name} in the file (make a pair: scripts/secrets.sh key FILE)"))?;
+        let found = found.ok_or_else(|| format!("no {name} in the file (make a pair: takumi-secrets key FILE)"))?;
         PublicKey::parse(&found.value()).map_err(|error| file.at(found, &error.to_string()))
     }
 
@@ -67,7 +68,10 @@ impl Keys {
         let given: Vec<CString> = given.collect();
         let given: Vec<_> = given.iter().map(CString::as_c_str).collect();
         match keys::find(&self.private, &given).map_err(|error| error.to_string())? {
-            Some(found) => Ok(found.keys),
+            Some(found) => {
+                debug!("{} comes from {}", self.private, found.source);
+                Ok(found.keys)
+            }
             None => self.stored()?.ok_or_else(|| {
                 format!("no {}: it is neither in the environment nor in {}", self.private, self.store.display())
             }),
@@ -77,6 +81,7 @@ impl Keys {
     /// The private keys in .env.keys, if it has any for the file.
     pub fn stored(&self) -> Result<Option<Vec<PrivateKey>>, Failure> {
         let Some(list) = self.in_store()? else { return Ok(None) };
+        debug!("{} comes from {}", self.private, self.store.display());
         let keys = keys::parse(&list).map(Some);
         keys.map_err(|error| format!("{}: {} {error}", self.store.display(), self.private))
     }
