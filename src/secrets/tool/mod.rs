@@ -2,6 +2,7 @@
 //!
 //! No verb prints a value or a private key, and none takes one from the command line, which every user can read.
 
+mod ask;
 mod check;
 mod env_file;
 mod keys;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 takumi-secrets key FILE               make a pair of keys: the public one into FILE, the private one into .env.keys beside it
 takumi-secrets encrypt FILE [NAME...] encrypt every plain value in FILE, or those named
-takumi-secrets set FILE NAME          encrypt the value that comes on stdin (newlines at its end are cut off)
+takumi-secrets set FILE NAME          ask for the value, or take it from a pipe (newlines at its end are cut off), and encrypt it
 takumi-secrets rotate FILE            make a new pair of keys and encrypt every encrypted value anew
 takumi-secrets check FILE             names and states; exit code 1 where init would refuse FILE or a secret is plain
 

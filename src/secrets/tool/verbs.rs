@@ -1,6 +1,7 @@
 //! The verbs that change a file.
 
 use super::Failure;
+use super::ask;
 use super::env_file::{EnvFile, LARGEST};
 use super::keys::Keys;
 use crate::secrets::cipher::{self, PREFIX, PrivateKey, PublicKey};
@@ -9,9 +10,7 @@ use crate::secrets::{dotenv, keys};
 use crate::sys::random;
 use crate::text::Shown;
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::Path;
-use zeroize::Zeroizing;
 
 pub fn make_key(path: &Path) -> Result<(), Failure> {
     let mut file = EnvFile::read_or_new(path)?;
@@ -46,10 +45,8 @@ pub fn make_key(path: &Path) -> Result<(), Failure> {
 }
 
 pub fn encrypt(path: &Path, names: &[&str]) -> Result<(), Failure> {
-    let mut file = EnvFile::read(path)?;
-    let keys = Keys::of(path, &file)?;
+    let (mut file, public) = open(path)?;
     let assignments = file.assignments()?;
-    let public = keys.public(&file)?;
     let mut missing: BTreeSet<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
     let mut changes = Vec::new();
     for found in &assignments {
@@ -76,16 +73,11 @@ pub fn set(path: &Path, name: &str) -> Result<(), Failure> {
     if !is_name || is_denied(name.as_bytes()) {
         return Err(format!("{} is no name that a file may set", Shown(name.as_bytes())));
     }
-    let mut file = EnvFile::read(path)?;
-    let keys = Keys::of(path, &file)?;
+    // What is wrong with the file is said before somebody types; what stands in it afterwards is what is changed.
+    open(path)?;
+    let value = ask::value(name)?;
+    let (mut file, public) = open(path)?;
     let assignments = file.assignments()?;
-    let public = keys.public(&file)?;
-    let mut value = Zeroizing::new(Vec::with_capacity(LARGEST));
-    let read = std::io::stdin().take(LARGEST as u64).read_to_end(&mut value);
-    read.map_err(|error| format!("cannot read the value from stdin: {error}"))?;
-    while value.last() == Some(&b'\n') {
-        value.pop();
-    }
     if value.is_empty() || value.len() + name.len() + 2 > LARGEST || value.contains(&0) {
         return Err(format!("no value for {name}: it is empty, longer than a variable can be, or holds a NUL"));
     }
@@ -129,6 +121,13 @@ pub fn rotate(path: &Path) -> Result<(), Failure> {
     println!("{}: {count} values encrypted anew", path.display());
     println!("{}: {} is new; the old one still opens old copies", keys.path().display(), keys.private_name());
     Ok(())
+}
+
+/// A file, and the key that encrypts what goes into it.
+fn open(path: &Path) -> Result<(EnvFile, PublicKey), Failure> {
+    let file = EnvFile::read(path)?;
+    let public = Keys::of(path, &file)?.public(&file)?;
+    Ok((file, public))
 }
 
 fn generate() -> Result<PrivateKey, Failure> {
