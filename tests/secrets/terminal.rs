@@ -22,6 +22,7 @@ struct Terminal {
 impl Terminal {
     fn of(desk: &Desk, words: &[&str]) -> Terminal {
         let pty = Pty::open().unwrap();
+        assert!(pty.echoes());
         let mut command = Command::new("setsid");
         command.arg("--ctty").args(words).env_clear().env("PS1", "ready> ").current_dir(&desk.place.world.scratch);
         let child = command.stdin(pty.slave()).stdout(pty.slave()).stderr(pty.slave()).spawn().unwrap();
@@ -31,7 +32,6 @@ impl Terminal {
     /// One that asks for a value.
     fn asking(desk: &Desk) -> Terminal {
         let mut terminal = Terminal::of(desk, &[desk.tool.to_str().unwrap(), "set", ".env", "NAME"]);
-        assert!(terminal.pty.echoes());
         terminal.asks(1);
         terminal
     }
