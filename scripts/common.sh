@@ -76,7 +76,7 @@ CARGO_AUDITABLE_VERSION=0.7.7
 # Builds the release binary, sets INIT to its path, and fails unless it is a static-pie that carries the list of its crates.
 build_init() {
     need readelf:binutils ldd:libc-bin
-    INIT=$(release_cargo build --bin init --no-default-features --message-format=json-render-diagnostics |
+    INIT=$(release_cargo build --bin init --message-format=json-render-diagnostics |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p') || die "cargo build failed"
     [[ -x $INIT ]] || die "cargo named no binary"
     check_static_pie "$INIT"

@@ -3,16 +3,12 @@
 //!
 //! Precedence: what the environment holds, TAKUMI_SECRETS, the last of TAKUMI_ENV_FILE, the first of it.
 
-// What only the tool calls.
-#![cfg_attr(not(feature = "tool"), allow(dead_code))]
-
 mod cipher;
 mod dotenv;
 mod env_file;
 mod error;
 mod files;
 mod keys;
-#[cfg(feature = "tool")]
 pub mod tool;
 
 pub use error::Error;

@@ -40,8 +40,8 @@ fn packages(image: &str) -> BTreeSet<String> {
 /// What Cargo.lock resolves to for `init` at run time: no build script's and no procedural macro's crates.
 fn runtime_set() -> BTreeSet<String> {
     let arguments = [
-        "tree", "--package", "takumi-init", "--no-default-features", "--locked", "--edges", "normal,no-proc-macro",
-        "--target", "x86_64-unknown-linux-gnu", "--prefix", "none",
+        "tree", "--package", "takumi-init", "--locked", "--edges", "normal,no-proc-macro", "--target",
+        "x86_64-unknown-linux-gnu", "--prefix", "none",
     ];
     let tree = run(Command::new("cargo").args(arguments).args(["--format", "{p}"]).current_dir(ROOT)).ends_with(0);
     let crates = tree.stdout.lines().map(|line| {
