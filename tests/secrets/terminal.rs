@@ -181,6 +181,17 @@ fn the_end_of_input_and_a_line_that_was_cut_are_no_value() {
     desk.start(".env").ran().has("NAME", longest);
 }
 
+#[test]
+fn what_is_written_into_the_file_during_the_question_stays() {
+    require!(namespaces, setsid);
+    let desk = desk();
+    let mut terminal = Terminal::asking(&desk);
+    desk.place.file(".env", desk.read(".env") + "OTHER=1\n");
+    terminal.types(&format!("{SECRET}\n"));
+    assert_eq!(terminal.end(), 0);
+    desk.start(".env").ran().has("NAME", SECRET).has("OTHER", "1");
+}
+
 /// What is wrong with the file is said before somebody types.
 #[test]
 fn a_file_without_a_key_is_refused_before_the_question() {
