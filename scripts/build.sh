@@ -3,6 +3,10 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/build/base.sh
+source "$ROOT/scripts/build/base.sh"
+# shellcheck source=scripts/build/comfyui.sh
+source "$ROOT/scripts/build/comfyui.sh"
 
 usage() {
     cat <<'END'
@@ -42,76 +46,6 @@ STAND_IN_PACKAGES=python3,ca-certificates,git,libstdc++6
 TORCH_PACKAGES=python3,python3-torch,python3-setuptools,libtorch-dev,g++
 GATEWAY_PACKAGES=tinyproxy-bin,nftables,haproxy,publicsuffix
 
-# make_base TAG RECIPE PACKAGES: a base image of Debian's packages. They come from where this machine's own apt gets them, with
-# its proxy and its trust; nothing of that stays in the image. The hash of this function names the recipe, so that a changed one
-# is built anew.
-make_base() {
-    local tag=$1 recipe=$2 packages=$3 sources tar=$WORK/base.tar
-    need mmdebstrap:mmdebstrap
-    sources=$(debian_sources)
-    if [[ -z $sources && $(id -u) == 0 ]]; then
-        apt_get update || warn "apt-get update failed"
-        sources=$(debian_sources)
-    fi
-    [[ -n $sources ]] || die "apt knows no $ORIGIN package lists: run 'sudo apt-get update', or give BASE_IMAGE"
-    apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$WORK/apt.conf" || true
-    # usr-is-merged saves the perl that usrmerge brings. The hooks' $1 is mmdebstrap's word for the new root; its own cleanup wants
-    # apt's folders, and `tar --delete` afterwards breaks some archives.
-    # shellcheck disable=SC2016
-    mmdebstrap --quiet --variant=essential --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
-        --include="usr-is-merged,$packages" --aptopt="$WORK/apt.conf" --skip=cleanup \
-        --customize-hook='rm -rf "$1"/usr/share/man "$1"/usr/share/locale "$1"/var/cache/debconf' \
-        --customize-hook='find "$1"/usr/share/doc ! -type d ! -name copyright -delete' \
-        --customize-hook='find "$1"/var/log -type f -delete' \
-        --customize-hook='find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +' \
-        --customize-hook='cd "$1" && rm -rf etc/apt etc/hostname etc/resolv.conf var/lib/apt var/cache/apt var/lib/dpkg/*-old' \
-        --customize-hook='find "$1"/tmp "$1"/run -mindepth 1 -delete' \
-        "$VERSION_CODENAME" "$tar" - <<<"$sources" 2>"$WORK/base.log" || { cat "$WORK/base.log" >&2; die "$tag could not be made"; }
-    engine import --change "LABEL recipe=$recipe" "$tar" "$tag" >/dev/null
-    rm -f "$tar"
-}
-
-debian_sources() {
-    # The format's words are apt's own variables.
-    # shellcheck disable=SC2016
-    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' "Origin: $ORIGIN" |
-        sort -u | sed "s/ $MACHINE_CODENAME/ $VERSION_CODENAME/"
-}
-
-# Elsewhere than on Debian and Ubuntu: the same packages on Debian's image from a registry.
-pull_base() {
-    local tag=$1 recipe=$2 packages=$3
-    mkdir -p "$WORK/pulled"
-    cat >"$WORK/pulled/Dockerfile" <<END
-FROM debian:${suite:-bookworm}-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ${packages//,/ } && rm -rf /var/lib/apt/lists/*
-LABEL recipe=$recipe
-END
-    build_image "$tag" "$WORK/pulled" --pull
-}
-
-# choose_base TAG PACKAGES [SUITE]: makes the base image, unless it is there and of the same recipe; of Debian's SUITE, or of this
-# machine's own release.
-choose_base() {
-    local tag=$1 packages=$2 suite=${3:-} make=make_base recipe ID=
-    # shellcheck source=/dev/null
-    [[ -r /etc/os-release ]] && source /etc/os-release
-    case $ID in
-    debian) ORIGIN=Debian ;;
-    ubuntu) ORIGIN=Ubuntu ;;
-    *) make=pull_base ;;
-    esac
-    if [[ -n $suite && $ID != debian ]]; then make=pull_base ORIGIN=Debian; fi
-    MACHINE_CODENAME=${VERSION_CODENAME:-}
-    VERSION_CODENAME=${suite:-$MACHINE_CODENAME}
-    recipe=$({ declare -f "$make"; echo "$packages ${VERSION_CODENAME:-}"; } | sha256sum | cut -c 1-16)
-    if ! $fresh && [[ $(engine image inspect --format '{{.Config.Labels.recipe}}' "$tag" 2>/dev/null) == "$recipe" ]]; then
-        return
-    fi
-    say "making $tag of ${ORIGIN:-Debian}'s packages (once, half a minute or more; later builds use it again)"
-    "$make" "$tag" "$recipe" "$packages"
-}
-
 # build_image TAG DIRECTORY OPTION...: its log is shown only where it fails. A label says of which binaries it is.
 build_image() {
     local tag=$1 directory=$2 before label=()
@@ -135,88 +69,6 @@ stage() {
     STAGE=$WORK/$1
     mkdir "$STAGE"
     install -m 0711 "$INIT" "$STAGE/init"
-}
-
-# Sets COMFYUI to a directory with ComfyUI, or to nothing for the stand-in, COMFYUI_VERSION, COMFYUI_REVISION, and COMFYUI_CONTENT,
-# which is another where a file is. Fails where the image of this commit is there already.
-find_comfyui() {
-    local from=$1
-    COMFYUI='' COMFYUI_REVISION=unknown COMFYUI_VERSION=stand-in
-    case $from in
-    upstream)
-        COMFYUI_CONTENT=$COMFYUI_COMMIT
-        if is_built; then return 1; fi
-        COMFYUI=$WORK/comfyui
-        say "fetching ComfyUI at $COMFYUI_COMMIT"
-        if fetch_comfyui; then
-            COMFYUI_REVISION=$COMFYUI_COMMIT
-        else
-            COMFYUI=
-            say "ComfyUI's upstream cannot be reached ($COMFYUI_UPSTREAM): the stand-in takes its place, behind the same shields"
-        fi
-        ;;
-    stand-in) ;;
-    *)
-        COMFYUI=$from
-        [[ -f $COMFYUI/main.py && -f $COMFYUI/requirements.txt ]] || die "$COMFYUI is no ComfyUI: main.py or requirements.txt is missing"
-        COMFYUI_REVISION=$(git -C "$COMFYUI" rev-parse HEAD 2>/dev/null || echo unknown)
-        ;;
-    esac
-    if [[ -n $COMFYUI ]]; then
-        COMFYUI_VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$COMFYUI/comfyui_version.py" 2>/dev/null || true)
-        if [[ $from != upstream ]]; then COMFYUI_CONTENT=$(comfyui_files -cf - | sha256sum); fi
-    else
-        COMFYUI_CONTENT=$(sha256sum "$ROOT/image/standin/comfyui_standin.py")
-    fi
-    ! is_built
-}
-
-comfyui_files() { tar -C "$COMFYUI" --sort=name --exclude=.git --exclude=__pycache__ "$@" .; }
-
-# recipe: what makes ComfyUI's image what it is. The same recipe is not built again: pip would download gigabytes for it.
-recipe() {
-    {
-        sha256sum <"$INIT"
-        sha256sum <"$NODES"
-        cat "$ROOT/image/Dockerfile" "$ROOT"/image/python/*.py "$ROOT"/image/requirements/*.txt
-        image_id "$BASE"
-        echo "$VARIANT $COMFYUI_CONTENT ${PIP_EXTRA:-} ${WHEELS:+$(cd "$WHEELS" && sha256sum ./*.whl)}"
-    } | sha256sum | cut -c 1-16
-}
-
-is_built() {
-    ! $fresh && [[ $(engine image inspect --format '{{index .Config.Labels "takumi.recipe"}}' "$IMAGE_PREFIX-comfyui" 2>/dev/null) == "$(recipe)" ]]
-}
-
-fetch_comfyui() {
-    need git:git
-    git init --quiet "$COMFYUI" &&
-        GIT_TERMINAL_PROMPT=0 timeout 300 git -C "$COMFYUI" -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=20 \
-            fetch --quiet --depth 1 "$COMFYUI_UPSTREAM" "$COMFYUI_COMMIT" 2>/dev/null &&
-        git -C "$COMFYUI" checkout --quiet FETCH_HEAD &&
-        [[ $(git -C "$COMFYUI" rev-parse HEAD) == "$COMFYUI_COMMIT" ]]
-}
-
-# The wheels come from where this machine's own pip gets them, for the image's Python, whatever the machine's own is.
-download_wheels() {
-    local packages=$1 to=$1/wheels tags python minor
-    if [[ -n ${WHEELS:-} ]]; then
-        cp "$WHEELS"/*.whl "$to"
-        return
-    fi
-    python=$(engine run --rm --network none --entrypoint python3 "$BASE" -c 'import sys; print("%d%d" % sys.version_info[:2])') ||
-        die "$BASE has no python3"
-    tags=(--implementation cp --python-version "$python" --abi "cp$python" --abi abi3 --abi none --platform any
-        --platform manylinux1_x86_64 --platform manylinux2010_x86_64 --platform manylinux2014_x86_64)
-    # pip does not take the tag of a newer glibc for the older ones, and NVIDIA's wheels have tags of their own. Debian 12 has 2.36.
-    for minor in {5..36}; do tags+=(--platform "manylinux_2_${minor}_x86_64"); done
-    read -ra extra <<<"${PIP_EXTRA:-}"
-    find_pip
-    local set
-    for set in venv bandit; do
-        "${PIP[@]}" download --quiet --disable-pip-version-check --only-binary=:all: "${tags[@]}" "${extra[@]}" --dest "$to" \
-            --requirement "$packages/$set.txt" pip || die "pip could not download the wheels of $set.txt"
-    done
 }
 
 # The names that pip itself knows, so that the project need not know them.
@@ -288,11 +140,6 @@ build_demo() {
     install -m 0644 "$ROOT"/image/standin/*.py "$STAGE/standin"
     install -m 0644 "$ROOT/image/standin/Dockerfile" "$STAGE"
     build_image "$IMAGE_PREFIX-demo" "$STAGE" --build-arg "BASE=$BASE"
-}
-
-choose_stand_in_base() {
-    BASE=${BASE_IMAGE:-takumi-base:latest}
-    [[ -n ${BASE_IMAGE:-} ]] || choose_base "$BASE" "$STAND_IN_PACKAGES"
 }
 
 fresh=false bases=false

@@ -9,6 +9,10 @@ source "$ROOT/scripts/rootless/change.sh"
 source "$ROOT/scripts/rootless/machine.sh"
 # shellcheck source=scripts/rootless/host.sh
 source "$ROOT/scripts/rootless/host.sh"
+# shellcheck source=scripts/rootless/kernel.sh
+source "$ROOT/scripts/rootless/kernel.sh"
+# shellcheck source=scripts/rootless/systemd.sh
+source "$ROOT/scripts/rootless/systemd.sh"
 # shellcheck source=scripts/rootless/engine.sh
 source "$ROOT/scripts/rootless/engine.sh"
 # shellcheck source=scripts/rootless/gpu.sh
@@ -105,15 +109,6 @@ settle() {
     if $DRY_RUN; then return; fi
     "look_$1"
     [[ $STATE == ok || $STATE == note ]] || die "${1//_/ }: $FOUND${REMEDY:+ ($REMEDY)}"
-}
-
-consent() {
-    say "$1"
-    if $DRY_RUN || $YES; then return; fi
-    [[ -t 0 ]] || die "there is no terminal to ask at: add --yes, or --dry-run to see every command"
-    local answer
-    read -rp "Go on? [y/N] " answer
-    [[ $answer == [yY]* ]] || die "nothing was changed"
 }
 
 farewell() {

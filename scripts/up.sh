@@ -3,8 +3,12 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/up/engine.sh
+source "$ROOT/scripts/up/engine.sh"
 # shellcheck source=scripts/up/podman.sh
 source "$ROOT/scripts/up/podman.sh"
+# shellcheck source=scripts/up/wait.sh
+source "$ROOT/scripts/up/wait.sh"
 # shellcheck source=scripts/up/show.sh
 source "$ROOT/scripts/up/show.sh"
 
@@ -32,125 +36,6 @@ NAME=${STACK_NAME:-takumi}
 WAIT=${STACK_WAIT:-300}
 # In the order of their start.
 SERVICES=(egress comfyui gateway)
-
-# Sets ENGINE, and KIND: docker, rootless-docker, podman or rootless-podman. Says which it is.
-pick_engine() {
-    local socket version
-    if [[ -z ${CONTAINER_ENGINE:-}${DOCKER:-} ]]; then
-        if docker info >/dev/null 2>&1; then
-            CONTAINER_ENGINE=docker
-        elif command -v docker >/dev/null && socket=$(rootless_socket); then
-            CONTAINER_ENGINE=docker
-            export DOCKER_HOST=unix://$socket
-        elif podman info >/dev/null 2>&1; then
-            CONTAINER_ENGINE=podman
-        fi
-    fi
-    require_engine
-    export CONTAINER_ENGINE=${ENGINE[*]}
-    version=$(engine --version 2>/dev/null)
-    if [[ $version == podman* ]]; then
-        KIND=podman
-        [[ $(engine info --format '{{.Host.Security.Rootless}}') != true ]] || KIND=rootless-podman
-        version="Podman ${version##* }"
-    else
-        KIND=docker
-        [[ $(engine info --format '{{json .SecurityOptions}}') != *name=rootless* ]] || KIND=rootless-docker
-        version="Docker $(engine version --format '{{.Server.Version}}')"
-    fi
-    # Its internal networks have the host in them: whatever the host serves on all its addresses would answer ComfyUI.
-    [[ $KIND != podman ]] || die "$version as root does not keep ComfyUI from this machine: run Podman as an ordinary user, or use Docker"
-    if [[ $KIND == rootless-* ]]; then
-        say "engine: $version, rootless: root in a container is $(id -un) on this machine"
-    else
-        say "engine: $version, rootful: root in a container is root on this machine (scripts/setup_rootless.sh changes that)"
-    fi
-}
-
-# The socket of this user's own dockerd, where a login shell did not export it.
-rootless_socket() {
-    local socket
-    for socket in "${XDG_RUNTIME_DIR:-/nowhere}/docker.sock" "$HOME/.docker/run/docker.sock"; do
-        if DOCKER_HOST=unix://$socket docker info >/dev/null 2>&1; then
-            say "$socket"
-            return
-        fi
-    done
-    return 1
-}
-
-# Sets COMPOSE, the words that start compose on this engine, and what image/compose.yaml takes from the environment.
-find_compose() {
-    # An engine that cannot limit memory would be refused for that at every start.
-    if ! engine_limits; then
-        say "this engine sets no limits of memory and processes (a rootless one needs cgroup v2 and delegation): reported, not required"
-        : "${STACK_REQUIRE=seccomp,privileged-container,host-namespaces,runtime-socket,file}"
-    fi
-    : "${UI_ADDRESS:=127.0.0.1:${UI_PORT:-8188}}" "${IMAGE_PREFIX:=takumi}" "${SECCOMP_PROFILE:=$ROOT/image/seccomp.json}"
-    : "${COMFYUI_IMAGE:=$IMAGE_PREFIX-comfyui}" "${EGRESS_IMAGE:=$IMAGE_PREFIX-egress}" "${GATEWAY_IMAGE:=$IMAGE_PREFIX-gateway}"
-    # One setting instead of three for whoever needs another network.
-    if [[ ${INSIDE_SUBNET:-} == *.0/24 ]]; then
-        : "${INSIDE_RANGE:=${INSIDE_SUBNET%.0/24}.0/25}" "${EGRESS_ADDRESS:=${INSIDE_SUBNET%.0/24}.254}"
-        export INSIDE_RANGE EGRESS_ADDRESS
-    fi
-    export UI_ADDRESS IMAGE_PREFIX SECCOMP_PROFILE COMFYUI_IMAGE EGRESS_IMAGE GATEWAY_IMAGE
-    if [[ -v STACK_REQUIRE ]]; then export STACK_REQUIRE; fi
-    COMPOSE_FILE=$ROOT/image/compose.yaml
-    if [[ $KIND == *podman ]]; then
-        serve_podman
-        compose_file_for_podman
-        COMPOSE=(docker compose)
-    else
-        COMPOSE=("${ENGINE[@]}" compose)
-    fi
-    if ! "${COMPOSE[@]}" version >/dev/null 2>&1; then
-        need docker-compose:docker-compose
-        COMPOSE=(docker-compose)
-        docker_compose_host
-    fi
-    COMPOSE+=(--project-name "$NAME" --file "$COMPOSE_FILE")
-    if [[ ${VARIANT:-cpu} == gpu ]]; then COMPOSE+=(--file "$ROOT/image/compose.gpu.yaml"); fi
-}
-
-engine_limits() {
-    if [[ $KIND == *podman ]]; then
-        [[ $(engine info --format '{{.Host.CgroupControllers}}') == *memory* ]]
-    else
-        [[ $(engine info --format '{{.MemoryLimit}} {{.PidsLimit}}') == 'true true' ]]
-    fi
-}
-
-# docker-compose knows neither the options of CONTAINER_ENGINE nor, in old versions, a context.
-docker_compose_host() {
-    local host
-    if [[ $KIND == *podman || -n ${DOCKER_HOST:-} ]]; then return; fi
-    host=$(engine context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null) || return 0
-    if [[ $host == unix://* ]]; then export DOCKER_HOST=$host; fi
-}
-
-compose() { "${COMPOSE[@]}" "$@" </dev/null; }
-
-# container SERVICE prints its id; nothing where there is none.
-container() {
-    engine ps --all --quiet --filter "label=com.docker.compose.project=$NAME" --filter "label=com.docker.compose.service=$1" 2>/dev/null |
-        sed -n 1p
-}
-
-# state SERVICE FIELD, e.g. Running; fails where there is no container.
-state() {
-    local id
-    id=$(container "$1")
-    [[ -n $id ]] && engine container inspect --format "{{.$2}}" "$id" 2>/dev/null
-}
-
-runs() { [[ $(state "$1" State.Running) == true ]]; }
-
-all_run() {
-    local service
-    for service in "${SERVICES[@]}"; do runs "$service" || return 1; done
-}
-
-any_there() { [[ -n $(container egress)$(container comfyui)$(container gateway) ]]; }
 
 up() {
     if all_run; then
@@ -182,99 +67,6 @@ up() {
     fi
 }
 
-await() {
-    local service=$1 began=$SECONDS told=$SECONDS
-    say "waiting for $service to be healthy"
-    until healthy "$service"; do
-        watch_over
-        ((SECONDS - began < WAIT)) || give_up "$service was not healthy within $WAIT s: $(said_by_check "$service")"
-        if ((SECONDS - told >= 10)); then
-            told=$SECONDS
-            say "  $((SECONDS - began)) s of at most $WAIT; its last words: $(last_words "$service")"
-        fi
-        sleep 0.5
-    done
-    say "$service is healthy after $((SECONDS - began)) s"
-}
-
-# The same check that the engine runs, at once instead of after its interval. Podman keeps the answer of its own command, and compose
-# waits for that.
-healthy() {
-    local id
-    id=$(container "$1")
-    [[ -n $id ]] && check "$1" "$id" >"$WORK/check-$1" 2>&1
-}
-
-check() {
-    if [[ $KIND == *podman ]]; then
-        engine healthcheck run "$2"
-    else
-        case $1 in
-        egress) engine exec "$2" /etc/egress/healthy ;;
-        comfyui) engine exec "$2" /init --check ;;
-        gateway) engine exec "$2" /etc/relay/healthy ;;
-        esac
-    fi
-}
-
-said_by_check() { tail -n 1 "$WORK/check-$1" 2>/dev/null || true; }
-
-last_words() {
-    local id
-    id=$(container "$1")
-    if [[ -n $id ]]; then engine logs --tail 1 "$id" 2>&1 | tail -n 1; else say "it is not started yet"; fi
-}
-
-# Gives up at once where waiting leads nowhere: a container has ended, or compose has.
-watch_over() {
-    local service
-    for service in "${SERVICES[@]}"; do
-        if has_ended "$service"; then give_up "$service ended with code $(code_of "$service")"; fi
-    done
-    if [[ -n $STARTING ]] && ! kill -0 "$STARTING" 2>/dev/null; then
-        wait "$STARTING" || give_up "compose failed"
-        STARTING=
-    fi
-}
-
-# Whether a container has ended, be it that its restart policy started it again. Asked twice: while a busy engine starts one, it may call
-# it ended, with code 0.
-has_ended() {
-    ended_now "$1" && sleep 1 && ended_now "$1"
-}
-
-ended_now() {
-    local status restarts
-    read -r status restarts < <(state "$1" 'State.Status}} {{.RestartCount') || return 1
-    [[ $status == restarting || $status == exited || $status == dead || $status == stopped || $restarts != 0 ]]
-}
-
-# What was started again does not tell how it ended. It will end again.
-code_of() {
-    local tries=0 status code
-    while ((tries++ < 100)); do
-        # Together: a moment later it may run again, and the code is gone.
-        read -r status code < <(state "$1" 'State.Status}} {{.State.ExitCode') || true
-        if [[ $status != running ]]; then
-            say "$code"
-            return
-        fi
-        sleep 0.1
-    done
-    say "unknown, and was started again"
-}
-
-give_up() {
-    local service
-    warn "$1"
-    if [[ -s $SAID ]]; then cut -c 1-500 "$SAID" | sed 's/^/compose: /' >&2; fi
-    if grep -qi 'overlap' "$SAID"; then
-        warn "another network has the addresses of the stack's: give INSIDE_SUBNET=10.N.N.0/24"
-    fi
-    for service in "${SERVICES[@]}"; do show_log "$service" --tail 40 >&2; done
-    exit 1
-}
-
 take_down_again() {
     # A second Ctrl-C must not stop the cleaning.
     trap '' INT TERM HUP
@@ -290,34 +82,6 @@ take_down_again() {
 
 # Twice where need be: the engine may still be at what compose had asked for.
 remove_all() { compose down --timeout 2 >"$WORK/down.log" 2>&1; }
-
-address() {
-    local id
-    id=$(container gateway)
-    [[ -n $id ]] && engine port "$id" 8188/tcp 2>/dev/null | sed -n 1p
-}
-
-await_page() {
-    local deadline=$((SECONDS + WAIT))
-    until page; do
-        watch_over
-        ((SECONDS < deadline)) || give_up "there is no page at http://$(address)/ within $WAIT s"
-        sleep 0.5
-    done
-}
-
-# Whether GET / is answered by 200; bash speaks enough HTTP for that, so the host needs no curl. In a shell of its own: the
-# connection may be closed while the app is not there yet, and the SIGPIPE of that must end nothing else.
-page() (
-    where=$(address)
-    [[ -n $where ]] || exit 1
-    exec 2>/dev/null
-    exec 3<>"/dev/tcp/${where%:*}/${where##*:}" || exit 1
-    printf 'GET / HTTP/1.0\r\nHost: %s\r\n\r\n' "$where" >&3
-    answer=
-    IFS= read -r -t 5 answer <&3
-    [[ $answer == HTTP/*' 200 '* ]]
-)
 
 status() {
     local service verdict=0 id

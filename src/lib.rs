@@ -16,21 +16,24 @@ pub(crate) mod ownership;
 pub(crate) mod posture;
 pub(crate) mod privilege;
 pub(crate) mod probe;
-pub mod secrets;
+pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod supervise;
-pub mod sys;
-pub mod text;
+pub(crate) mod sys;
+pub(crate) mod text;
 
 /// What each program's `main` calls.
 pub mod programs {
     pub use crate::cli::run as init;
     pub use crate::nodes::program::run as takumi_nodes;
+    pub use crate::secrets::tool::run as takumi_secrets;
 }
 
 /// What tests of a room's own need: no promise to anybody.
 #[doc(hidden)]
 pub mod for_tests {
-    pub use crate::confine::seccomp::filter;
     pub use crate::nodes::{scan, tree};
 }
+
+#[doc(hidden)]
+pub use sys::entry as program_entry;

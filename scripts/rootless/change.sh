@@ -8,6 +8,15 @@
 # shellcheck disable=SC2034  # Some of these are for the other files.
 RECORD=${XDG_STATE_HOME:-$HOME/.local/state}/takumi-rootless
 
+consent() {
+    say "$1"
+    if $DRY_RUN || $YES; then return; fi
+    [[ -t 0 ]] || die "there is no terminal to ask at: add --yes, or --dry-run to see every command"
+    local answer
+    read -rp "Go on? [y/N] " answer
+    [[ $answer == [yY]* ]] || die "nothing was changed"
+}
+
 # at PATH: where a path of the machine lies. ROOTLESS_ROOT is the tests' knob: a directory that is looked at, and changed, in place of /.
 at() { printf '%s\n' "${ROOTLESS_ROOT:-}$1"; }
 

@@ -133,7 +133,7 @@ impl<'a> File<'a> {
             Key::NotSet(name) => return Err(Problem::NoKey(name)),
             Key::These(keys) => keys,
         };
-        let value = keys.decrypt(line.raw);
+        let value = keys::decrypt(&keys.keys, line.raw);
         self.key = Key::These(keys);
         let value = value.map_err(Problem::Cipher)?;
         if line.quote != Quote::Single && dotenv::has_command(&value) {

@@ -28,18 +28,18 @@ impl Keys {
     pub fn have(&self, public: &PublicKey) -> bool {
         self.keys.iter().any(|key| key.public() == *public)
     }
+}
 
-    /// The plaintext of `value`, by the first key that opens it.
-    pub fn decrypt(&self, value: &[u8]) -> Result<Zeroizing<Vec<u8>>, cipher::Error> {
-        let mut last = cipher::Error::Refused;
-        for key in &self.keys {
-            match cipher::decrypt(key, value) {
-                Ok(plain) => return Ok(plain),
-                Err(error) => last = error,
-            }
+/// The plaintext of `value`, by the first key that opens it.
+pub fn decrypt(keys: &[PrivateKey], value: &[u8]) -> Result<Zeroizing<Vec<u8>>, cipher::Error> {
+    let mut last = cipher::Error::Refused;
+    for key in keys {
+        match cipher::decrypt(key, value) {
+            Ok(plain) => return Ok(plain),
+            Err(error) => last = error,
         }
-        Err(last)
     }
+    Err(last)
 }
 
 /// The private key's variable for a file, as dotenvx derives it from the file's name: `.env.production` is
@@ -69,14 +69,16 @@ pub fn find(name: &str, environment: &[&CStr]) -> Result<Option<Keys>, Error> {
     match (value(name), value(&file_name)) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(Error::of_variable(&file_name, Problem::Both(name.to_owned()))),
-        (Some(list), None) => {
-            parse(list).map_err(|problem| Error::of_variable(name, problem)).map(|keys| keys.of(name))
-        }
+        (Some(list), None) => match parse(list) {
+            Ok(keys) => Ok(Some(Keys { source: name.to_owned(), keys })),
+            Err(error) => Err(Error::of_variable(name, Problem::Key(error))),
+        },
         (None, Some(path)) => {
             let place = |problem| Error::of_file_variable(&file_name, path, problem);
             let content =
                 secret::read(&absolute(path).map_err(place)?, LONGEST).map_err(|unread| place(unread.into()))?;
-            parse(&in_file(&content, name)).map_err(place).map(|keys| keys.of(&file_name))
+            let keys = parse(&in_file(&content, name)).map_err(|error| place(Problem::Key(error)))?;
+            Ok(Some(Keys { source: file_name, keys }))
         }
     }
 }
@@ -88,22 +90,15 @@ fn in_file(content: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
     assigned.unwrap_or(text)
 }
 
-struct Parsed(Vec<PrivateKey>);
-
-impl Parsed {
-    fn of(self, source: &str) -> Option<Keys> {
-        Some(Keys { source: source.to_owned(), keys: self.0 })
-    }
-}
-
-fn parse(list: &[u8]) -> Result<Parsed, Problem> {
+/// One key, or several with commas.
+pub fn parse(list: &[u8]) -> Result<Vec<PrivateKey>, cipher::Error> {
     let parts = || list.split(|&byte| byte == b',');
     // Room for all at once: a vector that grows leaves its former places behind.
     let mut keys = Vec::with_capacity(parts().count());
     for part in parts() {
-        keys.push(PrivateKey::parse(part.trim_ascii()).map_err(Problem::Key)?);
+        keys.push(PrivateKey::parse(part.trim_ascii())?);
     }
-    Ok(Parsed(keys))
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -140,7 +135,7 @@ mod tests {
     #[test]
     fn keys_come_alone_as_a_list_or_in_a_env_keys() {
         let key = include_str!("../../tests/secrets/vectors/key.hex").trim();
-        let count = |list: &str| parse(list.as_bytes()).ok().map(|keys| keys.0.len());
+        let count = |list: &str| parse(list.as_bytes()).ok().map(|keys| keys.len());
         assert_eq!(count(key), Some(1));
         assert_eq!(count(&format!("{key}, {key}\n")), Some(2));
         for list in ["", ",", &format!("{key},"), &key[1..]] {

@@ -3,12 +3,13 @@
 //!
 //! Precedence: what the environment holds, TAKUMI_SECRETS, the last of TAKUMI_ENV_FILE, the first of it.
 
-pub mod cipher;
-pub mod dotenv;
-pub mod env_file;
-pub mod error;
+mod cipher;
+mod dotenv;
+mod env_file;
+mod error;
 mod files;
-pub mod keys;
+mod keys;
+pub mod tool;
 
 pub use error::Error;
 

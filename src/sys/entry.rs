@@ -92,9 +92,9 @@ macro_rules! entry {
             argv: *const *const std::ffi::c_char,
             envp: *const *const std::ffi::c_char,
         ) -> std::ffi::c_int {
-            let start: $crate::sys::entry::Main = $start;
+            let start: $crate::program_entry::Main = $start;
             // SAFETY: libc calls main once, with the arrays that the kernel laid on the stack.
-            start(unsafe { $crate::sys::entry::Start::from_raw(argv, envp) })
+            start(unsafe { $crate::program_entry::Start::from_raw(argv, envp) })
         }
     };
 }

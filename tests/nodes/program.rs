@@ -13,7 +13,7 @@ use takumi_test::program::{Ended, init, installed, nodes, run};
 use takumi_test::require;
 
 /// `takumi-nodes scan` of a directory, as an ordinary user.
-fn scan(node: &Path, scanner: &Path) -> Command {
+pub fn scan(node: &Path, scanner: &Path) -> Command {
     let mut command = Command::new(installed("setpriv"));
     command.args(["--reuid=65533", "--regid=65533", "--clear-groups", "--inh-caps=-all", "--"]).arg(nodes());
     command.arg("scan").arg(node).env("TAKUMI_SCAN_COMMAND", scanner);

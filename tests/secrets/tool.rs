@@ -1,4 +1,4 @@
-//! The tool behind scripts/secrets.sh, and `init` as the reader of what it wrote.
+//! takumi-secrets, and `init` as the reader of what it wrote.
 
 use crate::support::{Place, SECRET};
 use std::fs::{self, Permissions};
@@ -10,7 +10,7 @@ use takumi_test::program::{Ended, run};
 use takumi_test::require;
 
 /// How the tool ended.
-trait Outcome {
+pub trait Outcome {
     fn done(self) -> String;
     fn refused(self, words: &[&str]);
 }
@@ -24,6 +24,7 @@ impl Outcome for Ended {
     #[track_caller]
     fn refused(self, words: &[&str]) {
         assert_eq!(self.code, 1, "{self:?}");
+        assert!(self.stderr.lines().all(|line| line.starts_with("takumi-secrets: ")), "{}", self.stderr);
         for word in words {
             assert!(self.stderr.contains(word), "{word:?} is not in: {}", self.stderr);
         }
@@ -31,20 +32,20 @@ impl Outcome for Ended {
 }
 
 /// A folder with .env and .env.keys, and the tool.
-struct Desk {
-    place: Place,
-    tool: PathBuf,
+pub struct Desk {
+    pub place: Place,
+    pub tool: PathBuf,
 }
 
 impl Desk {
-    fn new() -> Desk {
+    pub fn new() -> Desk {
         let place = Place::enter();
         let tool = place.world.program(Path::new(env!("CARGO_BIN_EXE_takumi-secrets")), 0o755);
         Desk { place, tool }
     }
 
     #[track_caller]
-    fn run(&self, words: &[&str]) -> Ended {
+    pub fn run(&self, words: &[&str]) -> Ended {
         self.run_with("", words)
     }
 
@@ -66,7 +67,7 @@ impl Desk {
         said
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.place.path(name)).unwrap()
     }
 
@@ -75,7 +76,7 @@ impl Desk {
     }
 
     /// A start that reads FILE with the key in .env.keys.
-    fn start(&self, file: &str) -> crate::support::Ended {
+    pub fn start(&self, file: &str) -> crate::support::Ended {
         let path = self.place.path(file);
         let key = if file == ".env" { "DOTENV_PRIVATE_KEY_FILE" } else { "DOTENV_PRIVATE_KEY_PRODUCTION_FILE" };
         self.place.start().with("TAKUMI_ENV_FILE", path).with(key, self.place.path(".env.keys")).run()
@@ -194,6 +195,24 @@ fn a_check_finds_what_is_plain_and_what_init_refuses() {
         }
         assert_eq!(desk.read(".env"), wrong);
     }
+}
+
+#[test]
+fn it_says_as_much_as_it_is_asked_to() {
+    require!(namespaces);
+    let desk = Desk::new();
+    desk.run(&["key", ".env"]).done();
+    let said = |level: &str| {
+        let mut command = Command::new(&desk.tool);
+        command.args(["check", ".env"]).env_clear().env("TAKUMI_LOG", level).current_dir(&desk.place.world.scratch);
+        run(&mut command)
+    };
+    assert_eq!(said("info").ends_with(0).stderr, "");
+    let debug = said("debug").ends_with(0).stderr;
+    assert_eq!(debug, "takumi-secrets: debug: DOTENV_PRIVATE_KEY comes from .env.keys\n");
+    fs::remove_file(desk.place.path(".env")).unwrap();
+    assert!(said("error").ends_with(1).stderr.starts_with("takumi-secrets: cannot read .env: "));
+    assert_eq!(said("off").ends_with(1).stderr, "");
 }
 
 #[test]

@@ -16,7 +16,6 @@ mod lookup;
 mod manners;
 mod nesting;
 mod prepared;
-mod pty;
 mod reaping;
 mod recorder;
 mod refusals;

@@ -1,11 +1,11 @@
 //! T: with a pseudo-terminal.
 
 use super::prepared::Prepared;
-use super::pty::Pty;
 use super::recorder::{Record, flush, recording};
 use super::signals::await_state;
 use super::support::{Process, Program, Running, Scratch, Start, check, check_init, eventually, patience};
 use std::path::PathBuf;
+use takumi_test::pty::Pty;
 use takumi_test::spec::Terminal;
 
 #[test]

@@ -21,6 +21,7 @@ pub mod namespace;
 pub mod podman;
 pub mod poll;
 pub mod program;
+pub mod pty;
 pub mod report;
 pub mod requirement;
 pub mod signal;

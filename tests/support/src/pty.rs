@@ -1,5 +1,4 @@
 //! A pseudo-terminal: its screen read with a deadline, its keyboard, its size and who is in the foreground.
-#![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_void};
 use std::io::{self, Error, Write};
@@ -37,6 +36,7 @@ impl Pty {
         Ok(Self { master, slave, path, screen: vec![] })
     }
 
+    /// Where the program's end is found.
     pub fn path(&self) -> &PathBuf {
         &self.path
     }
@@ -46,17 +46,23 @@ impl Pty {
         self.slave.try_clone().unwrap()
     }
 
+    /// Types them; nobody waits until they are read.
     pub fn press(&self, keys: &str) -> io::Result<()> {
         std::fs::File::from(self.master.try_clone()?).write_all(keys.as_bytes())
     }
 
     /// Reads on until `words` stand on the screen; false after `patience` or at a hangup.
     pub fn shows(&mut self, words: &str, patience: Duration) -> bool {
+        self.shows_times(1, words, patience)
+    }
+
+    /// The same until they stand there so many times.
+    pub fn shows_times(&mut self, times: usize, words: &str, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        while !self.text().contains(words) {
+        while self.text().matches(words).count() < times {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || !self.read_some(left) {
-                return self.text().contains(words);
+                return self.text().matches(words).count() >= times;
             }
         }
         true
@@ -67,10 +73,20 @@ impl Pty {
         String::from_utf8_lossy(&self.screen).into_owned()
     }
 
+    /// The kernel tells the foreground of it (SIGWINCH).
     pub fn resize(&self, rows: u16, columns: u16) {
         let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: the size outlives the call.
         unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+    }
+
+    /// Whether what is typed is shown.
+    pub fn echoes(&self) -> bool {
+        // SAFETY: a termios is plain numbers, and there is room for one.
+        unsafe {
+            let mut settings: libc::termios = std::mem::zeroed();
+            libc::tcgetattr(self.slave.as_raw_fd(), &mut settings) == 0 && settings.c_lflag & libc::ECHO != 0
+        }
     }
 
     /// The foreground process group, as this process numbers it.

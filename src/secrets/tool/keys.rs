@@ -1,14 +1,15 @@
 //! The pair of keys of one .env file: the public one stands in it, the private one in .env.keys beside it or in the environment.
 
-use crate::Failure;
-use crate::env_file::EnvFile;
+use super::Failure;
+use super::env_file::EnvFile;
+use crate::secrets::cipher::{PrivateKey, PublicKey};
+use crate::secrets::dotenv::Assignment;
+use crate::secrets::env_file::is_public_key;
+use crate::secrets::keys;
+use log::debug;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use takumi_init::secrets::cipher::{self, PrivateKey, PublicKey};
-use takumi_init::secrets::dotenv::Assignment;
-use takumi_init::secrets::env_file::is_public_key;
-use takumi_init::secrets::keys;
 use zeroize::Zeroizing;
 
 pub struct Keys {
@@ -45,7 +46,7 @@ impl Keys {
         let name = self.public_name();
         let assignments = file.assignments()?;
         let found = assignments.iter().find(|found| found.name == name.as_bytes());
-        let found = found.ok_or_else(|| format!("no {name} in the file (make a pair: scripts/secrets.sh key FILE)"))?;
+        let found = found.ok_or_else(|| format!("no {name} in the file (make a pair: takumi-secrets key FILE)"))?;
         PublicKey::parse(&found.value()).map_err(|error| file.at(found, &error.to_string()))
     }
 
@@ -67,7 +68,10 @@ impl Keys {
         let given: Vec<CString> = given.collect();
         let given: Vec<_> = given.iter().map(CString::as_c_str).collect();
         match keys::find(&self.private, &given).map_err(|error| error.to_string())? {
-            Some(found) => Ok(found.keys),
+            Some(found) => {
+                debug!("{} comes from {}", self.private, found.source);
+                Ok(found.keys)
+            }
             None => self.stored()?.ok_or_else(|| {
                 format!("no {}: it is neither in the environment nor in {}", self.private, self.store.display())
             }),
@@ -77,9 +81,9 @@ impl Keys {
     /// The private keys in .env.keys, if it has any for the file.
     pub fn stored(&self) -> Result<Option<Vec<PrivateKey>>, Failure> {
         let Some(list) = self.in_store()? else { return Ok(None) };
-        let key = |digits: &[u8]| PrivateKey::parse(digits.trim_ascii());
-        let keys: Result<_, _> = list.split(|&byte| byte == b',').map(key).collect();
-        keys.map(Some).map_err(|error| format!("{}: {} {error}", self.store.display(), self.private))
+        debug!("{} comes from {}", self.private, self.store.display());
+        let keys = keys::parse(&list).map(Some);
+        keys.map_err(|error| format!("{}: {} {error}", self.store.display(), self.private))
     }
 
     fn in_store(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
@@ -108,16 +112,4 @@ impl Keys {
         file.close_to_others();
         file.write()
     }
-}
-
-/// The plaintext under the first key that opens it.
-pub fn decrypt(keys: &[PrivateKey], value: &[u8]) -> Result<Zeroizing<Vec<u8>>, cipher::Error> {
-    let mut last = cipher::Error::Refused;
-    for key in keys {
-        match cipher::decrypt(key, value) {
-            Ok(plain) => return Ok(plain),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

@@ -1,13 +1,14 @@
 //! What `init` would say of a file, and what stands in it in plain text that looks like a secret.
 
-use crate::Failure;
-use crate::env_file::EnvFile;
-use crate::keys::{self, Keys};
+use super::Failure;
+use super::env_file::EnvFile;
+use super::keys::Keys;
+use crate::secrets::cipher::{PREFIX, PrivateKey};
+use crate::secrets::dotenv::{self, Assignment};
+use crate::secrets::env_file::{is_denied, is_public_key};
+use crate::secrets::keys;
+use crate::text::Shown;
 use std::path::Path;
-use takumi_init::secrets::cipher::{PREFIX, PrivateKey};
-use takumi_init::secrets::dotenv::{self, Assignment};
-use takumi_init::secrets::env_file::{is_denied, is_public_key};
-use takumi_init::text::Shown;
 
 /// Parts of names whose values are mostly secret.
 const SECRET_NAMES: [&str; 8] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "AUTH"];
@@ -62,7 +63,7 @@ fn judge(found: &Assignment, private: &[PrivateKey]) -> (&'static str, Vec<Strin
         problems.push("holds `$(`, which dotenvx would run (put the value in single quotes if it is meant)".into());
     }
     if looks_secret(found) {
-        problems.push("is plain and looks like a secret (scripts/secrets.sh encrypt FILE)".into());
+        problems.push("is plain and looks like a secret (takumi-secrets encrypt FILE)".into());
     }
     ("plain", problems)
 }

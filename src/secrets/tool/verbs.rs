@@ -1,67 +1,18 @@
-//! `takumi-secrets`, behind scripts/secrets.sh: keys and encrypted values in .env files, as dotenvx makes them, without Node.
-//!
-//! No verb prints a value or a private key, and none takes one from the command line, which every user can read.
+//! The verbs that change a file.
 
-mod check;
-mod env_file;
-mod keys;
-
-use env_file::EnvFile;
-use keys::Keys;
+use super::Failure;
+use super::ask;
+use super::env_file::{EnvFile, LARGEST};
+use super::keys::Keys;
+use crate::secrets::cipher::{self, PREFIX, PrivateKey, PublicKey};
+use crate::secrets::env_file::{is_denied, is_public_key};
+use crate::secrets::{dotenv, keys};
+use crate::sys::random;
+use crate::text::Shown;
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::Path;
-use std::process::ExitCode;
-use takumi_init::secrets::cipher::{self, PREFIX, PrivateKey, PublicKey};
-use takumi_init::secrets::dotenv;
-use takumi_init::secrets::env_file::{is_denied, is_public_key};
-use takumi_init::sys::random;
-use takumi_init::text::Shown;
-use zeroize::Zeroizing;
 
-const USAGE: &str = "\
-scripts/secrets.sh key FILE               make a pair of keys: the public one into FILE, the private one into .env.keys beside it
-scripts/secrets.sh encrypt FILE [NAME...] encrypt every plain value in FILE, or those named
-scripts/secrets.sh set FILE NAME          encrypt the value that comes on stdin (newlines at its end are cut off)
-scripts/secrets.sh rotate FILE            make a new pair of keys and encrypt every encrypted value anew
-scripts/secrets.sh check FILE             names and states; exit code 1 where init would refuse FILE or a secret is plain
-
-The private key is read from DOTENV_PRIVATE_KEY, from the file in DOTENV_PRIVATE_KEY_FILE, or from .env.keys; for .env.production
-it is DOTENV_PRIVATE_KEY_PRODUCTION. No value is ever printed. See docs/secrets.md.
-";
-
-/// One line a reason, without a value.
-type Failure = String;
-
-fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
-    let text: Vec<&str> = words.iter().map(|word| word.to_str().unwrap_or_default()).collect();
-    let file = words.get(1).map(Path::new);
-    let done = match (text.first().copied(), file) {
-        (Some("-h" | "--help"), _) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        (Some("key"), Some(file)) if words.len() == 2 => make_key(file),
-        (Some("encrypt"), Some(file)) => encrypt(file, &text[2..]),
-        (Some("set"), Some(file)) if words.len() == 3 => set(file, text[2]),
-        (Some("rotate"), Some(file)) if words.len() == 2 => rotate(file),
-        (Some("check"), Some(file)) if words.len() == 2 => check::check(file),
-        _ => {
-            eprint!("{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{failure}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn make_key(path: &Path) -> Result<(), Failure> {
+pub fn make_key(path: &Path) -> Result<(), Failure> {
     let mut file = EnvFile::read_or_new(path)?;
     let keys = Keys::of(path, &file)?;
     if file.assignments()?.iter().any(|found| found.name == keys.public_name().as_bytes()) {
@@ -93,11 +44,9 @@ fn make_key(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn encrypt(path: &Path, names: &[&str]) -> Result<(), Failure> {
-    let mut file = EnvFile::read(path)?;
-    let keys = Keys::of(path, &file)?;
+pub fn encrypt(path: &Path, names: &[&str]) -> Result<(), Failure> {
+    let (mut file, public) = open(path)?;
     let assignments = file.assignments()?;
-    let public = keys.public(&file)?;
     let mut missing: BTreeSet<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
     let mut changes = Vec::new();
     for found in &assignments {
@@ -118,23 +67,18 @@ fn encrypt(path: &Path, names: &[&str]) -> Result<(), Failure> {
     file.write()
 }
 
-fn set(path: &Path, name: &str) -> Result<(), Failure> {
+pub fn set(path: &Path, name: &str) -> Result<(), Failure> {
     let line = format!("{name}=");
     let is_name = matches!(dotenv::parse(line.as_bytes()).next(), Some(Ok(found)) if found.name == name.as_bytes());
     if !is_name || is_denied(name.as_bytes()) {
         return Err(format!("{} is no name that a file may set", Shown(name.as_bytes())));
     }
-    let mut file = EnvFile::read(path)?;
-    let keys = Keys::of(path, &file)?;
+    // What is wrong with the file is said before somebody types; what stands in it afterwards is what is changed.
+    open(path)?;
+    let value = ask::value(name)?;
+    let (mut file, public) = open(path)?;
     let assignments = file.assignments()?;
-    let public = keys.public(&file)?;
-    let mut value = Zeroizing::new(Vec::with_capacity(env_file::LARGEST));
-    let read = std::io::stdin().take(env_file::LARGEST as u64).read_to_end(&mut value);
-    read.map_err(|error| format!("cannot read the value from stdin: {error}"))?;
-    while value.last() == Some(&b'\n') {
-        value.pop();
-    }
-    if value.is_empty() || value.len() + name.len() + 2 > env_file::LARGEST || value.contains(&0) {
+    if value.is_empty() || value.len() + name.len() + 2 > LARGEST || value.contains(&0) {
         return Err(format!("no value for {name}: it is empty, longer than a variable can be, or holds a NUL"));
     }
     let cipher = encrypted(&public, &value)?;
@@ -151,7 +95,7 @@ fn set(path: &Path, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rotate(path: &Path) -> Result<(), Failure> {
+pub fn rotate(path: &Path) -> Result<(), Failure> {
     let mut file = EnvFile::read(path)?;
     let keys = Keys::of(path, &file)?;
     let assignments = file.assignments()?;
@@ -177,6 +121,13 @@ fn rotate(path: &Path) -> Result<(), Failure> {
     println!("{}: {count} values encrypted anew", path.display());
     println!("{}: {} is new; the old one still opens old copies", keys.path().display(), keys.private_name());
     Ok(())
+}
+
+/// A file, and the key that encrypts what goes into it.
+fn open(path: &Path) -> Result<(EnvFile, PublicKey), Failure> {
+    let file = EnvFile::read(path)?;
+    let public = Keys::of(path, &file)?.public(&file)?;
+    Ok((file, public))
 }
 
 fn generate() -> Result<PrivateKey, Failure> {

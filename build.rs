@@ -1,7 +1,7 @@
 //! How `init` alone is linked; test programs, which unwind, are linked as ever.
 
 fn main() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/link/no_unwind.ld");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/no_unwind.ld");
     println!("cargo:rerun-if-changed={script}");
     println!("cargo:rustc-link-arg-bin=init=-Wl,-T,{script}");
     println!("cargo:rustc-link-arg-bin=init=-Wl,--no-eh-frame-hdr");

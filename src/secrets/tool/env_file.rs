@@ -1,14 +1,14 @@
 //! A .env file that is changed in place: comments, order, quotes, line ends, mode and owner stay.
 
-use crate::Failure;
+use super::Failure;
+use crate::secrets::dotenv::{self, Assignment};
+use crate::text::Shown;
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use takumi_init::secrets::dotenv::{self, Assignment};
-use takumi_init::text::Shown;
 use zeroize::Zeroizing;
 
 /// The most that one variable with its name can hold (MAX_ARG_STRLEN).

@@ -1,0 +1,5 @@
+//! argv to verb, nothing else.
+
+fn main() -> std::process::ExitCode {
+    takumi_init::programs::takumi_secrets()
+}
