@@ -23,6 +23,7 @@ use crate::posture::finding::Finding;
 use crate::posture::report::Report;
 use crate::privilege::{Dropped, drop, verify};
 use crate::secrets::{self, Secrets};
+use crate::settings::checks::Check;
 use crate::settings::{Ownership, Settings};
 use crate::supervise::child::{self, Child};
 use crate::supervise::last_resort;
@@ -156,9 +157,9 @@ struct Nobody {
 fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
     let settings = plan.settings;
     let means = plan.means()?;
-    // Before anything is changed; what came of the volumes is judged when it is known.
+    // Before anything is changed: what came of volumes and nodes is judged when it is known.
     let mut shields = plan.look(Vec::new());
-    refuse_weak(&shields.report)?;
+    refuse_unmet(&shields.report, |finding| !matches!(finding.id, Check::Volumes | Check::NodeScan))?;
     let secrets = secrets::read(settings, plan.environment).map_err(Refusal::Secrets)?;
     let volumes = match plan.new_user {
         Some(identity) => own_volumes(settings, plan.before, identity)?,
@@ -173,7 +174,7 @@ fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
     }
     if !findings.is_empty() {
         shields.report = plan.judge(&shields.machine, findings);
-        refuse_weak(&shields.report)?;
+        refuse_unmet(&shields.report, |_| true)?;
     }
     plan.leave_for_the_probe(&shields, own);
     let dropped = match (plan.new_user, means) {
@@ -188,9 +189,10 @@ fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
     Ok(Nobody { dropped, secrets, volumes, report: shields.report, machine: shields.machine, nodes })
 }
 
-/// Everything that is required and not held is told at once.
-fn refuse_weak(report: &Report) -> Result<(), Refusal> {
-    let refused: Vec<Finding> = report.findings.iter().filter(|finding| finding.refuses()).cloned().collect();
+/// Everything that is required and not held is told at once. `is_known`: whether its answer counts by now.
+fn refuse_unmet(report: &Report, is_known: fn(&Finding) -> bool) -> Result<(), Refusal> {
+    let refuses = |finding: &&Finding| finding.refuses() && is_known(finding);
+    let refused: Vec<Finding> = report.findings.iter().filter(refuses).cloned().collect();
     if refused.is_empty() { Ok(()) } else { Err(Refusal::Weak(refused)) }
 }
 

@@ -10,6 +10,7 @@ use crate::nodes::look::{self, Wish};
 use crate::nodes::quarantine::{self, Way};
 use crate::nodes::{Seen, message, overlay};
 use crate::posture::finding::Finding;
+use crate::settings::checks::Check;
 use crate::settings::{Scan, Settings, value_of};
 use crate::sys::{Errno, process};
 use log::warn;
@@ -41,7 +42,7 @@ impl Nodes {
     /// Nothing where no nodes are to be scanned.
     pub(super) fn of(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
         let directory = settings.nodes.clone()?;
-        if settings.scan == Scan::Off || settings.skip.contains(&"node-scan") {
+        if settings.scan == Scan::Off || settings.skip.contains(&Check::NodeScan) {
             return None;
         }
         let virtual_env = value_of(environment, b"VIRTUAL_ENV").and_then(|value| CString::new(value).ok());
@@ -159,7 +160,7 @@ impl Nodes {
     fn unknown(&self, error: &look::Error) -> Finding {
         let fix =
             "see the reason; `init --nodes list` in the container tries again, TAKUMI_SCAN=off starts without a look";
-        Finding { required: self.mode != Scan::Warn, ..Finding::unknown("node-scan", error.to_string(), fix) }
+        Finding { required: self.mode != Scan::Warn, ..Finding::unknown(Check::NodeScan, error.to_string(), fix) }
     }
 
     fn tell(&self, judged: &[Judged], forgets: Option<&approvals::Error>) {

@@ -8,6 +8,7 @@ use crate::logging;
 use crate::posture::finding::Finding;
 use crate::posture::report::{Report, Verdict};
 use crate::settings::Settings;
+use crate::settings::checks::Check;
 use crate::sys::io;
 use log::error;
 use std::ffi::CStr;
@@ -57,8 +58,8 @@ fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
     // Nobody to own the volumes, and nobody to drop to: the rest is seen as it is.
     let mut report = plan.look(Vec::new()).report.findings;
     let (detail, fix) = detail_and_fix(&refusal);
-    if let Some(finding) = report.iter_mut().find(|finding| finding.id == "unprivileged") {
-        *finding = Finding { required: true, ..Finding::missing("unprivileged", detail, fix) };
+    if let Some(finding) = report.iter_mut().find(|finding| finding.id == Check::Unprivileged) {
+        *finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, fix) };
     }
     Ok(Report::of(report))
 }

@@ -11,6 +11,7 @@ use crate::posture::report::{Report, Style};
 use crate::posture::{self, finding::Finding};
 use crate::privilege::drop::{self, Means};
 use crate::probe::state::{Process, State, Who};
+use crate::settings::checks::Check;
 use crate::settings::{Ownership, Settings, name_and_value, value_of};
 use crate::sys::{ProcessId, UserId, terminal};
 use log::info;
@@ -67,16 +68,16 @@ impl Plan<'_> {
             None => self.as_started(),
         };
         let capabilities = match self.means() {
-            Ok(_) => Finding::held("capabilities", "init and COMMAND hold none"),
+            Ok(_) => Finding::held(Check::Capabilities, "init and COMMAND hold none"),
             Err(refusal) => {
                 let (detail, fix) = detail_and_fix(&refusal.to_string());
-                Finding::missing("capabilities", detail, fix)
+                Finding::missing(Check::Capabilities, detail, fix)
             }
         };
         [
-            Finding::held("unprivileged", format!("COMMAND runs as {who}")),
+            Finding::held(Check::Unprivileged, format!("COMMAND runs as {who}")),
             capabilities,
-            Finding::held("no-new-privileges", "no program can give COMMAND a privilege"),
+            Finding::held(Check::NoNewPrivileges, "no program can give COMMAND a privilege"),
         ]
     }
 
@@ -100,7 +101,7 @@ impl Plan<'_> {
         match ownership::inspect(path, mode, target, &self.before.container(), &mut never) {
             Err(error) => {
                 let (detail, fix) = detail_and_fix(&error.to_string());
-                Finding { required: true, ..Finding::missing("volumes", detail, fix) }
+                Finding { required: true, ..Finding::missing(Check::Volumes, detail, fix) }
             }
             Ok(volume) => {
                 let changes = self.new_user.is_some() && !matches!(mode, Ownership::Verify | Ownership::Off);
@@ -108,7 +109,7 @@ impl Plan<'_> {
                 match missing {
                     Some(why) => {
                         let (detail, fix) = detail_and_fix(&why);
-                        let finding = Finding::missing("volumes", format!("{}: {detail}", path.display()), fix);
+                        let finding = Finding::missing(Check::Volumes, format!("{}: {detail}", path.display()), fix);
                         Finding { required: true, ..finding }
                     }
                     None => of_volume(&volume, mode, changes),
@@ -155,9 +156,9 @@ pub(super) fn of_volume(volume: &Volume, mode: Ownership, changes: bool) -> Find
     let fix = volume.remedy().map(ToString::to_string);
     match (volume.outcome(), fix) {
         (Some(outcome), Some(fix)) if !(changes && outcome.is_put_right_by_a_start()) => {
-            Finding::missing("volumes", detail, fix)
+            Finding::missing(Check::Volumes, detail, fix)
         }
-        _ => Finding::held("volumes", detail),
+        _ => Finding::held(Check::Volumes, detail),
     }
 }
 

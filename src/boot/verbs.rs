@@ -8,6 +8,7 @@ use crate::logging;
 use crate::nodes::judge::{Judged, Standing};
 use crate::nodes::quarantine::{self, Way};
 use crate::nodes::{Verb, message};
+use crate::settings::checks::Check;
 use crate::settings::{Scan, Settings};
 use crate::sys::{Errno, clock, io};
 use crate::text::Line;
@@ -57,7 +58,7 @@ fn prepare(environment: &[&CStr]) -> Result<(Nodes, Option<Identity>), Why> {
     let mut settings = Settings::read(environment).map_err(Refusal::Settings).map_err(Why::Refused)?;
     // A person who asks wants a look, whatever a start does.
     settings.scan = Scan::Warn;
-    settings.skip.retain(|id| *id != "node-scan");
+    settings.skip.retain(|id| *id != Check::NodeScan);
     let before = Before::look().map_err(Why::Refused)?;
     let user = become_whom(&settings, &before).map_err(Why::Refused)?;
     let nodes = Nodes::of(&settings, environment);

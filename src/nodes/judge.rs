@@ -5,6 +5,7 @@ use super::approvals::Approval;
 use super::{Report, Seen};
 use crate::posture::finding::Finding;
 use crate::settings::Scan;
+use crate::settings::checks::Check;
 use crate::text::List;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -116,14 +117,14 @@ pub fn finding(judged: &[Judged], mode: Scan, aside: &[String]) -> Finding {
         detail += &format!(", {} moved aside ({})", aside.len(), List(aside));
     }
     if open.is_empty() {
-        return Finding::held("node-scan", detail);
+        return Finding::held(Check::NodeScan, detail);
     }
     let names: Vec<&str> = open.iter().take(MOST_NAMES).map(|judged| judged.name.as_str()).collect();
     let more = open.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let required = mode != Scan::Warn;
     let detail = format!("not approved: {}{more} ({detail})", List(&names));
-    Finding { required, ..Finding::missing("node-scan", detail, FIX) }
+    Finding { required, ..Finding::missing(Check::NodeScan, detail, FIX) }
 }
 
 /// Of nodes that a finding names.

@@ -13,6 +13,7 @@ mod verdict;
 use crate::logging;
 use crate::posture::finding::{Finding, Status};
 use crate::settings::Settings;
+use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
 use crate::sys::{ProcessId, Signal, SignalSet, UserId, credentials, io, memory, process, signal, watchdog};
 use identity::Before;
@@ -88,7 +89,7 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
     let found = processes::find(state);
     let by_choice = settings.allow_root || before.root_is_ordinary();
     let user = state.map(|state| UserId(state.identity.user));
-    let mut findings = shields::of_processes(found, by_choice, user);
+    let mut findings = shields::of_processes(&shields::look(found), by_choice, user);
     let last = Instant::now().until(end);
     let deadline = Instant::now().after(last - TO_TELL.min(last / 10));
     if verdict::without_asking(found).is_none() {
@@ -168,7 +169,7 @@ impl Report {
             Status::Skipped => verdict.process.detail.clone(),
             _ => format!("{}; {}", verdict.process.detail, verdict.http.detail),
         };
-        shields::in_order(&mut findings);
+        findings.sort_by_key(|finding| finding.id);
         findings.extend([verdict.process, verdict.http]);
         Report { version: 1, healthy: state.is_well(), state, findings, summary }
     }
@@ -180,7 +181,7 @@ impl Report {
             None => (line, "run it as the container's own user"),
         };
         let detail = format!("--check cannot drop its own privileges: {detail}");
-        let finding = Finding { required: true, ..Finding::missing("unprivileged", detail, fix) };
+        let finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, fix) };
         let summary = "nothing was looked at".to_string();
         Report { version: 1, healthy: false, state: Health::Unhealthy, findings: vec![finding], summary }
     }
