@@ -12,7 +12,7 @@ use crate::posture::{self, finding::Finding};
 use crate::privilege::drop::{self, Means};
 use crate::probe::state::{Process, State, Who};
 use crate::settings::checks::Check;
-use crate::settings::{Ownership, Settings, name_and_value, value_of};
+use crate::settings::{Ownership, Settings, name_and_value, table, value_of};
 use crate::sys::{ProcessId, UserId, terminal};
 use log::info;
 use std::ffi::CStr;
@@ -142,12 +142,8 @@ impl Plan<'_> {
 
 /// Everybody in the container can read it there: a query may hold a token, and the probe's own environment has it too.
 fn is_for_the_probe(variable: &CStr) -> bool {
-    const FOR_THE_PROBE: [&[u8]; 11] = [
-        b"TAKUMI_ALLOW_ROOT", b"TAKUMI_VOLUMES", b"TAKUMI_TMPFS", b"TAKUMI_BAKED", b"TAKUMI_GPU", b"TAKUMI_EGRESS",
-        b"TAKUMI_REQUIRE", b"TAKUMI_SKIP", b"TAKUMI_CONFINE", b"TAKUMI_HEALTH_URL", b"TAKUMI_HEALTH_TIMEOUT",
-    ];
     let (name, value) = name_and_value(variable.to_bytes());
-    FOR_THE_PROBE.contains(&name) && !(name == b"TAKUMI_HEALTH_URL" && value.contains(&b'?'))
+    table::is_for_the_probe(name) && !(name == b"TAKUMI_HEALTH_URL" && value.contains(&b'?'))
 }
 
 /// What came of a volume (or would come of it, where it was only inspected).
