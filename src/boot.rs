@@ -54,7 +54,7 @@ pub fn start(command: &[&CStr], environment: Environment) -> u8 {
     last_resort::arm();
     child::tell_probe(None);
     match mask
-        .map_err(|errno| Refusal::System("block signals", errno))
+        .map_err(|errno| Refusal::system("block signals", errno))
         .and_then(|mask| begin(command, environment, mask))
     {
         Ok(running) => {
@@ -79,15 +79,15 @@ struct Running {
 // Its frame holds whatever a start needs; inlined it would stay under the supervisor for ever.
 #[inline(never)]
 fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Running, Refusal> {
-    io::occupy_closed_stdio().map_err(|errno| Refusal::System("open /dev/null", errno))?;
+    io::occupy_closed_stdio().map_err(|errno| Refusal::system("open /dev/null", errno))?;
     let environment = came.variables();
     let (level, format) = Settings::log(environment);
     logging::configure(level, format);
     let settings = Settings::read(environment).map_err(Refusal::Settings)?;
     if command.is_empty() {
-        return Err(Refusal::NoCommand);
+        return Err(Refusal::no_command());
     }
-    let sigchld_ignored = signal::default_sigchld().map_err(|errno| Refusal::System("receive SIGCHLD", errno))?;
+    let sigchld_ignored = signal::default_sigchld().map_err(|errno| Refusal::system("receive SIGCHLD", errno))?;
     let own = process::own_id();
     let is_pid_1 = own == ProcessId(1);
     let parent = process::parent_id();
@@ -108,13 +108,13 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
 
     if !is_pid_1 {
         // Orphans below COMMAND come to us, not to a PID 1 that may not reap.
-        credentials::become_subreaper().map_err(|errno| Refusal::System("become the reaper of orphans", errno))?;
+        credentials::become_subreaper().map_err(|errno| Refusal::system("become the reaper of orphans", errno))?;
     }
     if let Some(death) = settings.parent_death {
         ask_for_parents_death(death, parent, own)?;
     }
-    if !process::directory_is_inside().map_err(|errno| Refusal::System("look at the working directory", errno))? {
-        return Err(Refusal::DirectoryOutside);
+    if !process::directory_is_inside().map_err(|errno| Refusal::system("look at the working directory", errno))? {
+        return Err(Refusal::directory_outside());
     }
     verify::descriptors(&inherited.kept)?;
     if told_to_stop()? {
@@ -131,10 +131,10 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
         health_url: settings.health_url.clone().unwrap_or_default(),
     };
     let is_root = new_user.as_ref().map_or(before.users.real, |identity| identity.user) == UserId(0);
-    let lock = confine::prepare(&dropped, &settings, &machine, own, is_root)?;
+    let lock = confine::prepare(&dropped, &settings, &machine, own, is_root).map_err(Refusal::Confine)?;
     let (umask, listen_pid) = (settings.umask, inherited.listens);
     let prepared = Prepared { dropped, environment: finished, mask, sigchld_ignored, umask, listen_pid, lock };
-    let child = prepared.start(command)?;
+    let child = prepared.start(command).map_err(Refusal::Child)?;
     // Without a reboot all of it is gone here, before `let_go` closes every descriptor: that of the lock's rules is its own.
     let again = marker.map(|marker| Again { prepared, marker, nodes: RefCell::new(nodes) });
     if again.is_none() {
@@ -228,13 +228,13 @@ fn hand_over_stdio(user: UserId) {
 /// tini's -p. After the drop, which clears it.
 fn ask_for_parents_death(death: Signal, parent: ProcessId, own: ProcessId) -> Result<(), Refusal> {
     let what = "ask for a signal at the parent's death";
-    credentials::set_parent_death_signal(death.number()).map_err(|errno| Refusal::System(what, errno))?;
+    credentials::set_parent_death_signal(death.number()).map_err(|errno| Refusal::system(what, errno))?;
     if credentials::parent_death_signal() != Ok(i32::from(death.number())) {
-        return Err(Refusal::System(what, Errno(libc::EIO)));
+        return Err(Refusal::system(what, Errno(libc::EIO)));
     }
     if process::parent_id() != parent {
         // It died before it could be asked for; the signal comes all the same.
-        signal::kill(own.0, death).map_err(|errno| Refusal::System(what, errno))?;
+        signal::kill(own.0, death).map_err(|errno| Refusal::system(what, errno))?;
     }
     Ok(())
 }
@@ -246,10 +246,10 @@ fn told_to_stop() -> Result<bool, Refusal> {
         match signal::take(stops, Some(Duration::ZERO)) {
             Ok(taken) => return Ok(taken.is_some()),
             Err(Errno(libc::EINTR)) => continue,
-            Err(errno) => return Err(Refusal::System("look for pending signals", errno)),
+            Err(errno) => return Err(Refusal::system("look for pending signals", errno)),
         }
     }
-    Err(Refusal::System("look for pending signals", Errno(libc::EINTR)))
+    Err(Refusal::system("look for pending signals", Errno(libc::EINTR)))
 }
 
 /// COMMAND has its own copy of everything: PID 1 pins neither a descriptor nor a directory (catatonit#12, #28). Not where COMMAND may

@@ -16,6 +16,7 @@ pub mod ownership;
 pub mod posture;
 pub mod privilege;
 pub mod probe;
+pub mod problem;
 pub mod secrets;
 pub mod settings;
 pub mod supervise;

@@ -3,7 +3,7 @@
 use super::before::{Before, become_whom};
 use super::nodes::{Nodes, Purpose};
 use super::refusal::Refusal;
-use super::shields::{Plan, detail_and_fix};
+use super::shields::Plan;
 use crate::logging;
 use crate::posture::finding::Finding;
 use crate::posture::report::{Report, Verdict};
@@ -45,10 +45,10 @@ fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
     let before = Before::look()?;
     let (new_user, nobody) = match become_whom(&settings, &before) {
         Ok(new_user) => (new_user, None),
-        Err(refusal) => (None, Some(refusal.to_string())),
+        Err(problem) => (None, Some(problem)),
     };
     let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
-    let Some(refusal) = nobody else {
+    let Some(problem) = nobody else {
         let mut own = plan.inspect_volumes();
         if let Some(mut nodes) = Nodes::of(&settings, environment) {
             own.push(nodes.scan(new_user.as_ref(), Purpose::Report)?);
@@ -57,9 +57,8 @@ fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
     };
     // Nobody to own the volumes, and nobody to drop to: the rest is seen as it is.
     let mut report = plan.look(Vec::new()).report.findings;
-    let (detail, fix) = detail_and_fix(&refusal);
     if let Some(finding) = report.iter_mut().find(|finding| finding.id == Check::Unprivileged) {
-        *finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, fix) };
+        *finding = Finding { required: true, ..Finding::problem(Check::Unprivileged, problem) };
     }
     Ok(Report::of(report))
 }

@@ -1,7 +1,6 @@
 //! The findings of a start: what `boot` itself knows of the plan, brought together with what the machine shows.
 
 use super::before::Before;
-use super::refusal::Refusal;
 use super::volume_paths;
 use crate::identity::Identity;
 use crate::logging;
@@ -9,6 +8,7 @@ use crate::machine::{self, Machine, Wish};
 use crate::ownership::{self, Outcome, Target, Volume};
 use crate::posture::report::{Report, Style};
 use crate::posture::{self, finding::Finding};
+use crate::privilege;
 use crate::privilege::drop::{self, Means};
 use crate::probe::state::{Process, State, Who};
 use crate::settings::checks::Check;
@@ -35,9 +35,9 @@ pub(super) struct Shields {
 
 impl Plan<'_> {
     /// What the drop needs. Nothing in a start as an ordinary user.
-    pub(super) fn means(&self) -> Result<Option<Means>, Refusal> {
+    pub(super) fn means(&self) -> Result<Option<Means>, privilege::Error> {
         let means = |user| drop::means(user, self.before.capabilities, self.before.setgroups_denied());
-        Ok(self.new_user.map(means).transpose()?)
+        self.new_user.map(means).transpose()
     }
 
     /// Looks at the machine and judges it for the plan. `volumes`: what is known of them so far.
@@ -69,10 +69,7 @@ impl Plan<'_> {
         };
         let capabilities = match self.means() {
             Ok(_) => Finding::held(Check::Capabilities, "init and COMMAND hold none"),
-            Err(refusal) => {
-                let (detail, fix) = detail_and_fix(&refusal.to_string());
-                Finding::missing(Check::Capabilities, detail, fix)
-            }
+            Err(error) => Finding::problem(Check::Capabilities, error.into()),
         };
         [
             Finding::held(Check::Unprivileged, format!("COMMAND runs as {who}")),
@@ -99,17 +96,14 @@ impl Plan<'_> {
         let mut never = || false;
         let mode = self.settings.ownership;
         match ownership::inspect(path, mode, target, &self.before.container(), &mut never) {
-            Err(error) => {
-                let (detail, fix) = detail_and_fix(&error.to_string());
-                Finding { required: true, ..Finding::missing(Check::Volumes, detail, fix) }
-            }
+            Err(error) => Finding { required: true, ..Finding::problem(Check::Volumes, error.into()) },
             Ok(volume) => {
                 let changes = self.new_user.is_some() && !matches!(mode, Ownership::Verify | Ownership::Off);
                 let missing = volume.outcome().filter(|_| changes).and_then(Outcome::missing_capability);
                 match missing {
                     Some(why) => {
-                        let (detail, fix) = detail_and_fix(&why);
-                        let finding = Finding::missing(Check::Volumes, format!("{}: {detail}", path.display()), fix);
+                        let detail = format!("{}: {}", path.display(), why.what);
+                        let finding = Finding::missing(Check::Volumes, detail, why.fix);
                         Finding { required: true, ..finding }
                     }
                     None => of_volume(&volume, mode, changes),
@@ -170,14 +164,6 @@ fn judged(outcome: Option<&Outcome>, ownership: Ownership, changes: bool) -> Str
     }
 }
 
-/// A refusal's line is `what happened (what to do)`.
-pub(super) fn detail_and_fix(line: &str) -> (String, String) {
-    match line.strip_suffix(')').and_then(|line| line.split_once(" (")) {
-        Some((detail, fix)) => (detail.to_string(), fix.to_string()),
-        None => (line.to_string(), "see the line itself".to_string()),
-    }
-}
-
 /// How the report is to look on this stderr.
 pub(super) fn style(environment: &[&CStr]) -> Style {
     let no_colour = value_of(environment, b"NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -225,10 +211,5 @@ mod tests {
         ] {
             assert!(!is_for_the_probe(kept), "{kept:?}");
         }
-    }
-
-    #[test]
-    fn a_refusals_line_has_its_fix_in_parentheses() {
-        assert_eq!(detail_and_fix("cannot do x: why (type y)"), ("cannot do x: why".into(), "type y".into()));
     }
 }

@@ -60,7 +60,7 @@ fn prepare(environment: &[&CStr]) -> Result<(Nodes, Option<Identity>), Why> {
     settings.scan = Scan::Warn;
     settings.skip.retain(|id| *id != Check::NodeScan);
     let before = Before::look().map_err(Why::Refused)?;
-    let user = become_whom(&settings, &before).map_err(Why::Refused)?;
+    let user = become_whom(&settings, &before).map_err(|problem| Why::Refused(problem.into()))?;
     let nodes = Nodes::of(&settings, environment);
     let nodes =
         nodes.ok_or_else(|| "TAKUMI_NODES names no directory of nodes (set it for the container)".to_string())?;

@@ -1,5 +1,6 @@
 //! One check's answer.
 
+use crate::problem::Problem;
 use crate::settings::checks::{Check, Shield};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,11 @@ impl Finding {
     /// A check that did not.
     pub fn missing(id: Check, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(id, Status::Missing, detail.into(), Some(fix.into()))
+    }
+
+    /// The same, where something was tried.
+    pub fn problem(id: Check, problem: Problem) -> Self {
+        Self::missing(id, problem.what, problem.fix)
     }
 
     /// A check that could not see what it should look at.

@@ -109,6 +109,7 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Problem;
     use crate::settings::checks::Check;
 
     fn missing(required: bool) -> Finding {
@@ -139,6 +140,19 @@ mod tests {
             r#"{"version":1,"verdict":"refused","findings":[{"id":"volumes","shield":"file","status":"missing","required":true,"detail":"/data: closed","fix":"open it"}]}"#
         );
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+
+    #[test]
+    fn a_name_with_parentheses_is_no_fix() {
+        let problem = Problem::new("cannot use /data/photos (old): closed", "open it (chmod)");
+        assert_eq!(problem.to_string(), "cannot use /data/photos (old): closed (open it (chmod))");
+        let report = Report::of(vec![Finding::problem(Check::Volumes, problem)]);
+        assert!(
+            report.lines(Style::default())[0].ends_with("volumes               cannot use /data/photos (old): closed")
+        );
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["findings"][0]["detail"], "cannot use /data/photos (old): closed");
+        assert_eq!(json["findings"][0]["fix"], "open it (chmod)");
     }
 
     #[test]

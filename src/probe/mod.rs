@@ -12,6 +12,7 @@ mod verdict;
 
 use crate::logging;
 use crate::posture::finding::{Finding, Status};
+use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
@@ -83,7 +84,7 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
     let state = trusted.as_ref().ok();
     let before = match Before::look().and_then(|before| before.drop(&settings, state).map(|_| before)) {
         Ok(before) => before,
-        Err(error) => return Report::undropped(&error.to_string()),
+        Err(problem) => return Report::undropped(problem),
     };
 
     let found = processes::find(state);
@@ -175,13 +176,9 @@ impl Report {
     }
 
     /// Nobody is looked at with privileges.
-    fn undropped(line: &str) -> Self {
-        let (detail, fix) = match line.strip_suffix(')').and_then(|line| line.split_once(" (")) {
-            Some((detail, fix)) => (detail, fix),
-            None => (line, "run it as the container's own user"),
-        };
-        let detail = format!("--check cannot drop its own privileges: {detail}");
-        let finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, fix) };
+    fn undropped(problem: Problem) -> Self {
+        let detail = format!("--check cannot drop its own privileges: {}", problem.what);
+        let finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, problem.fix) };
         let summary = "nothing was looked at".to_string();
         Report { version: 1, healthy: false, state: Health::Unhealthy, findings: vec![finding], summary }
     }

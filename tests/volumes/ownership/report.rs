@@ -1,6 +1,6 @@
 //! `--report` finds what a start would find, and changes nothing.
 
-use super::support::{APP, Init, OTHER, Outcome, Place, own, owner, snapshot};
+use super::support::{APP, Init, OTHER, Outcome, Place, file, own, owner, snapshot};
 use serde_json::Value;
 use takumi_test::require;
 
@@ -59,6 +59,35 @@ fn what_would_refuse_a_start_is_required_and_missing() {
         (Some(1), Some("missing"), Some(true))
     );
     Init::on(&link).run().refused();
+}
+
+/// A name may look like the end of a line.
+#[test]
+fn a_name_with_parentheses_stays_whole_beside_its_fix() {
+    require!(root, setpriv);
+    let place = Place::new();
+    let (volume, link) = (place.root().join("photos (old)"), place.root().join("link (old)"));
+    file(&volume.join("file"), OTHER, 0o644);
+    own(&volume, OTHER, 0o755);
+    std::os::unix::fs::symlink(&volume, &link).unwrap();
+    let lacking = || Init::on(&volume).capable_of("-chown");
+    for (init, detail, fix) in [
+        (lacking(), ": its owners are wrong", "the container lacks CAP_CHOWN; add --cap-add CHOWN"),
+        (Init::on(&link), " is a symbolic link to ", "name the directory that it leads to"),
+    ] {
+        let (code, found) = report(init);
+        assert_eq!((code, &found[0]["fix"]), (Some(1), &fix.into()), "{found:?}");
+        let said = found[0]["detail"].as_str().unwrap();
+        assert!(said.contains(detail) && said.contains(" (old)"), "{said}");
+    }
+    let text = lacking().running(&["--report"]).command().output().unwrap().stdout;
+    let text = String::from_utf8(text).unwrap();
+    let expected = format!(
+        "{}: its owners are wrong (required)\n{:41}fix: the container lacks CAP_CHOWN; add --cap-add CHOWN\n",
+        volume.display(),
+        ""
+    );
+    assert!(text.contains(&expected), "{text}");
 }
 
 #[test]
