@@ -6,6 +6,8 @@ use crate::identity::resolve::{self, Sources};
 use crate::machine::devices;
 use crate::machine::user_namespace::UserNamespace;
 use crate::ownership::Container;
+use crate::privilege;
+use crate::privilege::drop::{self, Means};
 use crate::problem::Problem;
 use crate::settings::{Settings, Wanted};
 use crate::sys::credentials::{self, Capabilities, Three};
@@ -55,8 +57,13 @@ impl Before {
         Container { namespace, capabilities: self.capabilities.effective }
     }
 
+    /// What the drop will need. Nothing in a start as an ordinary user.
+    pub(super) fn preflight(&self, new_user: Option<&Identity>) -> Result<Option<Means>, privilege::Error> {
+        new_user.map(|user| drop::means(user, self.capabilities, self.setgroups_denied())).transpose()
+    }
+
     /// Only a namespace that an ordinary user made without help denies it (`man 7 user_namespaces`).
-    pub(super) fn setgroups_denied(&self) -> bool {
+    fn setgroups_denied(&self) -> bool {
         let whole = self.namespace().is_none_or(|namespace| namespace.groups.is_whole());
         let mut buffer = [0; 16];
         !whole && io::read_into(c"/proc/self/setgroups", &mut buffer).is_ok_and(|text| text.starts_with(b"deny"))

@@ -8,12 +8,14 @@ pub mod verify;
 
 use crate::machine::capabilities;
 use crate::problem::Problem;
-use crate::sys::Errno;
 use crate::sys::credentials::CapabilityBits;
+use crate::sys::{Errno, UserId};
 
 /// The proof that this process holds no privilege and cannot get one back. Only [`drop`] makes it, and only after [`verify`].
 #[derive(Debug)]
 pub struct Dropped {
+    /// Who it is now, and what it starts.
+    pub user: UserId,
     /// What the engine left in the bounding set of a start as an ordinary user: no_new_privs makes it worthless.
     pub bounding: CapabilityBits,
     /// Whether the secure bits are locked: they cannot be without SETPCAP.
