@@ -106,14 +106,14 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     // What comes of volumes and nodes is judged when it is known.
     refuse_unmet(&plan.examine(&machine, Vec::new()), |check| !matches!(check, Check::Volumes | Check::NodeScan))?;
 
-    // As container root, in this order.
-    let secrets = secrets::read(&settings, environment).map_err(Refusal::Secrets)?;
+    // As container root, in this order: no secret is read before strangers' files were.
     let volumes = volumes::prepare(&plan)?;
     let mut known: Vec<Finding> = volumes.iter().map(|volume| volumes::finding(&plan, volume)).collect();
     let mut nodes = Nodes::of(&settings, environment);
     if let Some(nodes) = &mut nodes {
         known.push(nodes.scan(new_user, Purpose::Start)?);
     }
+    let secrets = secrets::read(&settings, environment).map_err(Refusal::Secrets)?;
     let report = plan.examine(&machine, known);
     refuse_unmet(&report, |_| true)?;
     publish::publish(&plan, &report, &machine, own);
