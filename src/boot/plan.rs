@@ -61,3 +61,33 @@ impl Plan<'_> {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::posture::engines::hardened;
+    use crate::posture::report::Verdict;
+    use crate::sys::GroupId;
+    use crate::sys::credentials::{Capabilities, Three};
+
+    #[test]
+    fn the_three_that_always_hold_are_in_every_report_and_refuse() {
+        let (users, groups) = (Three::all(UserId(1000)), Three::all(GroupId(1000)));
+        let before = Before { users, groups, capabilities: Capabilities::NONE, namespace: None };
+        let settings = Settings::default();
+        let problem = Problem::new("cannot become the user: it lacks (all)", "add --cap-add SETUID");
+        let verdict = |nobody: Option<&Problem>, lacks: Option<&Problem>| {
+            let (nobody, lacks) = (nobody.cloned(), lacks.cloned());
+            let plan = Plan { settings: &settings, before: &before, environment: &[], new_user: None, nobody, lacks };
+            let report = plan.examine(&hardened(), Vec::new());
+            for check in Check::ALWAYS {
+                let finding = report.findings.iter().find(|finding| finding.id == check).unwrap();
+                assert!(finding.required && (finding.is_well() || finding.detail == problem.what), "{finding:?}");
+            }
+            report.verdict()
+        };
+        assert_eq!(verdict(None, None), Verdict::Weak);
+        assert_eq!(verdict(Some(&problem), None), Verdict::Refused);
+        assert_eq!(verdict(None, Some(&problem)), Verdict::Refused);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::support::{APP, Init, OTHER, Outcome, Place, file, own, owner, snapshot};
 use serde_json::Value;
+use takumi_test::report::Report;
 use takumi_test::require;
 
 /// Exit code, and each finding about volumes.
@@ -45,6 +46,23 @@ fn a_right_volume_and_one_to_be_created_are_held() {
     let (code, found) = report(Init::on(&new));
     assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("held")));
     assert!(found[0]["detail"].as_str().unwrap().contains("created by a start") && !new.exists());
+}
+
+/// A start's two judgements: before the look neither refuses it, and without a look neither is held.
+#[test]
+fn volumes_and_nodes_are_unknown_until_somebody_looked() {
+    require!(root, setpriv);
+    let place = Place::new();
+    let nodes = place.directory("nodes", APP, 0o755);
+    let required = || place.init().with("TAKUMI_NODES", &nodes).with("TAKUMI_REQUIRE", "volumes,node-scan");
+    required().run().succeeded();
+    // Without a target nobody looks.
+    let unknown = || required().with("TAKUMI_USER", "nobody-of-this-name").running(&["--report", "--json"]);
+    let report = Report::of(&unknown().run());
+    report.says("unprivileged", "missing", "no user \"nobody-of-this-name\"");
+    for (id, words) in [("volumes", "looked at in a start"), ("node-scan", "scanned at a start")] {
+        assert!(report.says(id, "unknown", words).required, "{report:?}");
+    }
 }
 
 #[test]
