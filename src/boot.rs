@@ -143,12 +143,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     tell(&before, &dropped, new_user, command);
 
     // Made before COMMAND runs: afterwards this process allocates nothing.
-    let terms = Terms {
-        rules: Rules::of(&settings, is_pid_1),
-        scope: settings.scope,
-        is_pid_1,
-        health_url: settings.health_url.clone().unwrap_or_default(),
-    };
+    let terms = terms(&settings, is_pid_1);
     // Put on in the child, between fork and exec.
     let lock = confine::prepare(&dropped, &settings, &machine, own).map_err(Refusal::Confine)?;
     let (umask, listen_pid) = (settings.umask, inherited.listens);
@@ -160,6 +155,11 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
         let_go();
     }
     Ok(Running { child, terms, again })
+}
+
+fn terms(settings: &Settings, is_pid_1: bool) -> Terms {
+    let health_url = settings.health_url.clone().unwrap_or_default();
+    Terms { rules: Rules::of(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
 }
 
 /// Everything that is required and not held is told at once. `is_known`: whether the check's answer counts by now.

@@ -47,10 +47,9 @@ impl fmt::Display for State {
 
 /// A process: its id, and the letter of its state (`man 5 proc_pid_stat`); no letter where it is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // told above
 pub struct Life {
-    /// Its id.
     pub id: ProcessId,
-    /// Its state.
     pub state: Option<u8>,
 }
 

@@ -75,45 +75,27 @@ named! { Shield Check }
 
 table! {
     Identity "identity" {
-        UserNamespace "user-namespace",
-        Unprivileged "unprivileged",
-        Capabilities "capabilities",
-        NoNewPrivileges "no-new-privileges",
-        Seccomp "seccomp",
-        Apparmor "apparmor",
-        PrivilegedContainer "privileged-container",
-        HostNamespaces "host-namespaces",
-        RuntimeSocket "runtime-socket",
+        UserNamespace "user-namespace", Unprivileged "unprivileged", Capabilities "capabilities",
+        NoNewPrivileges "no-new-privileges", Seccomp "seccomp", Apparmor "apparmor",
+        PrivilegedContainer "privileged-container", HostNamespaces "host-namespaces", RuntimeSocket "runtime-socket",
         Limits "limits",
     }
     File "file" {
-        ReadonlyRoot "readonly-root",
-        Tmpfs "tmpfs",
-        BakedPaths "baked-paths",
-        DangerousMounts "dangerous-mounts",
-        MaskedPaths "masked-paths",
-        Volumes "volumes",
-        Confined "confined",
+        ReadonlyRoot "readonly-root", Tmpfs "tmpfs", BakedPaths "baked-paths", DangerousMounts "dangerous-mounts",
+        MaskedPaths "masked-paths", Volumes "volumes", Confined "confined",
     }
     Network "network" {
-        DefaultRoute "default-route",
-        ProxyEnvironment "proxy-environment",
-        ProxyReachable "proxy-reachable",
-        ProxyDenies "proxy-denies",
-        DirectEgress "direct-egress",
+        DefaultRoute "default-route", ProxyEnvironment "proxy-environment", ProxyReachable "proxy-reachable",
+        ProxyDenies "proxy-denies", DirectEgress "direct-egress",
     }
     Gpu "gpu" {
-        GpuNodes "gpu-nodes",
-        GpuAccess "gpu-access",
-        GpuDriver "gpu-driver",
-        GpuLibraries "gpu-libraries",
+        GpuNodes "gpu-nodes", GpuAccess "gpu-access", GpuDriver "gpu-driver", GpuLibraries "gpu-libraries",
     }
     Nodes "nodes" {
         NodeScan "node-scan",
     }
     App "app" {
-        Process "process",
-        Http "http",
+        Process "process", Http "http",
     }
 }
 
