@@ -2,7 +2,7 @@
 
 use super::cipher::{self, PrivateKey, PublicKey};
 use super::dotenv;
-use super::error::{Error, Problem, absolute};
+use super::error::{Cause, Error, absolute};
 use crate::settings::value_of;
 use crate::sys::secret;
 use std::ffi::CStr;
@@ -68,12 +68,10 @@ pub fn find(name: &str, environment: &[&CStr]) -> Result<Option<Keys>, Error> {
     let file_name = format!("{name}_FILE");
     match (value(name), value(&file_name)) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(Error::of_variable(&file_name, Problem::Both(name.to_owned()))),
-        (Some(list), None) => {
-            parse(list).map_err(|problem| Error::of_variable(name, problem)).map(|keys| keys.of(name))
-        }
+        (Some(_), Some(_)) => Err(Error::of_variable(&file_name, Cause::Both(name.to_owned()))),
+        (Some(list), None) => parse(list).map_err(|cause| Error::of_variable(name, cause)).map(|keys| keys.of(name)),
         (None, Some(path)) => {
-            let place = |problem| Error::of_file_variable(&file_name, path, problem);
+            let place = |cause| Error::of_file_variable(&file_name, path, cause);
             let content =
                 secret::read(&absolute(path).map_err(place)?, LONGEST).map_err(|unread| place(unread.into()))?;
             parse(&in_file(&content, name)).map_err(place).map(|keys| keys.of(&file_name))
@@ -96,12 +94,12 @@ impl Parsed {
     }
 }
 
-fn parse(list: &[u8]) -> Result<Parsed, Problem> {
+fn parse(list: &[u8]) -> Result<Parsed, Cause> {
     let parts = || list.split(|&byte| byte == b',');
     // Room for all at once: a vector that grows leaves its former places behind.
     let mut keys = Vec::with_capacity(parts().count());
     for part in parts() {
-        keys.push(PrivateKey::parse(part.trim_ascii()).map_err(Problem::Key)?);
+        keys.push(PrivateKey::parse(part.trim_ascii()).map_err(Cause::Key)?);
     }
     Ok(Parsed(keys))
 }
