@@ -1,7 +1,8 @@
 //! A start, from its first line to COMMAND's exit code. Who reads only this page knows the program.
 //!
 //! Until COMMAND runs every error is a [`Refusal`]: one line a reason, and 125 (126 and 127 for COMMAND itself). Nothing below
-//! [`become_nobody`] needs a capability, nothing above it runs afterwards, and there is no way back.
+//! [`drop_privileges`] needs a capability, and there is no way back. Nothing above it runs afterwards but the scan of nodes, before
+//! each start that ComfyUI-Manager asks for: it needs no privilege then.
 
 mod again;
 mod before;
@@ -9,22 +10,27 @@ mod environment;
 mod inherited;
 mod node_scan;
 mod node_state;
+mod plan;
+mod print;
+mod publish;
 mod refusal;
 mod report;
-mod shields;
 mod verbs;
+mod volumes;
 
 pub use report::report;
 pub use verbs::nodes;
 
 use crate::identity::Identity;
-use crate::machine::{Machine, proxy};
-use crate::ownership::{self, Target, Volume};
+use crate::machine::proxy;
+use crate::ownership;
 use crate::posture::finding::Finding;
 use crate::posture::report::Report;
-use crate::privilege::{Dropped, drop, verify};
-use crate::secrets::{self, Secrets};
-use crate::settings::{Ownership, Settings};
+use crate::privilege::drop::Means;
+use crate::privilege::{self, Dropped, verify};
+use crate::secrets;
+use crate::settings::Settings;
+use crate::settings::checks::Check;
 use crate::supervise::child::{self, Child};
 use crate::supervise::last_resort;
 use crate::supervise::lifecycle::Rules;
@@ -38,12 +44,11 @@ use again::{Again, Prepared, reboot_marker};
 use before::{Before, become_whom};
 use log::{debug, info, warn};
 use node_scan::{NodeScan, Purpose};
+use plan::Plan;
 use refusal::Refusal;
-use shields::Plan;
 use std::cell::RefCell;
-use std::ffi::{CStr, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::ffi::CStr;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// Starts `command` and serves it to its end. Returns the exit code.
@@ -54,7 +59,7 @@ pub fn start(command: &[&CStr], environment: Environment) -> u8 {
     last_resort::arm();
     child::tell_probe(None);
     match mask
-        .map_err(|errno| Refusal::System("block signals", errno))
+        .map_err(|errno| Refusal::system("block signals", errno))
         .and_then(|mask| begin(command, environment, mask))
     {
         Ok(running) => {
@@ -62,7 +67,7 @@ pub fn start(command: &[&CStr], environment: Environment) -> u8 {
             let reboot = again.as_ref().map(|(marker, start)| Reboot { marker, start });
             let code = run::supervise(running.child, running.terms, reboot);
             // `exit` runs no destructor: the place of the reboot's marker would stay on its volume.
-            std::mem::drop(running.again);
+            drop(running.again);
             process::exit(code)
         }
         Err(refusal) => refusal.tell(),
@@ -79,65 +84,75 @@ struct Running {
 // Its frame holds whatever a start needs; inlined it would stay under the supervisor for ever.
 #[inline(never)]
 fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Running, Refusal> {
-    io::occupy_closed_stdio().map_err(|errno| Refusal::System("open /dev/null", errno))?;
+    io::occupy_closed_stdio().map_err(|errno| Refusal::system("open /dev/null", errno))?;
     let environment = came.variables();
     let (level, format) = Settings::log(environment);
     logging::configure(level, format);
     let settings = Settings::read(environment).map_err(Refusal::Settings)?;
     if command.is_empty() {
-        return Err(Refusal::NoCommand);
+        return Err(Refusal::no_command());
     }
-    let sigchld_ignored = signal::default_sigchld().map_err(|errno| Refusal::System("receive SIGCHLD", errno))?;
-    let own = process::own_id();
+    let sigchld_ignored = signal::default_sigchld().map_err(|errno| Refusal::system("receive SIGCHLD", errno))?;
+    let (own, parent) = (process::own_id(), process::parent_id());
     let is_pid_1 = own == ProcessId(1);
-    let parent = process::parent_id();
     let inherited = inherited::keep_only(&settings.keep, environment, own)?;
 
+    // Nothing is changed so far.
     let before = Before::look()?;
-    let new_user = become_whom(&settings, &before)?;
-    let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
-    let Nobody { dropped, secrets, volumes, report, machine, nodes } = become_nobody(&plan, own)?;
+    let target = become_whom(&settings, &before)?;
+    let new_user = target.as_ref();
+    let preflight = before.preflight(new_user)?;
+    let plan = Plan { settings: &settings, before: &before, environment, new_user, nobody: None, lacks: None };
+    let machine = plan.observe();
+    // What comes of volumes and nodes is judged when it is known.
+    refuse_unmet(&plan.examine(&machine, Vec::new()), |check| !matches!(check, Check::Volumes | Check::NodeScan))?;
+
+    // As container root, in this order: no secret is read before strangers' files were.
+    let volumes = volumes::prepare(&plan)?;
+    let mut known: Vec<Finding> = volumes.iter().map(|volume| volumes::finding(&plan, volume)).collect();
+    let mut nodes = NodeScan::of(&settings, environment);
+    if let Some(nodes) = &mut nodes {
+        known.push(nodes.scan(new_user, Purpose::Start)?);
+    }
+    let secrets = secrets::read(&settings, environment).map_err(Refusal::Secrets)?;
+    let report = plan.examine(&machine, known);
+    refuse_unmet(&report, |_| true)?;
+    publish::publish(&plan, &report, &machine, own);
+
+    let dropped = drop_privileges(&plan, preflight, own)?;
     let marker = reboot_marker(&settings);
     let mut exports = proxy::exports(environment, settings.egress);
     exports.extend(marker.as_ref().map(Marker::variable));
-    let finished = environment::for_command(environment, secrets, new_user.as_ref(), &exports, inherited.listens);
-    let style = shields::style(environment);
+    let finished = environment::for_command(environment, secrets, new_user, &exports, inherited.listens);
+    let style = print::style(environment);
     // COMMAND's own lies elsewhere by now: no key stays in /proc/1/environ or in memory.
     came.wipe();
     ownership::prove(volumes)?;
 
     if !is_pid_1 {
         // Orphans below COMMAND come to us, not to a PID 1 that may not reap.
-        credentials::become_subreaper().map_err(|errno| Refusal::System("become the reaper of orphans", errno))?;
+        credentials::become_subreaper().map_err(|errno| Refusal::system("become the reaper of orphans", errno))?;
     }
     if let Some(death) = settings.parent_death {
         ask_for_parents_death(death, parent, own)?;
     }
-    if !process::directory_is_inside().map_err(|errno| Refusal::System("look at the working directory", errno))? {
-        return Err(Refusal::DirectoryOutside);
-    }
     // What is known of the nodes stays for a reboot alone, and COMMAND does not inherit it.
     let nodes = nodes.filter(|_| marker.is_some());
     let known = nodes.iter().flat_map(NodeScan::descriptors);
-    verify::descriptors(&inherited.kept.iter().copied().chain(known).collect::<Vec<_>>())?;
+    verify_inherited(&inherited.kept.iter().copied().chain(known).collect::<Vec<_>>())?;
     if told_to_stop()? {
         return Err(Refusal::ToldToStop);
     }
-    shields::tell(&report, style);
-    tell(&before, &dropped, new_user.as_ref(), command);
+    print::print(&report, style);
+    tell(&before, &dropped, new_user, command);
 
     // Made before COMMAND runs: afterwards this process allocates nothing.
-    let terms = Terms {
-        rules: Rules::of(&settings, is_pid_1),
-        scope: settings.scope,
-        is_pid_1,
-        health_url: settings.health_url.clone().unwrap_or_default(),
-    };
-    let is_root = new_user.as_ref().map_or(before.users.real, |identity| identity.user) == UserId(0);
-    let lock = confine::prepare(&dropped, &settings, &machine, own, is_root)?;
+    let terms = terms(&settings, is_pid_1);
+    // Put on in the child, between fork and exec.
+    let lock = confine::prepare(&dropped, &settings, &machine, own).map_err(Refusal::Confine)?;
     let (umask, listen_pid) = (settings.umask, inherited.listens);
     let prepared = Prepared { dropped, environment: finished, mask, sigchld_ignored, umask, listen_pid, lock };
-    let child = prepared.start(command)?;
+    let child = prepared.start(command).map_err(Refusal::Child)?;
     // Without a reboot all of it is gone here, before `let_go` closes every descriptor: that of the lock's rules is its own.
     let again = marker.map(|marker| Again { prepared, marker, nodes: RefCell::new(nodes) });
     if again.is_none() {
@@ -146,71 +161,28 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     Ok(Running { child, terms, again })
 }
 
-/// What is left when all privilege is gone.
-struct Nobody {
-    dropped: Dropped,
-    secrets: Secrets,
-    volumes: Vec<Volume>,
-    report: Report,
-    machine: Machine,
-    nodes: Option<NodeScan>,
+fn terms(settings: &Settings, is_pid_1: bool) -> Terms {
+    let health_url = settings.health_url.clone().unwrap_or_default();
+    Terms { rules: Rules::of(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
 }
 
-/// Everything that needs a privilege, and then the end of all privilege.
-fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
-    let settings = plan.settings;
-    let means = plan.means()?;
-    // Before anything is changed; what came of the volumes is judged when it is known.
-    let mut shields = plan.look(Vec::new());
-    refuse_weak(&shields.report)?;
-    let secrets = secrets::read(settings, plan.environment).map_err(Refusal::Secrets)?;
-    let volumes = match plan.new_user {
-        Some(identity) => own_volumes(settings, plan.before, identity)?,
-        None => ownership::volumes_of_a_plain_start(&volume_paths(settings))?,
-    };
-    let changes = plan.new_user.is_some() && !matches!(settings.ownership, Ownership::Verify | Ownership::Off);
-    let of_volume = |volume| shields::of_volume(volume, settings.ownership, changes);
-    let mut findings: Vec<Finding> = volumes.iter().map(of_volume).collect();
-    let mut nodes = NodeScan::of(settings, plan.environment);
-    if let Some(nodes) = &mut nodes {
-        findings.push(nodes.scan(plan.new_user, Purpose::Start)?);
-    }
-    if !findings.is_empty() {
-        shields.report = plan.judge(&shields.machine, findings);
-        refuse_weak(&shields.report)?;
-    }
-    plan.leave_for_the_probe(&shields, own);
-    let dropped = match (plan.new_user, means) {
-        (Some(identity), Some(means)) => {
-            if own == ProcessId(1) {
-                hand_over_stdio(identity.user);
-            }
-            drop::become_user(identity, means)?
-        }
-        _ => drop::stay_user(plan.before.users, plan.before.groups, plan.before.capabilities)?,
-    };
-    Ok(Nobody { dropped, secrets, volumes, report: shields.report, machine: shields.machine, nodes })
-}
-
-/// Everything that is required and not held is told at once.
-fn refuse_weak(report: &Report) -> Result<(), Refusal> {
-    let refused: Vec<Finding> = report.findings.iter().filter(|finding| finding.refuses()).cloned().collect();
+/// Everything that is required and not held is told at once. `is_known`: whether the check's answer counts by now.
+fn refuse_unmet(report: &Report, is_known: fn(Check) -> bool) -> Result<(), Refusal> {
+    let refuses = |finding: &&Finding| finding.refuses() && is_known(finding.id);
+    let refused: Vec<Finding> = report.findings.iter().filter(refuses).cloned().collect();
     if refused.is_empty() { Ok(()) } else { Err(Refusal::Weak(refused)) }
 }
 
-fn volume_paths(settings: &Settings) -> Vec<PathBuf> {
-    settings.volumes.iter().map(|path| PathBuf::from(OsStr::from_bytes(path.to_bytes()))).collect()
-}
-
-fn own_volumes(settings: &Settings, before: &Before, identity: &Identity) -> Result<Vec<Volume>, Refusal> {
-    if settings.volumes.is_empty() {
-        return Ok(Vec::new());
+/// The end of all privilege.
+fn drop_privileges(plan: &Plan, preflight: Option<Means>, own: ProcessId) -> Result<Dropped, Refusal> {
+    let before = plan.before;
+    let (Some(identity), Some(preflight)) = (plan.new_user, preflight) else {
+        return Ok(privilege::drop::stay_user(before.users, before.groups, before.capabilities)?);
+    };
+    if own == ProcessId(1) {
+        hand_over_stdio(identity.user);
     }
-    let target = Target { uid: identity.user, gid: identity.group };
-    // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
-    let mut stopped = || told_to_stop().unwrap_or(false);
-    let paths = volume_paths(settings);
-    Ok(ownership::prepare(&paths, settings.ownership, &target, &before.container(), &mut stopped)?)
+    Ok(privilege::drop::become_user(identity, preflight)?)
 }
 
 /// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only pipes and
@@ -230,15 +202,24 @@ fn hand_over_stdio(user: UserId) {
 /// tini's -p. After the drop, which clears it.
 fn ask_for_parents_death(death: Signal, parent: ProcessId, own: ProcessId) -> Result<(), Refusal> {
     let what = "ask for a signal at the parent's death";
-    credentials::set_parent_death_signal(death.number()).map_err(|errno| Refusal::System(what, errno))?;
+    credentials::set_parent_death_signal(death.number()).map_err(|errno| Refusal::system(what, errno))?;
     if credentials::parent_death_signal() != Ok(i32::from(death.number())) {
-        return Err(Refusal::System(what, Errno(libc::EIO)));
+        return Err(Refusal::system(what, Errno(libc::EIO)));
     }
     if process::parent_id() != parent {
         // It died before it could be asked for; the signal comes all the same.
-        signal::kill(own.0, death).map_err(|errno| Refusal::System(what, errno))?;
+        signal::kill(own.0, death).map_err(|errno| Refusal::system(what, errno))?;
     }
     Ok(())
+}
+
+/// Neither a descriptor nor the directory leads COMMAND outside.
+fn verify_inherited(descriptors: &[RawFd]) -> Result<(), Refusal> {
+    match process::directory_is_inside() {
+        Ok(true) => Ok(verify::descriptors(descriptors)?),
+        Ok(false) => Err(Refusal::directory_outside()),
+        Err(errno) => Err(Refusal::system("look at the working directory", errno)),
+    }
 }
 
 /// Whether somebody has asked for an end before there is anything to end. Takes that signal from the queue.
@@ -248,10 +229,10 @@ fn told_to_stop() -> Result<bool, Refusal> {
         match signal::take(stops, Some(Duration::ZERO)) {
             Ok(taken) => return Ok(taken.is_some()),
             Err(Errno(libc::EINTR)) => continue,
-            Err(errno) => return Err(Refusal::System("look for pending signals", errno)),
+            Err(errno) => return Err(Refusal::system("look for pending signals", errno)),
         }
     }
-    Err(Refusal::System("look for pending signals", Errno(libc::EINTR)))
+    Err(Refusal::system("look for pending signals", Errno(libc::EINTR)))
 }
 
 /// COMMAND has its own copy of everything: PID 1 pins neither a descriptor nor a directory (catatonit#12, #28). Not where COMMAND may

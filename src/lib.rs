@@ -16,6 +16,7 @@ pub(crate) mod ownership;
 pub(crate) mod posture;
 pub(crate) mod privilege;
 pub(crate) mod probe;
+pub(crate) mod problem;
 pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod supervise;

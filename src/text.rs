@@ -68,6 +68,15 @@ impl<Item: fmt::Display> fmt::Display for List<'_, Item> {
     }
 }
 
+/// The first of them, and how many more there are: of what a host has hundreds.
+pub fn few(items: &[impl fmt::Display]) -> String {
+    let shown = &items[..items.len().min(4)];
+    match items.len() - shown.len() {
+        0 => List(shown).to_string(),
+        more => format!("{} and {more} more", List(shown)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ pub fn keep_only(keep: &KeepDescriptors, environment: &[&CStr], own: ProcessId) 
     let kept = match keep {
         KeepDescriptors::All => {
             let open = io::descriptors_of_proc().or_else(|_| io::open_among(io::FIRST_OTHER, 1024));
-            open.map_err(|errno| Refusal::System("list the inherited descriptors", errno))?
+            open.map_err(|errno| Refusal::system("list the inherited descriptors", errno))?
         }
         KeepDescriptors::These(numbers) => {
             let mut kept: Vec<RawFd> = numbers.iter().map(|&number| number as RawFd).chain(passed).collect();
@@ -54,7 +54,7 @@ fn close_others(kept: &[RawFd]) -> Result<(), Refusal> {
 }
 
 fn close(first: u32, last: u32) -> Result<(), Refusal> {
-    io::close_range(first, last).map_err(|errno| Refusal::System("close inherited descriptors", errno))
+    io::close_range(first, last).map_err(|errno| Refusal::system("close inherited descriptors", errno))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::identity::Identity;
 use crate::machine::trust::{self, Trust};
 use crate::nodes::answer::{Answer, MAX_BYTES};
 use crate::posture::finding::Finding;
+use crate::settings::checks::Check;
 use crate::settings::{Scan, Settings};
 use crate::sys::{Errno, credentials, fs, handover, in_child, process, spawn};
 use crate::text::{Line, List, Shown};
@@ -75,7 +76,7 @@ const FIX: &str =
 impl NodeScan {
     /// Nothing where no start scans nodes.
     pub(super) fn of(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
-        let is_off = settings.scan == Scan::Off || settings.skip.contains(&"node-scan");
+        let is_off = settings.scan == Scan::Off || settings.skip.contains(&Check::NodeScan);
         if is_off { None } else { Self::asked(settings, environment) }
     }
 
@@ -113,8 +114,8 @@ impl NodeScan {
         };
         let required = self.mode != Scan::Warn;
         let finding = match verdict.passed {
-            true => Finding::held("node-scan", verdict.detail),
-            false => Finding { required, ..Finding::missing("node-scan", verdict.detail, FIX) },
+            true => Finding::held(Check::NodeScan, verdict.detail),
+            false => Finding { required, ..Finding::missing(Check::NodeScan, verdict.detail, FIX) },
         };
         if purpose == Purpose::Report {
             return Ok(finding);
@@ -131,7 +132,7 @@ impl NodeScan {
             return Ok(finding);
         }
         let detail = format!("not approved, and not moved aside: {} ({})", List(&left), finding.detail);
-        Ok(Finding { required, ..Finding::missing("node-scan", detail, FIX) })
+        Ok(Finding { required, ..Finding::missing(Check::NodeScan, detail, FIX) })
     }
 
     /// What is approved by now. After the drop, where the files cannot be read, what was known at the start.
@@ -214,7 +215,7 @@ impl NodeScan {
     fn unknown(&self, why: String) -> Finding {
         let fix =
             "see the reason; `init --nodes list` in the container tries again, TAKUMI_SCAN=off starts without a look";
-        Finding { required: self.mode != Scan::Warn, ..Finding::unknown("node-scan", why, fix) }
+        Finding { required: self.mode != Scan::Warn, ..Finding::unknown(Check::NodeScan, why, fix) }
     }
 
     fn log_state(&self, warned: bool, forgets: Option<&node_state::Error>) {

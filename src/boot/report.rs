@@ -2,11 +2,12 @@
 
 use super::before::{Before, become_whom};
 use super::node_scan::{NodeScan, Purpose};
+use super::plan::Plan;
 use super::refusal::Refusal;
-use super::shields::{Plan, detail_and_fix};
+use super::volumes;
 use crate::logging;
-use crate::posture::finding::Finding;
 use crate::posture::report::{Report, Verdict};
+use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::sys::io;
 use log::error;
@@ -42,23 +43,19 @@ fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
     logging::configure(level, format);
     let settings = Settings::read(environment).map_err(Refusal::Settings)?;
     let before = Before::look()?;
-    let (new_user, nobody) = match become_whom(&settings, &before) {
-        Ok(new_user) => (new_user, None),
-        Err(refusal) => (None, Some(refusal.to_string())),
-    };
-    let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
-    let Some(refusal) = nobody else {
-        let mut own = plan.inspect_volumes();
+    let target = become_whom(&settings, &before);
+    let new_user = target.as_ref().ok().and_then(Option::as_ref);
+    let lacks = before.preflight(new_user).err().map(Problem::from);
+    let nobody = target.as_ref().err().cloned();
+    let plan = Plan { settings: &settings, before: &before, environment, new_user, nobody, lacks };
+    let machine = plan.observe();
+    let mut known = Vec::new();
+    // Without somebody to own the volumes the rest is seen as it is.
+    if target.is_ok() {
+        known = volumes::inspect(&plan);
         if let Some(mut nodes) = NodeScan::of(&settings, environment) {
-            own.push(nodes.scan(new_user.as_ref(), Purpose::Report)?);
+            known.push(nodes.scan(new_user, Purpose::Report)?);
         }
-        return Ok(plan.look(own).report);
-    };
-    // Nobody to own the volumes, and nobody to drop to: the rest is seen as it is.
-    let mut report = plan.look(Vec::new()).report.findings;
-    let (detail, fix) = detail_and_fix(&refusal);
-    if let Some(finding) = report.iter_mut().find(|finding| finding.id == "unprivileged") {
-        *finding = Finding { required: true, ..Finding::missing("unprivileged", detail, fix) };
     }
-    Ok(Report::of(report))
+    Ok(plan.examine(&machine, known))
 }

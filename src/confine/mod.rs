@@ -11,7 +11,7 @@ use crate::machine::{Machine, devices, mounts::Mounts, second_lock};
 use crate::privilege::Dropped;
 use crate::settings::Settings;
 pub use crate::sys::spawn::Lock;
-use crate::sys::{Errno, ProcessId, io};
+use crate::sys::{Errno, ProcessId, UserId, io};
 use std::ffi::{CStr, CString};
 
 /// Why the second lock cannot be made ready.
@@ -36,13 +36,12 @@ pub enum Error {
 const OUTSIDE: &CStr = c"/dev/urandom";
 
 /// Makes the lock ready, of what the kernel has. Nothing where TAKUMI_CONFINE is off or the kernel has neither half; `strict` was
-/// refused then. `is_root`: COMMAND is uid 0, by choice.
+/// refused then.
 pub fn prepare(
-    _: &Dropped,
+    dropped: &Dropped,
     settings: &Settings,
     machine: &Machine,
     own: ProcessId,
-    is_root: bool,
 ) -> Result<Option<Lock>, Error> {
     let Some(kernel) = &machine.second_lock else { return Ok(None) };
     let mut lock = Lock::default();
@@ -55,7 +54,7 @@ pub fn prepare(
             kernel,
             mounts,
             devices: devices_of_gpu(machine),
-            may_write_proc: !is_root,
+            may_write_proc: dropped.user != UserId(0),
         })?);
         lock.outside = outside(settings);
         if lock.outside.is_none() && !lock.scoped {

@@ -3,6 +3,7 @@
 use super::Identity;
 use super::passwd::{self, User};
 use crate::machine::user_namespace::{IdMap, UserNamespace};
+use crate::problem::Problem;
 use crate::settings::{ByName, Settings};
 use crate::sys::{GroupId, UserId};
 use crate::text::Shown;
@@ -21,21 +22,36 @@ pub struct Sources<'a> {
 }
 
 /// Why nobody can be named.
-#[derive(PartialEq, Eq, Debug, thiserror::Error)]
-#[allow(missing_docs)] // each variant's line says what it is
+#[derive(PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
-    #[error("cannot use TAKUMI_USER: no user \"{}\" in /etc/passwd (name a uid, or add the user to the image)", Shown(.0))]
     UnknownUser(Vec<u8>),
-    #[error("cannot use {0}: no group \"{name}\" in /etc/group (name a gid, or add the group to the image)", name = Shown(.1))]
     UnknownGroup(&'static str, Vec<u8>),
-    #[error(
-        "refusing to run COMMAND as {0} 0, root (set {1} to another id, or TAKUMI_ALLOW_ROOT=yes; no capability survives then either)"
-    )]
     Root(&'static str, &'static str),
-    #[error(
-        "cannot run as {what} {id}: this user namespace maps only {map} (choose a mapped id, or widen the range in /etc/sub{what}; overflow ids are never one)"
-    )]
     Unmapped { what: &'static str, id: u32, map: String },
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::UnknownUser(name) => Problem::new(
+                format!("cannot use TAKUMI_USER: no user \"{}\" in /etc/passwd", Shown(&name)),
+                "name a uid, or add the user to the image",
+            ),
+            Error::UnknownGroup(setting, name) => Problem::new(
+                format!("cannot use {setting}: no group \"{}\" in /etc/group", Shown(&name)),
+                "name a gid, or add the group to the image",
+            ),
+            Error::Root(what, setting) => Problem::new(
+                format!("refusing to run COMMAND as {what} 0, root"),
+                format!("set {setting} to another id, or TAKUMI_ALLOW_ROOT=yes; no capability survives then either"),
+            ),
+            Error::Unmapped { what, id, map } => Problem::new(
+                format!("cannot run as {what} {id}: this user namespace maps only {map}"),
+                format!("choose a mapped id, or widen the range in /etc/sub{what}; overflow ids are never one"),
+            ),
+        }
+    }
 }
 
 /// What nodes show whose group is not mapped (`DEFAULT_OVERFLOWGID` of the kernel); also where /proc does not tell the map.
@@ -288,14 +304,10 @@ mod tests {
 
     #[test]
     fn what_the_namespace_does_not_map_is_refused_with_the_map() {
-        let error = resolved(&["PUID=1000"], "0 1500 1").unwrap_err().to_string();
+        let error = Problem::from(resolved(&["PUID=1000"], "0 1500 1").unwrap_err()).what;
         assert!(error.contains("uid 1000") && error.contains("0→1500"), "{error}");
-        assert!(
-            resolved(&["PUID=5", "PGID=70000"], "0 1500 1\n1 100000 65536")
-                .unwrap_err()
-                .to_string()
-                .contains("gid 70000")
-        );
+        let error = resolved(&["PUID=5", "PGID=70000"], "0 1500 1\n1 100000 65536").unwrap_err();
+        assert!(Problem::from(error).what.contains("gid 70000"));
         assert!(resolved(&["TAKUMI_GROUPS=70000"], "0 1500 1\n1 100000 65536").is_err());
     }
 

@@ -6,6 +6,7 @@ pub mod libraries;
 pub mod nodes;
 
 use super::Wish;
+use crate::settings::checks::Check;
 use crate::settings::{Wanted, value_of};
 use crate::sys::{GroupId, io};
 pub use access::Opened;
@@ -60,12 +61,12 @@ impl Devices {
         if !seen.are_expected() && wish.settings.gpu != Wanted::Require {
             return seen;
         }
-        if !seen.nodes.is_empty() && wish.wants(&["gpu-access"]) {
+        if !seen.nodes.is_empty() && wish.wants(&[Check::GpuAccess]) {
             seen.user = wish.user.map(|identity| identity.user.0).or_else(access::own_user);
             access::open_all(&mut seen.nodes, wish.user, patience);
         }
         seen.driver = Driver::look(root);
-        if wish.wants(&["gpu-driver", "gpu-libraries"]) {
+        if wish.wants(&[Check::GpuDriver, Check::GpuLibraries]) {
             let preferred = value_of(wish.environment, b"LD_LIBRARY_PATH").unwrap_or_default();
             seen.libraries = libraries::look(root, preferred);
         }

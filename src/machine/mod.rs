@@ -18,6 +18,7 @@ pub mod trust;
 pub mod user_namespace;
 
 use crate::identity::Identity;
+use crate::settings::checks::{Check, Shield};
 use crate::settings::{Settings, Wanted};
 use crate::sys::Errno;
 use devices::Devices;
@@ -70,23 +71,20 @@ pub struct Wish<'a> {
     /// What the caller has read already.
     pub namespace: Option<&'a Result<UserNamespace, Errno>>,
     /// These checks alone; `None`: all.
-    pub only: Option<&'a [&'static str]>,
+    pub only: Option<&'a [Check]>,
 }
 
 impl Wish<'_> {
     /// Whether one of these checks is to be made.
-    pub fn wants(&self, ids: &[&str]) -> bool {
-        let skipped = |id: &str| self.settings.skip.contains(&id);
-        let asked = |id: &str| self.only.is_none_or(|only| only.contains(&id));
-        ids.iter().any(|id| asked(id) && !skipped(id))
+    pub fn wants(&self, checks: &[Check]) -> bool {
+        let asked = |check: &Check| self.only.is_none_or(|only| only.contains(check));
+        checks.iter().any(|check| asked(check) && !self.settings.skip.contains(check))
     }
 }
 
-const NETWORK: [&str; 5] = ["default-route", "proxy-environment", "proxy-reachable", "proxy-denies", "direct-egress"];
-const GPU: [&str; 4] = ["gpu-nodes", "gpu-access", "gpu-driver", "gpu-libraries"];
-
 /// Checks that the mounts, and the directories on them, answer.
-const FILE: [&str; 5] = ["readonly-root", "tmpfs", "baked-paths", "dangerous-mounts", "masked-paths"];
+const FILE: [Check; 5] =
+    [Check::ReadonlyRoot, Check::Tmpfs, Check::BakedPaths, Check::DangerousMounts, Check::MaskedPaths];
 /// Nobody asked.
 const UNASKED: Errno = Errno(libc::ENODATA);
 
@@ -94,24 +92,24 @@ const UNASKED: Errno = Errno(libc::ENODATA);
 /// each of those has a deadline of its own.
 pub fn observe(wish: &Wish) -> Machine {
     let settings = wish.settings;
-    let wants = |ids: &[&str]| wish.wants(ids);
-    let sockets = wants(&["runtime-socket"]);
-    let places = wants(&FILE) || wants(&["privileged-container"]);
+    let wants = |checks: &[Check]| wish.wants(checks);
+    let sockets = wants(&[Check::RuntimeSocket]);
+    let places = wants(&FILE) || wants(&[Check::PrivilegedContainer]);
     let mounts = if places || sockets { Mounts::read() } else { Err(UNASKED) };
-    let network = settings.egress != Wanted::Off && wants(&NETWORK);
-    let devices = settings.gpu != Wanted::Off && wants(&GPU);
+    let network = settings.egress != Wanted::Off && wants(Shield::Network.checks());
+    let devices = settings.gpu != Wanted::Off && wants(Shield::Gpu.checks());
     // What a rootless engine cannot do is no mistake of who started the container.
-    let namespace = devices || wants(&["user-namespace", "apparmor", "limits"]);
+    let namespace = devices || wants(&[Check::UserNamespace, Check::Apparmor, Check::Limits]);
     Machine {
-        status: if wants(&["seccomp", "privileged-container"]) { status::read() } else { Err(UNASKED) },
+        status: if wants(&[Check::Seccomp, Check::PrivilegedContainer]) { status::read() } else { Err(UNASKED) },
         user_namespace: match wish.namespace {
             Some(known) => known.clone(),
             None if namespace => UserNamespace::read(),
             None => Err(UNASKED),
         },
-        label: if wants(&["apparmor"]) { security::label() } else { Err(UNASKED) },
-        namespaces: if wants(&["host-namespaces"]) { Namespaces::look() } else { Namespaces::unseen(UNASKED) },
-        limits: if wants(&["limits"]) { limits::look() } else { Limits::UNSEEN },
+        label: if wants(&[Check::Apparmor]) { security::label() } else { Err(UNASKED) },
+        namespaces: if wants(&[Check::HostNamespaces]) { Namespaces::look() } else { Namespaces::unseen(UNASKED) },
+        limits: if wants(&[Check::Limits]) { limits::look() } else { Limits::UNSEEN },
         places: if places { Places::look(settings, mounts.as_ref().ok()) } else { Places::unseen(UNASKED) },
         sockets: mounts.as_ref().ok().filter(|_| sockets).map(sockets::look),
         network: network.then(|| Network::look(wish)),

@@ -4,6 +4,7 @@
 use super::proxy::{Named, Proxy};
 use super::{Wish, hosts};
 use crate::settings::Wanted;
+use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
 use crate::sys::socket::{self, Begun, Outcome};
 use crate::sys::{Errno, io};
@@ -106,14 +107,14 @@ impl Network {
             return Network { named, ..Network::default() };
         }
         let begun = Instant::now();
-        let (asks_routes, asks_direct) = (wish.wants(&["default-route"]), wish.wants(&["direct-egress"]));
+        let (asks_routes, asks_direct) = (wish.wants(&[Check::DefaultRoute]), wish.wants(&[Check::DirectEgress]));
         let routes = (asks_routes || asks_direct).then(default_routes);
         let known = routes.as_ref().and_then(|routes| routes.as_ref().ok()).map_or(&[][..], Vec::as_slice);
         // A default route is judged by whether packets get out by it.
-        let for_route = asks_routes && !known.is_empty() && !wish.settings.skip.contains(&"direct-egress");
+        let for_route = asks_routes && !known.is_empty() && !wish.settings.skip.contains(&Check::DirectEgress);
         let direct = if asks_direct || for_route { attempts(known) } else { Vec::new() };
-        let proxy = named.proxy.as_ref().filter(|_| wish.wants(&["proxy-reachable", "proxy-denies"]));
-        let proxy = proxy.map(|proxy| reach(proxy, wish.wants(&["proxy-denies"]), begun.after(PATIENCE)));
+        let proxy = named.proxy.as_ref().filter(|_| wish.wants(&[Check::ProxyReachable, Check::ProxyDenies]));
+        let proxy = proxy.map(|proxy| reach(proxy, wish.wants(&[Check::ProxyDenies]), begun.after(PATIENCE)));
         let mut direct: Vec<Attempt> =
             direct.into_iter().map(|pending| pending.end(known, begun.after(DIRECT))).collect();
         add_reasons(&mut direct);

@@ -22,6 +22,7 @@ pub use container::Container;
 pub use outcome::Outcome;
 pub use prove::prove;
 
+use crate::problem::Problem;
 use crate::settings::Ownership;
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, GroupId, UserId};
@@ -73,72 +74,51 @@ impl Volume {
     }
 }
 
-/// Why a start cannot go on; one line each: what was attempted, on what, the kernel's word, and what to type.
-#[derive(Debug, thiserror::Error)]
+/// Why a start cannot go on.
+#[derive(Debug)]
+#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
-    /// A component of the path is a link.
-    #[error("cannot use the volume {volume}: {at} is a symbolic link to {to} ({hint})")]
-    Link {
-        /// The declared path.
-        volume: Shown,
-        /// The component.
-        at: Shown,
-        /// What the link says.
-        to: Shown,
-        /// What to do.
-        hint: String,
-    },
-    /// A component of the path is something else than a directory.
-    #[error("cannot use the volume {volume}: {at} is not a directory (remove it or name another directory)")]
-    NotDirectory {
-        /// The declared path.
-        volume: Shown,
-        /// The component.
-        at: Shown,
-    },
-    /// The path can never be a volume.
-    #[error("cannot use the volume {0}: it has to be an absolute path below /, without .. (change TAKUMI_VOLUMES)")]
+    Link { volume: Shown, at: Shown, to: Shown, hint: String },
+    NotDirectory { volume: Shown, at: Shown },
     Path(Shown),
-    /// A directory could not be opened, created or looked at.
-    #[error("cannot {act} {at}: {errno} ({hint})")]
-    System {
-        /// `open`, `create`, `look at`.
-        act: &'static str,
-        /// The component.
-        at: Shown,
-        /// The kernel's word.
-        errno: Errno,
-        /// What to do.
-        hint: String,
-    },
-    /// Something is left that one more capability would have put right.
-    #[error("cannot take ownership of all of {volume}: {why}")]
-    Missing {
-        /// The declared path.
-        volume: Shown,
-        /// What is left and which capability to add.
-        why: String,
-    },
-    /// Told to stop during the walk.
-    #[error("told to stop while the volume {0} was looked at (start again: what is right stays right)")]
+    System { act: &'static str, at: Shown, errno: Errno, hint: String },
+    Missing { volume: Shown, why: Problem },
     Interrupted(Shown),
-    /// The user cannot write there.
-    #[error("cannot write in {at} as {uid}:{gid}: {errno} ({hint})")]
-    Unusable {
-        /// The declared path.
-        at: Shown,
-        /// Who tried.
-        uid: UserId,
-        /// Whose group.
-        gid: GroupId,
-        /// The kernel's word.
-        errno: Errno,
-        /// What to do.
-        hint: String,
-    },
-    /// The path leads elsewhere than it did when its owners were looked at.
-    #[error("cannot use the volume {0}: it was exchanged while it was prepared (let no other container move it)")]
+    Unusable { at: Shown, uid: UserId, gid: GroupId, errno: Errno, hint: String },
     Exchanged(Shown),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Link { volume, at, to, hint } => {
+                Problem::new(format!("cannot use the volume {volume}: {at} is a symbolic link to {to}"), hint)
+            }
+            Error::NotDirectory { volume, at } => Problem::new(
+                format!("cannot use the volume {volume}: {at} is not a directory"),
+                "remove it or name another directory",
+            ),
+            Error::Path(volume) => Problem::new(
+                format!("cannot use the volume {volume}: it has to be an absolute path below /, without .."),
+                "change TAKUMI_VOLUMES",
+            ),
+            Error::System { act, at, errno, hint } => Problem::new(format!("cannot {act} {at}: {errno}"), hint),
+            Error::Missing { volume, why } => {
+                Problem::new(format!("cannot take ownership of all of {volume}: {}", why.what), why.fix)
+            }
+            Error::Interrupted(volume) => Problem::new(
+                format!("told to stop while the volume {volume} was looked at"),
+                "start again: what is right stays right",
+            ),
+            Error::Unusable { at, uid, gid, errno, hint } => {
+                Problem::new(format!("cannot write in {at} as {uid}:{gid}: {errno}"), hint)
+            }
+            Error::Exchanged(volume) => Problem::new(
+                format!("cannot use the volume {volume}: it was exchanged while it was prepared"),
+                "let no other container move it",
+            ),
+        }
+    }
 }
 
 /// As container root, before the drop: each declared directory is created if missing and its wrong owners are dealt with.

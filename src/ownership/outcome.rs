@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Volume;
 use super::path::Shown;
+use crate::problem::Problem;
 use crate::sys::Errno;
 
 /// How a volume stands after the walk.
@@ -104,17 +105,14 @@ impl Reason {
     }
 }
 
-/// `3 entries left, having further hard links: /data/a, /data/b … (what to do)`
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, errno, hint) = self.reason.words();
-        let entries = if self.count == 1 { "entry" } else { "entries" };
-        write!(f, "{} {entries} left, {what}", self.count)?;
-        write_paths(f, &self.first, self.count)?;
-        match errno {
-            Some(errno) => write!(f, ": {errno} ({hint})"),
-            None => write!(f, " ({hint})"),
-        }
+impl From<&Left> for Problem {
+    /// `3 entries left, having further hard links: /data/a, /data/b …`
+    fn from(left: &Left) -> Self {
+        let (what, errno, hint) = left.reason.words();
+        let entries = if left.count == 1 { "entry" } else { "entries" };
+        let errno = errno.map(|errno| format!(": {errno}")).unwrap_or_default();
+        let paths = Paths(&left.first, left.count);
+        Problem::new(format!("{} {entries} left, {what}{paths}{errno}", left.count), hint)
     }
 }
 
@@ -179,13 +177,15 @@ impl Outcome {
     }
 
     /// What is left only for want of a capability, and which.
-    pub fn missing_capability(&self) -> Option<String> {
+    pub fn missing_capability(&self) -> Option<Problem> {
         match self {
-            Outcome::Unsupported(why @ Unsupported::MissingChown) => Some(format!("its owners are wrong ({why})")),
+            Outcome::Unsupported(why @ Unsupported::MissingChown) => {
+                Some(Problem::new("its owners are wrong", why.to_string()))
+            }
             Outcome::Partial { why, .. } => {
                 let mut why = why.iter();
                 let missing = why.find(|left| matches!(left.reason, Reason::NeedsFowner | Reason::NeedsReadSearch));
-                missing.map(ToString::to_string)
+                missing.map(Problem::from)
             }
             _ => None,
         }
@@ -286,7 +286,9 @@ impl Tally {
                 log::info!("volume {volume}: {count} of {} entries shared by ACL", self.seen)
             }
             Some(Outcome::Unsupported(why)) => log::warn!("volume {volume}: owners cannot be changed: {why}"),
-            Some(Outcome::Partial { why, .. }) => why.iter().for_each(|left| log::warn!("volume {volume}: {left}")),
+            Some(Outcome::Partial { why, .. }) => {
+                why.iter().for_each(|left| log::warn!("volume {volume}: {}", Problem::from(left)))
+            }
         }
         if let Some(remedy) = told.remedy() {
             log::warn!("volume {volume}: {remedy}");
@@ -334,7 +336,7 @@ mod tests {
     fn what_was_left_is_one_line_with_the_errno_and_what_to_do() {
         let left = Left { reason: Reason::Unreadable(Errno(libc::EIO)), count: 2, first: vec!["/data/a".into()] };
         assert_eq!(
-            left.to_string(),
+            Problem::from(&left).to_string(),
             "2 entries left, unreadable: /data/a …: Input/output error (check the filesystem and the kernel's log (dmesg))"
         );
     }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::path::{self, Shown};
 use super::{Error, Outcome, Target, Volume};
+use crate::problem::Problem;
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, credentials};
 
@@ -78,7 +79,7 @@ fn me() -> Result<Target, Errno> {
 fn hint(volume: &Volume, errno: Errno) -> String {
     let found = match &volume.outcome {
         Some(Outcome::Unsupported(why)) => return why.to_string(),
-        Some(Outcome::Partial { why, .. }) => why.first().map(ToString::to_string),
+        Some(Outcome::Partial { why, .. }) => why.first().map(|left| Problem::from(left).to_string()),
         _ => None,
     };
     match (found, &volume.remedy, errno) {

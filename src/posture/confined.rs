@@ -3,11 +3,12 @@
 use super::finding::Finding;
 use crate::machine::Machine;
 use crate::machine::second_lock::SecondLock;
+use crate::settings::checks::Check;
 use crate::settings::{Confine, Settings};
 use crate::sys::Errno;
 use crate::text::List;
 
-const ID: &str = "confined";
+const ID: Check = Check::Confined;
 
 /// Judges it. Off is how most images have it; who requires the lock must not get a start without it.
 pub fn judge(settings: &Settings, machine: &Machine) -> Finding {

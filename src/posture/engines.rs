@@ -1,7 +1,6 @@
 //! What the machines of real engines are judged to be: tests/fixtures/posture/ holds what each of them shows, and what is expected.
 
-use super::finding::Finding;
-use super::{file, identity};
+use super::judge;
 use crate::machine::Machine;
 use crate::machine::limits::{Limit, Limits};
 use crate::machine::mounts::Mounts;
@@ -11,6 +10,7 @@ use crate::machine::sockets::Sockets;
 use crate::machine::status;
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::Settings;
+use crate::settings::checks::{Check, Shield};
 use crate::sys::Errno;
 
 /// Settings of the image: TAKUMI_TMPFS=/tmp:/run TAKUMI_BAKED=/app TAKUMI_VOLUMES=/data.
@@ -29,7 +29,7 @@ const ENGINES: &[(&str, &str)] = recorded![
 ];
 
 /// A hardened container that holds everything but a user namespace: what the tables of single cases change one thing in.
-pub(super) fn hardened() -> Machine {
+pub(crate) fn hardened() -> Machine {
     machine(ENGINES[1].1)
 }
 
@@ -100,16 +100,12 @@ fn machine(text: &str) -> Machine {
     }
 }
 
-const IDENTITY: [&str; 7] =
-    ["user-namespace", "seccomp", "apparmor", "privileged-container", "host-namespaces", "runtime-socket", "limits"];
-const FILE: [&str; 5] = ["readonly-root", "tmpfs", "baked-paths", "dangerous-mounts", "masked-paths"];
-
 fn judged(machine: &Machine) -> String {
     let settings = Settings::default();
-    let of_identity = IDENTITY.iter().map(|id| identity::judge(id, machine));
-    let of_file = FILE.iter().map(|id| file::judge(id, &settings, machine));
-    let line = |finding: Finding| format!("{} {}: {}\n", finding.status.word(), finding.id, finding.detail);
-    of_identity.chain(of_file).map(line).collect()
+    let checks = [Shield::Identity, Shield::File].map(Shield::checks).concat().into_iter();
+    let checks = checks.filter(|check| !matches!(check, Check::Volumes | Check::Confined));
+    let findings = checks.filter_map(|check| judge(check, &settings, machine));
+    findings.map(|finding| format!("{} {}: {}\n", finding.status.word(), finding.id, finding.detail)).collect()
 }
 
 #[test]
@@ -128,7 +124,7 @@ fn every_engine_is_judged_as_it_is() {
 #[test]
 fn no_engines_own_mount_is_dangerous() {
     for (name, text) in ENGINES {
-        let finding = file::judge("dangerous-mounts", &Settings::default(), &machine(text));
+        let finding = judge(Check::DangerousMounts, &Settings::default(), &machine(text)).unwrap();
         assert!(finding.is_well(), "{name}: {}", finding.detail);
         let mounts = section(text, "mountinfo").lines().count();
         assert_eq!(

@@ -4,36 +4,25 @@ use super::finding::Finding;
 use crate::machine::Machine;
 use crate::machine::mounts::{Mount, Mounts, is_at_or_below};
 use crate::machine::places::{Place, Places};
-use crate::settings::Settings;
+use crate::settings::checks::Check;
 use crate::sys::Errno;
 use crate::text::Shown;
 use std::borrow::Cow;
 
-/// One check of it.
-pub fn judge(id: &'static str, _settings: &Settings, machine: &Machine) -> Finding {
-    let mounts = match &machine.mounts {
-        Ok(mounts) => mounts,
-        Err(errno) => {
-            return Finding::unknown(
-                id,
-                format!("/proc/self/mountinfo cannot be read: {errno}"),
-                "mount /proc in the container, as every engine does",
-            );
-        }
-    };
-    match id {
-        "readonly-root" => readonly_root(machine, mounts),
-        "tmpfs" => tmpfs(&machine.places.tmpfs, mounts),
-        "baked-paths" => baked_paths(machine, mounts),
-        "dangerous-mounts" => dangerous_mounts(machine, mounts),
-        "masked-paths" => masked_paths(machine, mounts),
-        "volumes" => Finding::skipped(id, "TAKUMI_VOLUMES names none"),
-        _ => Finding::unknown(id, "nobody looked at it", "this is a defect of init: please report it"),
+/// `check`, where the mounts are known that `judge` asks.
+pub(super) fn by_mounts(check: Check, machine: &Machine, judge: fn(&Machine, &Mounts) -> Finding) -> Finding {
+    match &machine.mounts {
+        Ok(mounts) => judge(machine, mounts),
+        Err(errno) => Finding::unknown(
+            check,
+            format!("/proc/self/mountinfo cannot be read: {errno}"),
+            "mount /proc in the container, as every engine does",
+        ),
     }
 }
 
-fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
-    const ID: &str = "readonly-root";
+pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
+    const ID: Check = Check::ReadonlyRoot;
     let places = &machine.places;
     let by_table = mounts.at(b"/").map(|root| root.has("ro"));
     let by_statvfs = places.root_is_read_only;
@@ -63,8 +52,9 @@ fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     )
 }
 
-fn tmpfs(places: &[Place], mounts: &Mounts) -> Finding {
-    const ID: &str = "tmpfs";
+pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
+    let places = &machine.places.tmpfs;
+    const ID: Check = Check::Tmpfs;
     if places.is_empty() {
         return Finding::skipped(ID, "TAKUMI_TMPFS names none");
     }
@@ -92,8 +82,8 @@ fn wrong_tmpfs(place: &Place, mounts: &Mounts) -> Option<String> {
     if lacks.is_empty() { None } else { Some(format!("{name} lacks {}", lacks.join(", "))) }
 }
 
-fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
-    const ID: &str = "baked-paths";
+pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
+    const ID: Check = Check::BakedPaths;
     let places = &machine.places;
     if places.baked.is_empty() {
         return Finding::skipped(ID, "TAKUMI_BAKED names none");
@@ -133,8 +123,8 @@ const OF_A_HOST: [&str; 23] = [
 /// Directories of a home with keys in them.
 const OF_A_USER: [&[u8]; 7] = [b".ssh", b".gnupg", b".aws", b".kube", b".docker", b".netrc", b".config"];
 
-fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
-    const ID: &str = "dangerous-mounts";
+pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
+    const ID: Check = Check::DangerousMounts;
     let found: Vec<String> = mounts
         .iter()
         .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), danger(mount, &machine.places)?)))
@@ -196,8 +186,8 @@ fn path_on_host(mount: &Mount) -> Cow<'_, [u8]> {
     Cow::Owned(parts.iter().filter(|part| !part.is_empty()).flat_map(|part| [b"/", *part]).collect::<Vec<_>>().concat())
 }
 
-fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
-    const ID: &str = "masked-paths";
+pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
+    const ID: Check = Check::MaskedPaths;
     let is_read_only = |point: &[u8]| mounts.at(point).is_some_and(|mount| mount.has("ro"));
     let mut open = Vec::new();
     if !is_read_only(b"/proc/sys") {

@@ -1,16 +1,16 @@
 //! One check's answer.
 
-use crate::settings::checks;
+use crate::problem::Problem;
+use crate::settings::checks::{Check, Shield};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 
 /// A finding, as text and JSON show it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// The check.
-    pub id: Cow<'static, str>,
+    pub id: Check,
     /// The shield that it belongs to.
-    pub shield: Cow<'static, str>,
+    pub shield: Shield,
     /// Its answer.
     pub status: Status,
     /// Whether a start is refused while it is not held.
@@ -48,28 +48,32 @@ impl Status {
 }
 
 impl Finding {
-    fn new(id: &'static str, status: Status, detail: String, fix: Option<String>) -> Self {
-        let shield = checks::shield_of(id).into();
-        Finding { id: id.into(), shield, status, required: false, detail, fix }
+    fn new(id: Check, status: Status, detail: String, fix: Option<String>) -> Self {
+        Finding { id, shield: id.shield(), status, required: false, detail, fix }
     }
 
     /// A check that found what it should.
-    pub fn held(id: &'static str, detail: impl Into<String>) -> Self {
+    pub fn held(id: Check, detail: impl Into<String>) -> Self {
         Self::new(id, Status::Held, detail.into(), None)
     }
 
     /// A check that did not.
-    pub fn missing(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn missing(id: Check, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(id, Status::Missing, detail.into(), Some(fix.into()))
     }
 
+    /// The same, where something was tried.
+    pub fn problem(id: Check, problem: Problem) -> Self {
+        Self::missing(id, problem.what, problem.fix)
+    }
+
     /// A check that could not see what it should look at.
-    pub fn unknown(id: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn unknown(id: Check, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(id, Status::Unknown, detail.into(), Some(fix.into()))
     }
 
     /// A check that does not apply here, and why.
-    pub fn skipped(id: &'static str, detail: impl Into<String>) -> Self {
+    pub fn skipped(id: Check, detail: impl Into<String>) -> Self {
         Self::new(id, Status::Skipped, detail.into(), None)
     }
 

@@ -2,6 +2,7 @@
 
 mod access;
 
+pub(super) use access::access;
 pub use access::still_open;
 
 use super::finding::Finding;
@@ -12,17 +13,30 @@ use crate::machine::devices::libraries::{self, Library};
 use crate::machine::devices::nodes::{Kind, Node};
 use crate::machine::mounts::Mounts;
 use crate::machine::user_namespace::UserNamespace;
+use crate::settings::checks::Check;
 use crate::settings::{Settings, Wanted};
-use crate::text::{List, Shown};
+use crate::text::Shown;
 
-/// One check of it. `machine.devices`: `None` where they were not looked at.
-pub fn judge(id: &'static str, settings: &Settings, machine: &Machine) -> Finding {
+/// `check`, where there are devices for `judge` to look at.
+pub(super) fn where_given(
+    check: Check,
+    settings: &Settings,
+    machine: &Machine,
+    judge: fn(&Devices, &Around) -> Finding,
+) -> Finding {
     let around = Around { namespace: machine.user_namespace.as_ref().ok(), mounts: machine.mounts.as_ref().ok() };
-    judge_devices(id, settings.gpu, machine.devices.as_ref(), &around)
+    match &machine.devices {
+        _ if settings.gpu == Wanted::Off => Finding::skipped(check, "TAKUMI_GPU=off"),
+        None => Finding::skipped(check, "not looked at"),
+        Some(devices) if settings.gpu == Wanted::Auto && !devices.are_expected() => {
+            Finding::skipped(check, "no GPU was given to this container (--gpus all gives one)")
+        }
+        Some(devices) => judge(devices, &around),
+    }
 }
 
 /// What else of the machine decides what a refusal means.
-struct Around<'a> {
+pub(super) struct Around<'a> {
     namespace: Option<&'a UserNamespace>,
     mounts: Option<&'a Mounts>,
 }
@@ -30,33 +44,6 @@ struct Around<'a> {
 impl Around<'_> {
     fn is_rootless(&self) -> bool {
         self.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user)
-    }
-}
-
-fn judge_devices(id: &'static str, wanted: Wanted, devices: Option<&Devices>, around: &Around) -> Finding {
-    let devices = match devices {
-        _ if wanted == Wanted::Off => return Finding::skipped(id, "TAKUMI_GPU=off"),
-        None => return Finding::skipped(id, "not looked at"),
-        Some(devices) if wanted == Wanted::Auto && !devices.are_expected() => {
-            return Finding::skipped(id, "no GPU was given to this container (--gpus all gives one)");
-        }
-        Some(devices) => devices,
-    };
-    match id {
-        "gpu-nodes" => nodes(devices, around),
-        "gpu-access" => access::judge(devices, around),
-        "gpu-driver" => driver(devices),
-        "gpu-libraries" => libraries(devices),
-        _ => Finding::unknown(id, "nobody looked at it", "this is a defect of init: please report it"),
-    }
-}
-
-/// The first of them: a host has many.
-fn few(names: &[&str]) -> String {
-    let shown = &names[..names.len().min(4)];
-    match names.len() - shown.len() {
-        0 => List(shown).to_string(),
-        more => format!("{} and {more} more", List(shown)),
     }
 }
 
@@ -83,8 +70,8 @@ fn maker(devices: &Devices) -> Maker {
 
 const AMD: u32 = 0x1002;
 
-fn nodes(devices: &Devices, around: &Around) -> Finding {
-    const ID: &str = "gpu-nodes";
+pub(super) fn nodes(devices: &Devices, around: &Around) -> Finding {
+    const ID: Check = Check::GpuNodes;
     if devices.nodes.is_empty() {
         return none_at_all(devices, around);
     }
@@ -134,12 +121,12 @@ fn none_at_all(devices: &Devices, around: &Around) -> Finding {
     } else {
         "start with --gpus all (AMD: --device /dev/kfd --device /dev/dri), or with TAKUMI_GPU=off where none is wanted"
     };
-    Finding::missing("gpu-nodes", format!("no GPU in /dev{}", asked.unwrap_or_default()), fix)
+    Finding::missing(Check::GpuNodes, format!("no GPU in /dev{}", asked.unwrap_or_default()), fix)
 }
 
 /// Nodes that no driver can serve: what `-v` made where the host has nothing, and those of another boot.
 fn no_device(devices: &Devices) -> Option<Finding> {
-    const ID: &str = "gpu-nodes";
+    const ID: Check = Check::GpuNodes;
     let mut named = devices.nodes.iter().filter(|node| !node.file.is_ok_and(|file| file.is_character()));
     if let Some(node) = named.next() {
         return Some(Finding::missing(
@@ -169,7 +156,7 @@ fn stale(node: &Node, devices: &Devices) -> Option<(u32, u32)> {
 }
 
 fn of_nvidia(devices: &Devices, count: usize) -> Finding {
-    const ID: &str = "gpu-nodes";
+    const ID: Check = Check::GpuNodes;
     let mut missing = Vec::new();
     if count == 0 {
         missing.push("/dev/nvidia0");
@@ -196,8 +183,8 @@ fn of_nvidia(devices: &Devices, count: usize) -> Finding {
     }
 }
 
-fn driver(devices: &Devices) -> Finding {
-    const ID: &str = "gpu-driver";
+pub(super) fn driver(devices: &Devices, _: &Around) -> Finding {
+    const ID: Check = Check::GpuDriver;
     if !matches!(maker(devices), Maker::Nvidia) {
         return Finding::skipped(ID, "nothing to compare: no node of NVIDIA's own driver");
     }
@@ -227,7 +214,7 @@ fn driver(devices: &Devices) -> Finding {
 }
 
 fn no_version(devices: &Devices) -> Finding {
-    const ID: &str = "gpu-driver";
+    const ID: Check = Check::GpuDriver;
     match &devices.driver.majors {
         Ok(majors) if majors.of(Kind::Nvidia.drivers()).next().is_none() => Finding::missing(
             ID,
@@ -243,8 +230,8 @@ fn no_version(devices: &Devices) -> Finding {
     }
 }
 
-fn libraries(devices: &Devices) -> Finding {
-    const ID: &str = "gpu-libraries";
+pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
+    const ID: Check = Check::GpuLibraries;
     if maker(devices) == Maker::Other && !devices.nodes.is_empty() {
         return Finding::skipped(ID, "none is needed from the host: PyTorch brings its own for this GPU");
     }

@@ -3,25 +3,11 @@
 use super::finding::Finding;
 use crate::machine::Machine;
 use crate::machine::limits::Limit;
-use crate::machine::namespaces::Namespaces;
+use crate::settings::checks::Check;
 use crate::sys::Errno;
-use crate::text::{List, Shown};
+use crate::text::{Shown, few};
 
-/// One check of it.
-pub fn judge(id: &'static str, machine: &Machine) -> Finding {
-    match id {
-        "user-namespace" => user_namespace(machine),
-        "seccomp" => seccomp(machine),
-        "apparmor" => apparmor(machine),
-        "privileged-container" => privileged_container(machine),
-        "host-namespaces" => host_namespaces(&machine.namespaces),
-        "runtime-socket" => runtime_socket(machine),
-        "limits" => limits(machine),
-        _ => Finding::unknown(id, "nobody looked at it", "this is a defect of init: please report it"),
-    }
-}
-
-fn unseen(id: &'static str, what: &str, errno: Errno) -> Finding {
+fn unseen(id: Check, what: &str, errno: Errno) -> Finding {
     Finding::unknown(
         id,
         format!("{what} cannot be read: {errno}"),
@@ -29,8 +15,8 @@ fn unseen(id: &'static str, what: &str, errno: Errno) -> Finding {
     )
 }
 
-fn user_namespace(machine: &Machine) -> Finding {
-    const ID: &str = "user-namespace";
+pub(super) fn user_namespace(machine: &Machine) -> Finding {
+    const ID: Check = Check::UserNamespace;
     let namespace = match &machine.user_namespace {
         Ok(namespace) => namespace,
         Err(errno) => return unseen(ID, "/proc/self/uid_map", *errno),
@@ -54,8 +40,8 @@ fn is_rootless(machine: &Machine) -> bool {
     machine.user_namespace.as_ref().is_ok_and(|namespace| namespace.root_is_an_ordinary_user())
 }
 
-fn seccomp(machine: &Machine) -> Finding {
-    const ID: &str = "seccomp";
+pub(super) fn seccomp(machine: &Machine) -> Finding {
+    const ID: Check = Check::Seccomp;
     let status = match &machine.status {
         Ok(status) => status,
         Err(errno) => return unseen(ID, "/proc/self/status", *errno),
@@ -78,8 +64,8 @@ fn seccomp(machine: &Machine) -> Finding {
     }
 }
 
-fn apparmor(machine: &Machine) -> Finding {
-    const ID: &str = "apparmor";
+pub(super) fn apparmor(machine: &Machine) -> Finding {
+    const ID: Check = Check::Apparmor;
     let label = match &machine.label {
         Ok(label) => label.as_slice(),
         // Without /proc that file is missing too.
@@ -141,8 +127,8 @@ const OF_A_HOST: [(u32, &str); 7] = [
     (39, "BPF"),
 ];
 
-fn privileged_container(machine: &Machine) -> Finding {
-    const ID: &str = "privileged-container";
+pub(super) fn privileged_container(machine: &Machine) -> Finding {
+    const ID: Check = Check::PrivilegedContainer;
     let mut signs = Vec::new();
     match &machine.status {
         Ok(status) => {
@@ -170,13 +156,6 @@ fn privileged_container(machine: &Machine) -> Finding {
     )
 }
 
-/// The first of them: a host has hundreds.
-fn few(names: &[String]) -> String {
-    let shown = &names[..names.len().min(4)];
-    let more = names.len() - shown.len();
-    if more == 0 { List(shown).to_string() } else { format!("{} and {more} more", List(shown)) }
-}
-
 /// Inodes of the first namespaces (`PROC_PID_INIT_INO` and its neighbours, include/linux/proc_ns.h); that of the network is fixed
 /// since Linux 6.18, and no other namespace can have the number on an older kernel.
 const FIRST_PID: u64 = 4_026_531_836;
@@ -184,8 +163,9 @@ const FIRST_IPC: u64 = 4_026_531_839;
 const FIRST_UTS: u64 = 4_026_531_838;
 const FIRST_NET: u64 = 4_026_531_833;
 
-fn host_namespaces(seen: &Namespaces) -> Finding {
-    const ID: &str = "host-namespaces";
+pub(super) fn host_namespaces(machine: &Machine) -> Finding {
+    let seen = &machine.namespaces;
+    const ID: Check = Check::HostNamespaces;
     let mut shared = Vec::new();
     if seen.kernel_threads || seen.pid == Ok(FIRST_PID) {
         shared.push(("processes", "--pid host"));
@@ -214,8 +194,8 @@ fn host_namespaces(seen: &Namespaces) -> Finding {
     }
 }
 
-fn runtime_socket(machine: &Machine) -> Finding {
-    const ID: &str = "runtime-socket";
+pub(super) fn runtime_socket(machine: &Machine) -> Finding {
+    const ID: Check = Check::RuntimeSocket;
     let sockets = match (&machine.sockets, &machine.mounts) {
         (Some(sockets), _) => sockets,
         (None, Err(errno)) => return unseen(ID, "/proc/self/mountinfo", *errno),
@@ -241,8 +221,8 @@ fn runtime_socket(machine: &Machine) -> Finding {
     }
 }
 
-fn limits(machine: &Machine) -> Finding {
-    const ID: &str = "limits";
+pub(super) fn limits(machine: &Machine) -> Finding {
+    const ID: Check = Check::Limits;
     let limits = &machine.limits;
     let each = [
         ("memory", limits.memory, "--memory 16g"),

@@ -2,7 +2,7 @@
 
 pub mod confined;
 #[cfg(test)]
-mod engines;
+pub(crate) mod engines;
 pub mod file;
 pub mod finding;
 pub mod gpu;
@@ -11,66 +11,88 @@ pub mod network;
 pub mod report;
 
 use crate::machine::Machine;
-use crate::settings::checks::{self, SHIELDS};
-use crate::settings::{Confine, Scan, Settings, Wanted};
+use crate::settings::checks::Check;
+use crate::settings::{Scan, Settings};
 use finding::Finding;
 
-/// Every finding, in the order of the table of checks. `own`: what the caller knows itself (whom COMMAND becomes, what the drop
-/// lacks, the volumes). `only`: these checks alone.
-pub fn examine(
-    settings: &Settings,
-    machine: &Machine,
-    own: Vec<Finding>,
-    only: Option<&[&'static str]>,
-) -> Vec<Finding> {
-    let mut own = own;
+/// Every finding of a start, in the order of the table of checks. `own`: what the caller knows itself (whom COMMAND becomes, what the
+/// drop lacks, what came of volumes and nodes). `only`: these checks alone.
+pub fn examine(settings: &Settings, machine: &Machine, mut own: Vec<Finding>, only: Option<&[Check]>) -> Vec<Finding> {
     let mut findings = Vec::with_capacity(32);
-    let of_starts = SHIELDS.iter().filter(|(shield, _)| *shield != checks::ONLY_PROBED);
-    for (shield, id) in of_starts.flat_map(|(shield, ids)| ids.iter().map(move |&id| (*shield, id))) {
-        if only.is_some_and(|only| !only.contains(&id)) {
-            continue;
-        }
-        let known: Vec<Finding> = own.extract_if(.., |finding| finding.id == id).collect();
-        if settings.skip.contains(&id) {
-            findings.push(Finding::skipped(id, "TAKUMI_SKIP names it"));
-        } else if !known.is_empty() {
-            findings.extend(known);
+    for check in Check::of_a_start().filter(|check| only.is_none_or(|only| only.contains(check))) {
+        let known: Vec<Finding> = own.extract_if(.., |finding| finding.id == check).collect();
+        if settings.skip.contains(&check) {
+            findings.push(Finding::skipped(check, "TAKUMI_SKIP names it"));
+        } else if known.is_empty() {
+            findings.extend(judge(check, settings, machine));
         } else {
-            findings.push(judge(shield, id, settings, machine));
+            findings.extend(known);
         }
     }
     for finding in &mut findings {
-        finding.required |= is_required(settings, &finding.id, &finding.shield);
+        finding.required |= settings.requires(finding.id);
     }
     findings
 }
 
-fn judge(shield: &str, id: &'static str, settings: &Settings, machine: &Machine) -> Finding {
-    match shield {
-        _ if id == "confined" => confined::judge(settings, machine),
-        "identity" => identity::judge(id, machine),
-        "file" => file::judge(id, settings, machine),
-        "network" => network::judge(id, settings, machine.network.as_ref()),
-        "gpu" => gpu::judge(id, settings, machine),
-        "nodes" => nodes(settings),
-        _ => Finding::unknown(id, "no check has this id", "this is a defect of init: please report it"),
-    }
+/// One check. `None`: the machine does not show it, and who asks knows it.
+fn judge(check: Check, settings: &Settings, machine: &Machine) -> Option<Finding> {
+    Some(match check {
+        Check::Unprivileged | Check::Capabilities | Check::NoNewPrivileges | Check::Process | Check::Http => {
+            return None;
+        }
+        Check::UserNamespace => identity::user_namespace(machine),
+        Check::Seccomp => identity::seccomp(machine),
+        Check::Apparmor => identity::apparmor(machine),
+        Check::PrivilegedContainer => identity::privileged_container(machine),
+        Check::HostNamespaces => identity::host_namespaces(machine),
+        Check::RuntimeSocket => identity::runtime_socket(machine),
+        Check::Limits => identity::limits(machine),
+        Check::ReadonlyRoot => file::by_mounts(check, machine, file::readonly_root),
+        Check::Tmpfs => file::by_mounts(check, machine, file::tmpfs),
+        Check::BakedPaths => file::by_mounts(check, machine, file::baked_paths),
+        Check::DangerousMounts => file::by_mounts(check, machine, file::dangerous_mounts),
+        Check::MaskedPaths => file::by_mounts(check, machine, file::masked_paths),
+        Check::Volumes if settings.volumes.is_empty() => Finding::skipped(check, "TAKUMI_VOLUMES names none"),
+        Check::Volumes => Finding::unknown(check, "looked at in a start", AT_A_START),
+        Check::Confined => confined::judge(settings, machine),
+        Check::DefaultRoute => network::where_wanted(check, settings, machine, network::default_route),
+        Check::ProxyEnvironment => network::where_wanted(check, settings, machine, network::proxy_environment),
+        Check::ProxyReachable => network::where_wanted(check, settings, machine, network::proxy_reachable),
+        Check::ProxyDenies => network::where_wanted(check, settings, machine, network::proxy_denies),
+        Check::DirectEgress => network::where_wanted(check, settings, machine, network::direct_egress),
+        Check::GpuNodes => gpu::where_given(check, settings, machine, gpu::nodes),
+        Check::GpuAccess => gpu::where_given(check, settings, machine, gpu::access),
+        Check::GpuDriver => gpu::where_given(check, settings, machine, gpu::driver),
+        Check::GpuLibraries => gpu::where_given(check, settings, machine, gpu::libraries),
+        Check::NodeScan if settings.nodes.is_none() => Finding::skipped(check, "TAKUMI_NODES names no directory"),
+        Check::NodeScan if settings.scan == Scan::Off => Finding::skipped(check, "TAKUMI_SCAN is off"),
+        Check::NodeScan => Finding::unknown(check, "scanned at a start", AT_A_START),
+    })
 }
 
-/// Where nobody has looked at the nodes: there are none to look at, or it is too early.
-fn nodes(settings: &Settings) -> Finding {
-    match settings.nodes {
-        None => Finding::skipped("node-scan", "TAKUMI_NODES names no directory"),
-        Some(_) if settings.scan == Scan::Off => Finding::skipped("node-scan", "TAKUMI_SCAN is off"),
-        Some(_) => Finding::held("node-scan", "looked at before COMMAND starts"),
-    }
-}
+const AT_A_START: &str = "start the container: this is looked at before COMMAND runs";
 
-fn is_required(settings: &Settings, id: &str, shield: &str) -> bool {
-    checks::ALWAYS.contains(&id)
-        || settings.require.contains(&id)
-        || id == "confined" && settings.confine == Confine::Strict
-        || shield == "network" && settings.egress == Wanted::Require
-        || shield == "gpu" && settings.gpu == Wanted::Require
-        || id == "node-scan" && matches!(settings.scan, Scan::Block | Scan::Quarantine)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use finding::Status;
+
+    /// A finding says only what somebody looked at.
+    #[test]
+    fn what_a_start_alone_looks_at_is_unknown_until_it_has_answered() {
+        let nodes = [c"TAKUMI_NODES=/data/custom_nodes", c"TAKUMI_VOLUMES=/data"];
+        let settings = Settings::read(&nodes).unwrap();
+        let status = |own, check| {
+            let findings = examine(&settings, &engines::hardened(), own, Some(&[check]));
+            assert!(findings[0].is_well() || findings[0].fix.is_some());
+            findings[0].status
+        };
+        for check in [Check::NodeScan, Check::Volumes] {
+            assert_eq!(status(Vec::new(), check), Status::Unknown);
+            assert_eq!(status(vec![Finding::held(check, "looked at")], check), Status::Held);
+            let none = examine(&Settings::default(), &engines::hardened(), Vec::new(), Some(&[check]));
+            assert_eq!(none[0].status, Status::Skipped);
+        }
+    }
 }

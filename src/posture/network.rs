@@ -1,29 +1,31 @@
 //! The network shield: one way out, and that one denies by default.
 
 use super::finding::Finding;
+use crate::machine::Machine;
 use crate::machine::network::{Answer, Attempt, DIRECT, End, Network, PATIENCE, Reached};
 use crate::machine::proxy::Mistake;
+use crate::settings::checks::Check;
 use crate::settings::{Settings, Wanted};
 use crate::sys::Errno;
 
-/// One check of it. `network`: `None` where it was not looked at.
-pub fn judge(id: &'static str, settings: &Settings, network: Option<&Network>) -> Finding {
-    let Some(network) = network else { return Finding::skipped(id, "TAKUMI_EGRESS=off") };
-    if settings.egress != Wanted::Require && network.named.variables.is_empty() {
-        return Finding::skipped(id, "no proxy is set (TAKUMI_EGRESS=require checks all the same)");
-    }
-    match id {
-        "default-route" => default_route(network),
-        "proxy-environment" => proxy_environment(network),
-        "proxy-reachable" => proxy_reachable(network),
-        "proxy-denies" => proxy_denies(network),
-        "direct-egress" => direct_egress(network),
-        _ => Finding::unknown(id, "nobody looked at it", "this is a defect of init: please report it"),
+/// `check`, where there is a network for `judge` to look at.
+pub(super) fn where_wanted(
+    check: Check,
+    settings: &Settings,
+    machine: &Machine,
+    judge: fn(&Network) -> Finding,
+) -> Finding {
+    match &machine.network {
+        None => Finding::skipped(check, "TAKUMI_EGRESS=off"),
+        Some(network) if settings.egress != Wanted::Require && network.named.variables.is_empty() => {
+            Finding::skipped(check, "no proxy is set (TAKUMI_EGRESS=require checks all the same)")
+        }
+        Some(network) => judge(network),
     }
 }
 
-fn default_route(network: &Network) -> Finding {
-    const ID: &str = "default-route";
+pub(super) fn default_route(network: &Network) -> Finding {
+    const ID: Check = Check::DefaultRoute;
     const FIX: &str = "use only networks without a way out (compose: internal: true; docker network create --internal)";
     match &network.routes {
         None => Finding::skipped(ID, "not looked at"),
@@ -45,8 +47,8 @@ fn default_route(network: &Network) -> Finding {
     }
 }
 
-fn proxy_environment(network: &Network) -> Finding {
-    const ID: &str = "proxy-environment";
+pub(super) fn proxy_environment(network: &Network) -> Finding {
+    const ID: Check = Check::ProxyEnvironment;
     let named = &network.named;
     let Some(variable) = named.variables.first() else {
         return Finding::missing(
@@ -94,8 +96,8 @@ fn remedy(mistake: Mistake) -> String {
 /// Of checks that have nobody to ask.
 const NO_PROXY: &str = "set HTTPS_PROXY=http://HOST:PORT in the environment";
 
-fn proxy_reachable(network: &Network) -> Finding {
-    const ID: &str = "proxy-reachable";
+pub(super) fn proxy_reachable(network: &Network) -> Finding {
+    const ID: Check = Check::ProxyReachable;
     let Some(proxy) = &network.named.proxy else {
         return Finding::unknown(ID, "no proxy is named that can be asked", NO_PROXY);
     };
@@ -123,8 +125,8 @@ fn proxy_reachable(network: &Network) -> Finding {
     }
 }
 
-fn proxy_denies(network: &Network) -> Finding {
-    const ID: &str = "proxy-denies";
+pub(super) fn proxy_denies(network: &Network) -> Finding {
+    const ID: Check = Check::ProxyDenies;
     const DENY: &str =
         "deny by default (tinyproxy: FilterDefaultDeny Yes, with a Filter line: without one all is allowed)";
     const A_PROXY: &str = "name an HTTP proxy that answers 403 to what it does not allow (tinyproxy, Squid)";
@@ -179,8 +181,8 @@ fn proxy_denies(network: &Network) -> Finding {
     }
 }
 
-fn direct_egress(network: &Network) -> Finding {
-    const ID: &str = "direct-egress";
+pub(super) fn direct_egress(network: &Network) -> Finding {
+    const ID: Check = Check::DirectEgress;
     const FIX: &str =
         "use only networks without a way out (compose: internal: true), or drop all but the proxy in a firewall";
     let ends = &network.direct;

@@ -59,7 +59,7 @@ impl Report {
                 [first, _, ..] if style.brief && all_skipped => lines.push(line(first, "", true, style)),
                 _ => {
                     for (index, finding) in findings.iter().enumerate() {
-                        lines.push(line(finding, &finding.id, index == 0, style));
+                        lines.push(line(finding, finding.id.name(), index == 0, style));
                         let column = FIX + if style.colours { MARK } else { 0 };
                         lines.extend(finding.fix.iter().map(|fix| format!("{:column$}fix: {fix}", "")));
                     }
@@ -80,7 +80,7 @@ const MARK: usize = 2;
 const FIX: usize = SHIELD + STATUS + ID;
 
 fn line(finding: &Finding, id: &str, begins: bool, style: Style) -> String {
-    let shield = if begins { &finding.shield } else { "" };
+    let shield = if begins { finding.shield.name() } else { "" };
     let mut line = format!("{shield:SHIELD$}");
     let word = finding.status.word();
     if style.colours {
@@ -109,14 +109,16 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Problem;
+    use crate::settings::checks::Check;
 
     fn missing(required: bool) -> Finding {
-        Finding { required, ..Finding::missing("volumes", "/data: closed", "open it") }
+        Finding { required, ..Finding::missing(Check::Volumes, "/data: closed", "open it") }
     }
 
     #[test]
     fn only_a_required_finding_refuses() {
-        let held = Finding::held("volumes", "/data: right");
+        let held = Finding::held(Check::Volumes, "/data: right");
         assert_eq!(Report::of(vec![held.clone()]).verdict(), Verdict::Held);
         assert_eq!(Report::of(vec![held.clone(), missing(false)]).verdict(), Verdict::Weak);
         assert_eq!(Report::of(vec![missing(true), held.clone()]).verdict(), Verdict::Refused);
@@ -141,9 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_parentheses_is_no_fix() {
+        let problem = Problem::new("cannot use /data/photos (old): closed", "open it (chmod)");
+        assert_eq!(problem.to_string(), "cannot use /data/photos (old): closed (open it (chmod))");
+        let report = Report::of(vec![Finding::problem(Check::Volumes, problem)]);
+        assert!(
+            report.lines(Style::default())[0].ends_with("volumes               cannot use /data/photos (old): closed")
+        );
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["findings"][0]["detail"], "cannot use /data/photos (old): closed");
+        assert_eq!(json["findings"][0]["fix"], "open it (chmod)");
+    }
+
+    #[test]
     fn a_shield_is_named_once_and_takes_one_line_where_it_does_not_apply() {
-        let network = ["default-route", "proxy-denies"].map(|id| Finding::skipped(id, "no proxy is set"));
-        let report = Report::of([vec![Finding::held("limits", "some")], network.to_vec()].concat());
+        let network = [Check::DefaultRoute, Check::ProxyDenies].map(|id| Finding::skipped(id, "no proxy is set"));
+        let report = Report::of([vec![Finding::held(Check::Limits, "some")], network.to_vec()].concat());
         let brief = report.lines(Style { brief: true, colours: false });
         assert_eq!(
             brief,
@@ -158,7 +173,7 @@ mod tests {
 
     #[test]
     fn marks_and_colours_are_for_a_terminal() {
-        let report = Report::of(vec![missing(false), Finding::held("limits", "some")]);
+        let report = Report::of(vec![missing(false), Finding::held(Check::Limits, "some")]);
         let lines = report.lines(Style { colours: true, brief: false });
         assert!(lines[0].contains("\x1b[33m✗ missing  \x1b[0mvolumes"), "{lines:?}");
         assert!(!report.to_string().contains('\x1b') && !report.to_string().contains('✗'));

@@ -7,12 +7,15 @@ pub mod drop;
 pub mod verify;
 
 use crate::machine::capabilities;
-use crate::sys::Errno;
+use crate::problem::Problem;
 use crate::sys::credentials::CapabilityBits;
+use crate::sys::{Errno, UserId};
 
 /// The proof that this process holds no privilege and cannot get one back. Only [`drop`] makes it, and only after [`verify`].
 #[derive(Debug)]
 pub struct Dropped {
+    /// Who it is now, and what it starts.
+    pub user: UserId,
     /// What the engine left in the bounding set of a start as an ordinary user: no_new_privs makes it worthless.
     pub bounding: CapabilityBits,
     /// Whether the secure bits are locked: they cannot be without SETPCAP.
@@ -22,21 +25,39 @@ pub struct Dropped {
 }
 
 /// Why this process may not go on.
-#[derive(PartialEq, Eq, Debug, thiserror::Error)]
-#[allow(missing_docs)] // each variant's line says what it is
+#[derive(PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
-    #[error("cannot {what}: the container lacks {} (add {})", capabilities::Names(*.missing), capabilities::Flags(*.missing))]
     Missing { what: &'static str, missing: CapabilityBits },
-    #[error("cannot {0}: {1} (a seccomp filter or a security module refuses it; start without that rule)")]
     Step(&'static str, Errno),
-    #[error("cannot read back {0}: {1} (a seccomp filter or a sandbox refuses it; start without that rule)")]
     Unseen(&'static str, Errno),
-    #[error(
-        "the drop did not hold: {0} {1} (something answers in the kernel's place: a seccomp filter, a sandbox, an emulator)"
-    )]
     Kept(&'static str, String),
-    #[error(
-        "supplementary groups cannot be cleared: this user namespace denies setgroups, and the host user's groups would stay (start the engine with subordinate ids, newuidmap and newgidmap)"
-    )]
     GroupsDenied,
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Missing { what, missing } => Problem::new(
+                format!("cannot {what}: the container lacks {}", capabilities::Names(missing)),
+                format!("add {}", capabilities::Flags(missing)),
+            ),
+            Error::Step(what, errno) => Problem::new(
+                format!("cannot {what}: {errno}"),
+                "a seccomp filter or a security module refuses it; start without that rule",
+            ),
+            Error::Unseen(what, errno) => Problem::new(
+                format!("cannot read back {what}: {errno}"),
+                "a seccomp filter or a sandbox refuses it; start without that rule",
+            ),
+            Error::Kept(what, is) => Problem::new(
+                format!("the drop did not hold: {what} {is}"),
+                "something answers in the kernel's place: a seccomp filter, a sandbox, an emulator",
+            ),
+            Error::GroupsDenied => Problem::new(
+                "supplementary groups cannot be cleared: this user namespace denies setgroups, and the host user's groups would stay",
+                "start the engine with subordinate ids, newuidmap and newgidmap",
+            ),
+        }
+    }
 }

@@ -28,7 +28,8 @@ pub(super) fn verify(expected: &Expected) -> Result<Dropped, Error> {
         Err(_) => (by_asking_for_each(expected)?, false),
     };
     nothing_comes_back(expected)?;
-    Ok(Dropped { bounding, secure_bits_locked: expected.secure_bits.is_some(), seen_in_proc })
+    let user = expected.users.real;
+    Ok(Dropped { user, bounding, secure_bits_locked: expected.secure_bits.is_some(), seen_in_proc })
 }
 
 fn by_calls(expected: &Expected) -> Result<(), Error> {

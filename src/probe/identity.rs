@@ -6,7 +6,8 @@ use crate::identity::Identity;
 use crate::identity::resolve::{self, Sources};
 use crate::machine::status::{self, Status};
 use crate::machine::user_namespace::UserNamespace;
-use crate::privilege::{self, Dropped, drop};
+use crate::privilege::{Dropped, drop};
+use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::sys::credentials::{self, Capabilities, Three};
 use crate::sys::{Errno, GroupId, UserId, io};
@@ -23,29 +24,19 @@ pub struct Before {
     namespace: Option<UserNamespace>,
 }
 
-/// Why it stays what it was.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // each variant's line says what it is
-pub enum Error {
-    #[error("cannot read its own ids: {0} (a seccomp filter or a sandbox refuses it; start without that rule)")]
-    Unseen(Errno),
-    #[error("cannot read {0}: {1} (make it readable, or mount a good one)")]
-    AccountFile(&'static str, Errno),
-    #[error(transparent)]
-    Nobody(#[from] resolve::Error),
-    #[error(transparent)]
-    Privilege(#[from] privilege::Error),
-}
-
 impl Before {
     /// Looks.
-    pub fn look() -> Result<Self, Error> {
-        let users = credentials::user_ids().map_err(Error::Unseen)?;
+    pub fn look() -> Result<Self, Problem> {
+        let unseen = |errno| {
+            let fix = "a seccomp filter or a sandbox refuses it; start without that rule";
+            Problem::new(format!("cannot read its own ids: {errno}"), fix)
+        };
+        let users = credentials::user_ids().map_err(unseen)?;
         let namespace = if users.has(UserId(0)) { UserNamespace::read().ok() } else { None };
         Ok(Before {
             users,
-            groups: credentials::group_ids().map_err(Error::Unseen)?,
-            capabilities: credentials::capabilities().map_err(Error::Unseen)?,
+            groups: credentials::group_ids().map_err(unseen)?,
+            capabilities: credentials::capabilities().map_err(unseen)?,
             given: status::read().ok(),
             namespace,
         })
@@ -57,7 +48,7 @@ impl Before {
     }
 
     /// Gives up every privilege: as root by becoming COMMAND's user, as anybody else by staying that.
-    pub fn drop(&self, settings: &Settings, state: Option<&State>) -> Result<Dropped, Error> {
+    pub fn drop(&self, settings: &Settings, state: Option<&State>) -> Result<Dropped, Problem> {
         if !self.users.has(UserId(0)) {
             return Ok(drop::stay_user(self.users, self.groups, self.capabilities)?);
         }
@@ -98,10 +89,13 @@ fn identity_of(state: &State) -> Identity {
     }
 }
 
-fn account_file(path: &'static CStr) -> Result<Vec<u8>, Error> {
+fn account_file(path: &'static CStr) -> Result<Vec<u8>, Problem> {
     match io::read_whole(path, 64 << 20) {
         Ok(text) => Ok(text),
         Err(Errno(libc::ENOENT | libc::ENOTDIR)) => Ok(Vec::new()),
-        Err(errno) => Err(Error::AccountFile(path.to_str().unwrap_or_default(), errno)),
+        Err(errno) => {
+            let what = format!("cannot read {}: {errno}", path.to_string_lossy());
+            Err(Problem::new(what, "make it readable, or mount a good one"))
+        }
     }
 }

@@ -12,7 +12,9 @@ mod verdict;
 
 use crate::logging;
 use crate::posture::finding::{Finding, Status};
+use crate::problem::Problem;
 use crate::settings::Settings;
+use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
 use crate::sys::{ProcessId, Signal, SignalSet, UserId, credentials, io, memory, process, signal, watchdog};
 use identity::Before;
@@ -82,13 +84,13 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
     let state = trusted.as_ref().ok();
     let before = match Before::look().and_then(|before| before.drop(&settings, state).map(|_| before)) {
         Ok(before) => before,
-        Err(error) => return Report::undropped(&error.to_string()),
+        Err(problem) => return Report::undropped(problem),
     };
 
     let found = processes::find(state);
     let by_choice = settings.allow_root || before.root_is_ordinary();
     let user = state.map(|state| UserId(state.identity.user));
-    let mut findings = shields::of_processes(found, by_choice, user);
+    let mut findings = shields::of_processes(&shields::look(found), by_choice, user);
     let last = Instant::now().until(end);
     let deadline = Instant::now().after(last - TO_TELL.min(last / 10));
     if verdict::without_asking(found).is_none() {
@@ -168,19 +170,15 @@ impl Report {
             Status::Skipped => verdict.process.detail.clone(),
             _ => format!("{}; {}", verdict.process.detail, verdict.http.detail),
         };
-        shields::in_order(&mut findings);
+        findings.sort_by_key(|finding| finding.id);
         findings.extend([verdict.process, verdict.http]);
         Report { version: 1, healthy: state.is_well(), state, findings, summary }
     }
 
     /// Nobody is looked at with privileges.
-    fn undropped(line: &str) -> Self {
-        let (detail, fix) = match line.strip_suffix(')').and_then(|line| line.split_once(" (")) {
-            Some((detail, fix)) => (detail, fix),
-            None => (line, "run it as the container's own user"),
-        };
-        let detail = format!("--check cannot drop its own privileges: {detail}");
-        let finding = Finding { required: true, ..Finding::missing("unprivileged", detail, fix) };
+    fn undropped(problem: Problem) -> Self {
+        let detail = format!("--check cannot drop its own privileges: {}", problem.what);
+        let finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, problem.fix) };
         let summary = "nothing was looked at".to_string();
         Report { version: 1, healthy: false, state: Health::Unhealthy, findings: vec![finding], summary }
     }

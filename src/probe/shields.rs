@@ -4,10 +4,10 @@ use super::processes;
 use super::verdict::Found;
 use crate::machine::status::{BOUNDING, SETS, Status};
 use crate::machine::user_namespace::UserNamespace;
-use crate::machine::{self, Wish, devices};
+use crate::machine::{self, Machine, Wish, devices};
 use crate::posture::{self, finding::Finding, gpu};
-use crate::settings::checks::{ALWAYS, ONLY_AT_A_START, ONLY_PROBED, SHIELDS, shield_of};
-use crate::settings::{Confine, Settings, Wanted};
+use crate::settings::checks::Check;
+use crate::settings::{Confine, Settings};
 use crate::sys::clock::Instant;
 use crate::sys::{Errno, ProcessId, UserId, fs, in_child, io};
 use crate::text::Shown;
@@ -15,37 +15,31 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// The three that always hold, of `init` and of COMMAND as /proc shows them: before COMMAND runs `init` still needs what it has.
-/// Who has ended holds nothing and is left out.
-pub fn of_processes(found: Found, root_by_choice: bool, expected: Option<UserId>) -> Vec<Finding> {
-    let processes: Vec<(&'static str, ProcessId)> = match found {
-        Found::NoInit | Found::NoCommand(_) => Vec::new(),
-        Found::Both(init, command) => vec![("init", init.id), ("COMMAND", command.id)],
-    };
-    let looked: Vec<(&str, Result<Status, Errno>)> = processes
-        .into_iter()
-        .map(|(who, id)| (who, processes::status(id)))
-        .filter(|(_, status)| !matches!(status, Err(Errno(libc::ENOENT | libc::ESRCH))))
-        .collect();
-    judge_processes(&looked, root_by_choice, expected)
+/// `init` and COMMAND as /proc shows them: before COMMAND runs `init` still needs what it has. Who has ended holds nothing and is left out.
+pub fn look(found: Found) -> Vec<(&'static str, Result<Status, Errno>)> {
+    let Found::Both(init, command) = found else { return Vec::new() };
+    let looked = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, processes::status(id)));
+    let is_there = |(_, status): &(_, _)| !matches!(status, Err(Errno(libc::ENOENT | libc::ESRCH)));
+    looked.into_iter().filter(is_there).collect()
 }
 
-fn judge_processes(
+/// The three that always hold, of each of them.
+pub fn of_processes(
     looked: &[(&str, Result<Status, Errno>)],
     root_by_choice: bool,
     expected: Option<UserId>,
 ) -> Vec<Finding> {
     let each = [
-        judge(ALWAYS[0], looked, |who, status| unprivileged(who, status, root_by_choice, expected)),
-        judge(ALWAYS[1], looked, capabilities),
-        judge(ALWAYS[2], looked, no_new_privileges),
+        of_each(Check::Unprivileged, looked, |who, status| unprivileged(who, status, root_by_choice, expected)),
+        of_each(Check::Capabilities, looked, capabilities),
+        of_each(Check::NoNewPrivileges, looked, no_new_privileges),
     ];
     each.into_iter().map(|finding| Finding { required: true, ..finding }).collect()
 }
 
 /// A sentence for each process, or what is wrong with the first of them.
-fn judge(
-    id: &'static str,
+fn of_each(
+    check: Check,
     looked: &[(&str, Result<Status, Errno>)],
     one: impl Fn(&str, &Status) -> Result<String, Wrong>,
 ) -> Finding {
@@ -53,14 +47,14 @@ fn judge(
     for (who, status) in looked {
         match status.as_ref().map(|status| one(who, status)) {
             Ok(Ok(sentence)) => held.push(sentence),
-            Ok(Err(Wrong::Missing(detail))) => return Finding::missing(id, detail, START_AGAIN),
-            Ok(Err(Wrong::Unseen)) => return unseen(id, who, None),
-            Err(errno) => return unseen(id, who, Some(*errno)),
+            Ok(Err(Wrong::Missing(detail))) => return Finding::missing(check, detail, START_AGAIN),
+            Ok(Err(Wrong::Unseen)) => return unseen(check, who, None),
+            Err(errno) => return unseen(check, who, Some(*errno)),
         }
     }
     match held.is_empty() {
-        true => Finding::skipped(id, "there is no process to look at"),
-        false => Finding::held(id, held.join("; ")),
+        true => Finding::skipped(check, "there is no process to look at"),
+        false => Finding::held(check, held.join("; ")),
     }
 }
 
@@ -72,10 +66,10 @@ enum Wrong {
 const START_AGAIN: &str =
     "no start of init leaves this: restart the container, and see who else starts processes in it";
 
-fn unseen(id: &'static str, who: &str, errno: Option<Errno>) -> Finding {
+fn unseen(check: Check, who: &str, errno: Option<Errno>) -> Finding {
     let why = errno.map(|errno| format!(": {errno}")).unwrap_or_default();
     Finding::unknown(
-        id,
+        check,
         format!("/proc does not show it of {who}{why}"),
         "mount /proc in the container, without hidepid",
     )
@@ -135,18 +129,11 @@ pub struct Required<'a> {
 const MOST: usize = 64 * 1024;
 
 impl Required<'_> {
-    /// The ids that are to be judged beside the three that always are.
-    fn ids(&self) -> Vec<&'static str> {
-        let settings = self.settings;
-        let wanted = |shield: &str, id: &&'static str| {
-            settings.require.contains(id)
-                || *id == CONFINED && settings.confine == Confine::Strict
-                || shield == "network" && settings.egress == Wanted::Require
-                || shield == "gpu" && settings.gpu == Wanted::Require
-        };
-        let all = SHIELDS.iter().filter(|(shield, _)| *shield != ONLY_PROBED);
-        let ids = all.flat_map(|(shield, ids)| ids.iter().copied().filter(move |id| wanted(shield, id)));
-        ids.filter(|id| !ALWAYS.contains(id) && *id != ONLY_AT_A_START && !settings.skip.contains(id)).collect()
+    /// What is to be judged beside the three that always are. Nodes are left to the starts, which have all the time that a scan takes.
+    fn checks(&self) -> Vec<Check> {
+        let again = |check: &Check| *check != Check::NodeScan && !Check::ALWAYS.contains(check);
+        let required = Check::of_a_start().filter(|check| self.settings.required_by(*check).is_some());
+        required.filter(again).collect()
     }
 
     /// Looks and judges until `deadline` at the latest.
@@ -159,22 +146,22 @@ impl Required<'_> {
             let namespace = UserNamespace::read().ok();
             findings.push(Finding { required: true, ..gpu::still_open(&now, namespace.as_ref()) });
         }
-        let mut ids = self.ids();
-        ids.retain(|id| findings.iter().all(|finding| finding.id != *id));
-        if !ids.is_empty() {
-            findings.extend(self.examine_in_child(&ids, half()));
+        let mut checks = self.checks();
+        checks.retain(|check| findings.iter().all(|finding| finding.id != *check));
+        if !checks.is_empty() {
+            findings.extend(self.examine_in_child(&checks, half()));
         }
         findings
     }
 
     /// In a child, since a filesystem whose server is gone holds whoever asks it.
-    fn examine_in_child(&self, ids: &[&'static str], patience: Duration) -> Vec<Finding> {
+    fn examine_in_child(&self, checks: &[Check], patience: Duration) -> Vec<Finding> {
         let answer = in_child::run(patience, MOST, |child| {
-            let findings = serde_json::to_vec(&self.judge(ids)).unwrap_or_default();
-            let _ = child.tell(&findings);
+            let findings = judge(self.settings, &self.observe(checks), checks);
+            let _ = child.tell(&serde_json::to_vec(&findings).unwrap_or_default());
         });
         let lost = |why: String| {
-            let finding = Finding::unknown(ids[0], why, "see whether a mount or a proxy of the container hangs");
+            let finding = Finding::unknown(checks[0], why, "see whether a mount or a proxy of the container hangs");
             vec![Finding { required: true, ..finding }]
         };
         match answer {
@@ -186,35 +173,48 @@ impl Required<'_> {
         }
     }
 
-    fn judge(&self, ids: &[&'static str]) -> Vec<Finding> {
-        let wish = Wish {
+    fn observe(&self, checks: &[Check]) -> Seen<'_> {
+        let mut machine = machine::observe(&Wish {
             settings: self.settings,
             environment: self.environment,
             user: None,
             namespace: None,
-            only: Some(ids),
-        };
-        let mut machine = machine::observe(&wish);
+            only: Some(checks),
+        });
+        let running = self.running.map(|(init, command)| [init, command].map(processes::status));
         // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was given.
         if let Some(given) = &self.given {
             let mut given = given.clone();
-            if let Some(Ok(command)) = self.running.map(|(_, command)| processes::status(command)) {
+            if let Some([_, Ok(command)]) = &running {
                 (given.seccomp, given.seccomp_filters) = (command.seccomp, command.seccomp_filters);
             }
             machine.status = Ok(given);
         }
-        let mut own = if ids.contains(&"volumes") { volumes(self.settings) } else { Vec::new() };
-        if self.settings.confine != Confine::Off
-            && let Some((init, command)) = self.running
-            && ids.contains(&CONFINED)
-        {
-            own.push(confined(&processes::status(init), &processes::status(command)));
-        }
-        posture::examine(self.settings, &machine, own, Some(ids))
+        let may_write = |path: &CStr| io::open_path(path).and_then(|directory| fs::may_write(directory.as_fd()));
+        let volumes = self.settings.volumes.iter().filter(|_| checks.contains(&Check::Volumes));
+        let volumes = volumes.map(|path| (path.as_c_str(), may_write(path))).collect();
+        Seen { machine, running, volumes }
     }
 }
 
-const CONFINED: &str = "confined";
+/// What the dropped user sees.
+struct Seen<'a> {
+    machine: Machine,
+    /// `init` and COMMAND.
+    running: Option<[Result<Status, Errno>; 2]>,
+    /// Whether this user may write each; nothing is written, and nobody walks.
+    volumes: Vec<(&'a CStr, Result<(), Errno>)>,
+}
+
+fn judge(settings: &Settings, seen: &Seen, checks: &[Check]) -> Vec<Finding> {
+    let mut own: Vec<Finding> = seen.volumes.iter().map(|(path, answer)| volume(path, *answer)).collect();
+    if let Some([init, command]) = &seen.running
+        && settings.confine != Confine::Off
+    {
+        own.push(confined(init, command));
+    }
+    posture::examine(settings, &seen.machine, own, Some(checks))
+}
 
 /// COMMAND has a filter more than `init`. Of Landlock /proc shows nothing; both were put on before COMMAND ran, and neither comes off.
 fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Finding {
@@ -225,54 +225,38 @@ fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Fi
     };
     match (filters(init), filters(command)) {
         (Some(of_init), Some(of_command)) if of_command > of_init => {
-            Finding::held(CONFINED, format!("COMMAND has {of_command} filters of system calls, init {of_init}"))
+            Finding::held(Check::Confined, format!("COMMAND has {of_command} filters of system calls, init {of_init}"))
         }
         (Some(of_init), Some(of_command)) => Finding::missing(
-            CONFINED,
+            Check::Confined,
             format!("COMMAND has {of_command} filters of system calls, as many as init: {of_init}"),
             START_AGAIN,
         ),
         _ => Finding::unknown(
-            CONFINED,
+            Check::Confined,
             "/proc does not count the filters of system calls",
             "run Linux 5.9 or newer, and mount /proc without hidepid",
         ),
     }
 }
 
-/// Whether this user may write each of them; nothing is written, and nobody walks.
-fn volumes(settings: &Settings) -> Vec<Finding> {
-    let each = |path: &std::ffi::CString| {
-        let shown = Shown(path.to_bytes());
-        match io::open_path(path).and_then(|directory| fs::may_write(directory.as_fd())) {
-            Ok(()) => Finding::held("volumes", format!("{shown}: writable")),
-            Err(errno) => Finding::missing(
-                "volumes",
-                format!("{shown} cannot be written any more: {errno}"),
-                "see who changed its mount or owner, then restart the container",
-            ),
-        }
-    };
-    match settings.volumes.as_slice() {
-        [] => vec![Finding::skipped("volumes", "TAKUMI_VOLUMES names none")],
-        volumes => volumes.iter().map(each).collect(),
+fn volume(path: &CStr, answer: Result<(), Errno>) -> Finding {
+    let shown = Shown(path.to_bytes());
+    match answer {
+        Ok(()) => Finding::held(Check::Volumes, format!("{shown}: writable")),
+        Err(errno) => Finding::missing(
+            Check::Volumes,
+            format!("{shown} cannot be written any more: {errno}"),
+            "see who changed its mount or owner, then restart the container",
+        ),
     }
-}
-
-/// Puts findings into the order of the table of checks.
-pub fn in_order(findings: &mut [Finding]) {
-    let place = |finding: &Finding| {
-        let shield = SHIELDS.iter().position(|(shield, _)| *shield == shield_of(&finding.id));
-        let ids = shield.map_or(&[][..], |shield| SHIELDS[shield].1);
-        (shield, ids.iter().position(|id| *id == finding.id))
-    };
-    findings.sort_by_key(place);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::machine::status::parse;
+    use crate::posture::engines::hardened;
     use crate::posture::finding::Status as Answer;
 
     const DROPPED: &str =
@@ -280,7 +264,7 @@ mod tests {
 
     fn judged(init: &str, command: &str, root: bool, expected: Option<u32>) -> [Answer; 3] {
         let looked = [("init", Ok(parse(init.as_bytes()))), ("COMMAND", Ok(parse(command.as_bytes())))];
-        let findings = judge_processes(&looked, root, expected.map(UserId));
+        let findings = of_processes(&looked, root, expected.map(UserId));
         assert!(findings.iter().all(|finding| finding.required));
         [0, 1, 2].map(|index: usize| findings[index].status)
     }
@@ -322,24 +306,37 @@ mod tests {
 
     #[test]
     fn who_is_gone_is_not_judged() {
-        let findings = judge_processes(&[], false, None);
+        let findings = of_processes(&[], false, None);
         assert!(findings.iter().all(|finding| finding.status == Answer::Skipped));
     }
 
-    fn ids(variables: &[&CStr]) -> Vec<&'static str> {
+    fn checks(variables: &[&CStr]) -> Vec<Check> {
         let settings = Settings::read(variables).unwrap();
-        Required { settings: &settings, environment: &[], given: None, running: None, devices: &[] }.ids()
+        Required { settings: &settings, environment: &[], given: None, running: None, devices: &[] }.checks()
     }
 
     #[test]
     fn what_is_required_is_judged_again_and_nothing_else() {
-        assert!(ids(&[]).is_empty());
-        assert!(ids(&[c"TAKUMI_REQUIRE=unprivileged"]).is_empty(), "judged of the processes");
-        assert_eq!(ids(&[c"TAKUMI_REQUIRE=readonly-root,limits"]), ["limits", "readonly-root"]);
-        assert_eq!(ids(&[c"TAKUMI_EGRESS=require"]).len(), 5);
-        assert!(ids(&[c"TAKUMI_GPU=require"]).contains(&"gpu-access"));
-        assert_eq!(ids(&[c"TAKUMI_CONFINE=strict"]), ["confined"]);
-        assert!(ids(&[c"TAKUMI_CONFINE=auto"]).is_empty());
+        assert!(checks(&[]).is_empty());
+        assert!(checks(&[c"TAKUMI_REQUIRE=unprivileged"]).is_empty(), "judged of the processes");
+        assert_eq!(checks(&[c"TAKUMI_REQUIRE=readonly-root,limits"]), [Check::Limits, Check::ReadonlyRoot]);
+        assert_eq!(checks(&[c"TAKUMI_EGRESS=require"]).len(), 5);
+        assert!(checks(&[c"TAKUMI_GPU=require"]).contains(&Check::GpuAccess));
+        assert_eq!(checks(&[c"TAKUMI_CONFINE=strict"]), [Check::Confined]);
+        assert!(checks(&[c"TAKUMI_CONFINE=auto"]).is_empty());
+    }
+
+    #[test]
+    fn a_judgement_is_made_of_what_was_seen_and_asks_nobody() {
+        let settings = Settings::read(&[c"TAKUMI_VOLUMES=/no/such/place", c"TAKUMI_CONFINE=auto"]).unwrap();
+        let init = || Ok(parse(b"Seccomp:\t0\n"));
+        let volumes = vec![(settings.volumes[0].as_c_str(), Ok(()))];
+        let seen = Seen { machine: hardened(), running: Some([init(), init()]), volumes };
+        let judged = judge(&settings, &seen, &[Check::ReadonlyRoot, Check::Volumes, Check::Confined]);
+        let answers: Vec<_> = judged.iter().map(|finding| (finding.id, finding.status)).collect();
+        let expected =
+            [(Check::ReadonlyRoot, Answer::Held), (Check::Volumes, Answer::Held), (Check::Confined, Answer::Missing)];
+        assert_eq!(answers, expected);
     }
 
     #[test]

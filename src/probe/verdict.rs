@@ -1,6 +1,7 @@
 //! What follows from what was seen of COMMAND. Pure: no process is looked at here, no server asked.
 
 use crate::posture::finding::Finding;
+use crate::settings::checks::Check;
 use crate::sys::ProcessId;
 use serde::Serialize;
 use std::fmt;
@@ -46,10 +47,9 @@ impl fmt::Display for State {
 
 /// A process: its id, and the letter of its state (`man 5 proc_pid_stat`); no letter where it is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // told above
 pub struct Life {
-    /// Its id.
     pub id: ProcessId,
-    /// Its state.
     pub state: Option<u8>,
 }
 
@@ -178,7 +178,7 @@ pub fn without_asking(found: Found) -> Option<State> {
 /// Judges. `place`: what was asked, for the words; `progress` counts where no answer came.
 pub fn judge(found: Found, answer: &Answer, place: &str, progress: Progress) -> Verdict {
     let (unasked, process) = (without_asking(found), process(found));
-    let skipped = |why: &str| required(Finding::skipped("http", why));
+    let skipped = |why: &str| required(Finding::skipped(Check::Http, why));
     let (state, http) = match (unasked, answer) {
         (Some(state), _) => (state, skipped("not asked")),
         (None, Answer::NotAsked) => (State::Healthy, skipped("TAKUMI_HEALTH_URL is not set")),
@@ -188,7 +188,7 @@ pub fn judge(found: Found, answer: &Answer, place: &str, progress: Progress) -> 
 }
 
 fn process(found: Found) -> Finding {
-    const ID: &str = "process";
+    const ID: Check = Check::Process;
     required(match found {
         Found::NoInit => Finding::missing(
             ID,
@@ -219,7 +219,7 @@ fn process(found: Found) -> Finding {
 }
 
 fn asked(answer: &Answer, place: &str, progress: Progress) -> (State, Finding) {
-    const ID: &str = "http";
+    const ID: Check = Check::Http;
     let (state, finding) = match answer {
         Answer::NotAsked => (State::Healthy, Finding::skipped(ID, "not asked")),
         Answer::Refused => (

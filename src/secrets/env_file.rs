@@ -2,7 +2,7 @@
 
 use super::cipher::{self, PublicKey};
 use super::dotenv::{self, Assignment, Fault, Quote};
-use super::error::{Error, Problem, place};
+use super::error::{Cause, Error, place};
 use super::keys::{self, Keys, PUBLIC};
 use super::{Variable, set};
 use crate::sys::secret;
@@ -82,8 +82,8 @@ pub fn is_public_key(line: &Assignment<'_>) -> bool {
 
 impl<'a> File<'a> {
     fn error_of(&self, fault: &Fault<'_>) -> Error {
-        let problem = if fault.name.is_some() { Problem::Quote } else { Problem::NoAssignment };
-        Error::of_line(self.path, fault.line, fault.name, problem)
+        let cause = if fault.name.is_some() { Cause::Quote } else { Cause::NoAssignment };
+        Error::of_line(self.path, fault.line, fault.name, cause)
     }
 
     /// The variable that a line sets: none where it holds the file's public key.
@@ -91,51 +91,51 @@ impl<'a> File<'a> {
         let path = self.path;
         let value = match self.value(line) {
             Ok(value) => value,
-            Err(problem) => return Err(Error::of_line(path, line.line, Some(line.name), problem)),
+            Err(cause) => return Err(Error::of_line(path, line.line, Some(line.name), cause)),
         };
         Ok(value.map(|value| Variable { name: line.name.to_vec(), value }))
     }
 
-    fn value(&mut self, line: &Assignment<'a>) -> Result<Option<Zeroizing<Vec<u8>>>, Problem> {
+    fn value(&mut self, line: &Assignment<'a>) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
         if let Some(&first) = self.seen.get(line.name) {
-            return Err(Problem::Duplicate(first));
+            return Err(Cause::Duplicate(first));
         }
         self.seen.insert(line.name, line.line);
         if is_public_key(line) {
             return self.compare(&line.value()).map(|()| None);
         }
         if is_denied(line.name) {
-            return Err(Problem::Denied);
+            return Err(Cause::Denied);
         }
         let value = if is_encrypted(line) { self.decrypted(line)? } else { Some(self.plain(line)?) };
         match value {
-            Some(value) if value.contains(&0) => Err(Problem::Nul),
+            Some(value) if value.contains(&0) => Err(Cause::Nul),
             value => Ok(value),
         }
     }
 
-    fn compare(&mut self, digits: &[u8]) -> Result<(), Problem> {
-        let public = PublicKey::parse(digits).map_err(Problem::PublicKey)?;
+    fn compare(&mut self, digits: &[u8]) -> Result<(), Cause> {
+        let public = PublicKey::parse(digits).map_err(Cause::PublicKey)?;
         match &self.key {
             Key::These(keys) if !keys.have(&public) => {
-                let problem = Problem::OtherKey(keys.source.clone());
+                let cause = Cause::OtherKey(keys.source.clone());
                 self.key = Key::Told;
-                Err(problem)
+                Err(cause)
             }
             _ => Ok(()),
         }
     }
 
     /// Nothing where the key itself is at fault, which is told once and not with every value.
-    fn decrypted(&mut self, line: &Assignment<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, Problem> {
+    fn decrypted(&mut self, line: &Assignment<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
         let keys = match std::mem::replace(&mut self.key, Key::Told) {
             Key::Told => return Ok(None),
-            Key::NotSet(name) => return Err(Problem::NoKey(name)),
+            Key::NotSet(name) => return Err(Cause::NoKey(name)),
             Key::These(keys) => keys,
         };
         let value = keys::decrypt(&keys.keys, line.raw);
         self.key = Key::These(keys);
-        let value = value.map_err(Problem::Cipher)?;
+        let value = value.map_err(Cause::Cipher)?;
         if line.quote != Quote::Single && dotenv::has_command(&value) {
             warn!(
                 "{}: the decrypted value holds $(, which is handed on as it is (dotenvx would run it)",
@@ -145,9 +145,9 @@ impl<'a> File<'a> {
         Ok(Some(value))
     }
 
-    fn plain(&self, line: &Assignment<'_>) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    fn plain(&self, line: &Assignment<'_>) -> Result<Zeroizing<Vec<u8>>, Cause> {
         if line.has_command() {
-            return Err(Problem::Command);
+            return Err(Cause::Command);
         }
         let place = || place(self.path, line.line, Some(line.name));
         if line.has_reference() {

@@ -11,13 +11,13 @@ use std::fmt;
 #[derive(Debug)]
 pub struct Error {
     place: String,
-    problem: Problem,
+    cause: Cause,
 }
 
 /// Why.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // each says what it is
-pub enum Problem {
+pub enum Cause {
     #[error("{0}{fix}", fix = fix_of(.0))]
     Unread(#[from] Unread),
     #[error("the line sets no variable (NAME=value, or # before a comment)")]
@@ -60,25 +60,25 @@ pub enum Problem {
 
 impl Error {
     /// Of a line in a file.
-    pub fn of_line(path: &[u8], line: usize, name: Option<&[u8]>, problem: Problem) -> Error {
-        Error { place: place(path, line, name), problem }
+    pub fn of_line(path: &[u8], line: usize, name: Option<&[u8]>, cause: Cause) -> Error {
+        Error { place: place(path, line, name), cause }
     }
 
     /// Of a whole file.
-    pub fn of_file(path: &[u8], problem: Problem) -> Error {
-        Error { place: Shown(path).to_string(), problem }
+    pub fn of_file(path: &[u8], cause: Cause) -> Error {
+        Error { place: Shown(path).to_string(), cause }
     }
 
     /// Of a variable of the environment.
-    pub fn of_variable(name: &str, problem: Problem) -> Error {
-        Error { place: name.to_owned(), problem }
+    pub fn of_variable(name: &str, cause: Cause) -> Error {
+        Error { place: name.to_owned(), cause }
     }
 
     /// Of a variable that names a file. What is no path may be the secret itself, put into the wrong variable.
-    pub fn of_file_variable(name: &str, path: &[u8], problem: Problem) -> Error {
+    pub fn of_file_variable(name: &str, path: &[u8], cause: Cause) -> Error {
         match path.first() {
-            Some(b'/') => Error { place: format!("{name}=\"{}\"", Shown(path)), problem },
-            _ => Error::of_variable(name, problem),
+            Some(b'/') => Error { place: format!("{name}=\"{}\"", Shown(path)), cause },
+            _ => Error::of_variable(name, cause),
         }
     }
 }
@@ -92,9 +92,9 @@ pub fn place(path: &[u8], line: usize, name: Option<&[u8]>) -> String {
 }
 
 /// The path in a variable that names a file.
-pub fn absolute(path: &[u8]) -> Result<CString, Problem> {
-    let path = if path.starts_with(b"/") { path } else { return Err(Problem::NoPath) };
-    CString::new(path).map_err(|_| Problem::NoPath)
+pub fn absolute(path: &[u8]) -> Result<CString, Cause> {
+    let path = if path.starts_with(b"/") { path } else { return Err(Cause::NoPath) };
+    CString::new(path).map_err(|_| Cause::NoPath)
 }
 
 fn fix_of(unread: &Unread) -> &'static str {
@@ -109,7 +109,7 @@ fn fix_of(unread: &Unread) -> &'static str {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot use {}: {}", self.place, self.problem)
+        write!(f, "cannot use {}: {}", self.place, self.cause)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Secrets that an engine mounts as files: NAME_FILE names the file, COMMAND gets its content as NAME.
 
 use super::Variable;
-use super::error::{Error, Problem, absolute};
+use super::error::{Cause, Error, absolute};
 use crate::settings::value_of;
 use crate::sys::secret;
 use std::ffi::CStr;
@@ -23,18 +23,18 @@ pub fn read(name: &[u8], environment: &[&CStr]) -> Result<Option<Variable>, Erro
     let Some(path) = value_of(environment, &variable).filter(|path| !path.is_empty()) else {
         return match given {
             Some(_) => Ok(None),
-            None => Err(Error::of_variable("TAKUMI_SECRETS", Problem::Neither(text.into_owned()))),
+            None => Err(Error::of_variable("TAKUMI_SECRETS", Cause::Neither(text.into_owned()))),
         };
     };
-    let error = |problem| Error::of_file_variable(&format!("{text}_FILE"), path, problem);
+    let error = |cause| Error::of_file_variable(&format!("{text}_FILE"), path, cause);
     if given.is_some_and(|value| !value.is_empty()) {
-        return Err(error(Problem::Both(text.to_string())));
+        return Err(error(Cause::Both(text.to_string())));
     }
     let mut value = secret::read(&absolute(path).map_err(error)?, LONGEST).map_err(|unread| error(unread.into()))?;
     let end = value.iter().rposition(|&byte| byte != b'\n').map_or(0, |last| last + 1);
     value.truncate(end);
     if value.contains(&0) {
-        return Err(error(Problem::Nul));
+        return Err(error(Cause::Nul));
     }
     Ok(Some(Variable { name: name.to_vec(), value }))
 }

@@ -2,7 +2,7 @@
 
 use super::cipher::{self, PrivateKey, PublicKey};
 use super::dotenv;
-use super::error::{Error, Problem, absolute};
+use super::error::{Cause, Error, absolute};
 use crate::settings::value_of;
 use crate::sys::secret;
 use std::ffi::CStr;
@@ -68,16 +68,16 @@ pub fn find(name: &str, environment: &[&CStr]) -> Result<Option<Keys>, Error> {
     let file_name = format!("{name}_FILE");
     match (value(name), value(&file_name)) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(Error::of_variable(&file_name, Problem::Both(name.to_owned()))),
+        (Some(_), Some(_)) => Err(Error::of_variable(&file_name, Cause::Both(name.to_owned()))),
         (Some(list), None) => match parse(list) {
             Ok(keys) => Ok(Some(Keys { source: name.to_owned(), keys })),
-            Err(error) => Err(Error::of_variable(name, Problem::Key(error))),
+            Err(error) => Err(Error::of_variable(name, Cause::Key(error))),
         },
         (None, Some(path)) => {
-            let place = |problem| Error::of_file_variable(&file_name, path, problem);
+            let place = |cause| Error::of_file_variable(&file_name, path, cause);
             let content =
                 secret::read(&absolute(path).map_err(place)?, LONGEST).map_err(|unread| place(unread.into()))?;
-            let keys = parse(&in_file(&content, name)).map_err(|error| place(Problem::Key(error)))?;
+            let keys = parse(&in_file(&content, name)).map_err(|error| place(Cause::Key(error)))?;
             Ok(Some(Keys { source: file_name, keys }))
         }
     }

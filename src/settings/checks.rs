@@ -1,69 +1,169 @@
-//! The ids of the checks, by shield, and which of them a person may require or skip.
+//! The checks by shield, and which of them a person may require or skip.
 
-use super::parse::{list, word};
+use super::parse::list;
+use super::{Confine, Scan, Settings, Wanted};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fmt;
 
-/// Every shield with the ids of its checks.
-pub const SHIELDS: [(&str, &[&str]); 6] = [
-    (
-        "identity",
-        &[
-            "user-namespace", "unprivileged", "capabilities", "no-new-privileges", "seccomp", "apparmor",
-            "privileged-container", "host-namespaces", "runtime-socket", "limits",
-        ],
-    ),
-    ("file", &["readonly-root", "tmpfs", "baked-paths", "dangerous-mounts", "masked-paths", "volumes", "confined"]),
-    ("network", &["default-route", "proxy-environment", "proxy-reachable", "proxy-denies", "direct-egress"]),
-    ("gpu", &["gpu-nodes", "gpu-access", "gpu-driver", "gpu-libraries"]),
-    ("nodes", &["node-scan"]),
-    ("app", &["process", "http"]),
-];
+macro_rules! table {
+    ($($shield:ident $its_name:literal { $($check:ident $name:literal,)* })*) => {
+        /// What checks together protect.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+        #[serde(into = "&'static str", try_from = "String")]
+        #[allow(missing_docs)] // docs/shields.md tells of each
+        pub enum Shield { $($shield,)* }
 
-/// Required whatever the settings say; none of them may be skipped.
-pub const ALWAYS: [&str; 3] = ["unprivileged", "capabilities", "no-new-privileges"];
+        impl Shield {
+            /// Every shield.
+            pub const ALL: &[Shield] = &[$(Shield::$shield,)*];
 
-/// `--check` leaves it to the starts, which have all the time that a scan takes.
-pub const ONLY_AT_A_START: &str = "node-scan";
+            /// As it is shown and required.
+            pub const fn name(self) -> &'static str {
+                match self { $(Shield::$shield => $its_name,)* }
+            }
 
-/// Only `--check` looks at this shield.
-pub const ONLY_PROBED: &str = "app";
+            /// Its checks.
+            pub const fn checks(self) -> &'static [Check] {
+                match self { $(Shield::$shield => &[$(Check::$check,)*],)* }
+            }
+        }
 
-/// The shield of a check; empty for an unknown id.
-pub fn shield_of(id: &str) -> &'static str {
-    SHIELDS.iter().find(|(_, ids)| ids.contains(&id)).map_or("", |(shield, _)| shield)
+        /// One question that a finding answers. Their order is that of a report.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+        #[serde(into = "&'static str", try_from = "String")]
+        #[allow(missing_docs)] // docs/shields.md tells of each
+        pub enum Check { $($($check,)*)* }
+
+        impl Check {
+            /// Every check.
+            pub const ALL: &[Check] = &[$($(Check::$check,)*)*];
+
+            /// As it is shown, required and skipped.
+            pub const fn name(self) -> &'static str {
+                match self { $($(Check::$check => $name,)*)* }
+            }
+
+            /// The shield that it belongs to.
+            pub const fn shield(self) -> Shield {
+                match self { $($(Check::$check => Shield::$shield,)*)* }
+            }
+        }
+    };
 }
 
-fn all() -> impl Iterator<Item = &'static str> {
-    SHIELDS.iter().filter(|(shield, _)| *shield != ONLY_PROBED).flat_map(|(_, ids)| ids.iter().copied())
+// By the table: what serde derives from the variants is 14 kB of PID 1.
+macro_rules! named {
+    ($($type:ident)*) => {
+        $(impl From<$type> for &'static str {
+            fn from(named: $type) -> Self {
+                named.name()
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = String;
+
+            fn try_from(name: String) -> Result<Self, String> {
+                $type::ALL.iter().find(|known| known.name() == name).copied().ok_or(name)
+            }
+        })*
+    };
 }
 
-/// TAKUMI_REQUIRE: the ids that its words stand for.
-pub fn required(text: &[u8]) -> Result<Vec<&'static str>, Cow<'static, str>> {
+named! { Shield Check }
+
+table! {
+    Identity "identity" {
+        UserNamespace "user-namespace", Unprivileged "unprivileged", Capabilities "capabilities",
+        NoNewPrivileges "no-new-privileges", Seccomp "seccomp", Apparmor "apparmor",
+        PrivilegedContainer "privileged-container", HostNamespaces "host-namespaces", RuntimeSocket "runtime-socket",
+        Limits "limits",
+    }
+    File "file" {
+        ReadonlyRoot "readonly-root", Tmpfs "tmpfs", BakedPaths "baked-paths", DangerousMounts "dangerous-mounts",
+        MaskedPaths "masked-paths", Volumes "volumes", Confined "confined",
+    }
+    Network "network" {
+        DefaultRoute "default-route", ProxyEnvironment "proxy-environment", ProxyReachable "proxy-reachable",
+        ProxyDenies "proxy-denies", DirectEgress "direct-egress",
+    }
+    Gpu "gpu" {
+        GpuNodes "gpu-nodes", GpuAccess "gpu-access", GpuDriver "gpu-driver", GpuLibraries "gpu-libraries",
+    }
+    Nodes "nodes" {
+        NodeScan "node-scan",
+    }
+    App "app" {
+        Process "process", Http "http",
+    }
+}
+
+impl Check {
+    /// Required whatever the settings say; none of them may be skipped.
+    pub const ALWAYS: [Check; 3] = [Check::Unprivileged, Check::Capabilities, Check::NoNewPrivileges];
+
+    /// What a start looks at: all but the shield that is the probe's alone.
+    pub fn of_a_start() -> impl Iterator<Item = Check> {
+        Check::ALL.iter().copied().filter(|check| check.shield() != Shield::App)
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Settings {
+    /// Whether a start is refused while this check does not pass.
+    pub fn requires(&self, check: Check) -> bool {
+        Check::ALWAYS.contains(&check) || self.required_by(check).is_some()
+    }
+
+    /// The setting that requires it.
+    pub fn required_by(&self, check: Check) -> Option<&'static str> {
+        match check.shield() {
+            _ if self.require.contains(&check) => Some("TAKUMI_REQUIRE"),
+            _ if check == Check::Confined && self.confine == Confine::Strict => Some("TAKUMI_CONFINE=strict"),
+            Shield::Network if self.egress == Wanted::Require => Some("TAKUMI_EGRESS=require"),
+            Shield::Gpu if self.gpu == Wanted::Require => Some("TAKUMI_GPU=require"),
+            Shield::Nodes if matches!(self.scan, Scan::Block | Scan::Quarantine) => {
+                Some("TAKUMI_SCAN=block or quarantine")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// TAKUMI_REQUIRE: the checks that its words stand for.
+pub fn required(text: &[u8]) -> Result<Vec<Check>, Cow<'static, str>> {
     let parts = list(text, b',', |part| {
         if part == b"all" {
-            return Ok(all().collect::<Vec<_>>());
+            return Ok(Check::of_a_start().collect());
         }
         // `app` is a shield, but of the probe: a start cannot hold it.
-        match SHIELDS.iter().find(|(shield, _)| shield.as_bytes() == part && *shield != ONLY_PROBED) {
-            Some((_, ids)) => Ok(ids.to_vec()),
-            None => known(part).map(|id| vec![id]),
+        match Shield::ALL.iter().find(|shield| shield.name().as_bytes() == part && **shield != Shield::App) {
+            Some(shield) => Ok(shield.checks().to_vec()),
+            None => known(part).map(|check| vec![check]),
         }
     });
-    Ok(parts.map_err(|_| expected("check ids, identity, file, network, gpu, nodes or all", all()))?.concat())
+    let words = "check ids, identity, file, network, gpu, nodes or all";
+    Ok(parts.map_err(|_| expected(words, Check::of_a_start()))?.concat())
 }
 
-/// TAKUMI_SKIP: ids that are not required for ever.
-pub fn skipped(text: &[u8]) -> Result<Vec<&'static str>, Cow<'static, str>> {
-    let may_skip = |id: &'static str| if ALWAYS.contains(&id) { Err("") } else { Ok(id) };
-    list(text, b',', |part| known(part).and_then(may_skip))
-        .map_err(|_| expected("check ids that are not always required", all().filter(|id| !ALWAYS.contains(id))))
+/// TAKUMI_SKIP: checks that are not required for ever.
+pub fn skipped(text: &[u8]) -> Result<Vec<Check>, Cow<'static, str>> {
+    let may_skip = |check: &Check| !Check::ALWAYS.contains(check);
+    list(text, b',', |part| known(part).and_then(|check| may_skip(&check).then_some(check).ok_or("")))
+        .map_err(|_| expected("check ids that are not always required", Check::of_a_start().filter(may_skip)))
 }
 
-fn known(part: &[u8]) -> Result<&'static str, &'static str> {
-    let ids: Vec<(&str, &'static str)> = all().map(|id| (id, id)).collect();
-    word(part, &ids, "")
+fn known(part: &[u8]) -> Result<Check, &'static str> {
+    Check::of_a_start().find(|check| check.name().as_bytes() == part).ok_or("")
 }
 
-fn expected(words: &str, ids: impl Iterator<Item = &'static str>) -> Cow<'static, str> {
-    format!("{words}, with commas between them; the ids are {}", ids.collect::<Vec<_>>().join(", ")).into()
+fn expected(words: &str, checks: impl Iterator<Item = Check>) -> Cow<'static, str> {
+    let names: Vec<&str> = checks.map(Check::name).collect();
+    format!("{words}, with commas between them; the ids are {}", names.join(", ")).into()
 }

@@ -10,6 +10,7 @@ pub use values::{ByName, Confine, KeepDescriptors, Ownership, Rewrite, Rung, Sca
 use crate::logging::Format;
 use crate::sys::Signal;
 use crate::text::Shown;
+use checks::Check;
 use log::LevelFilter;
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -32,8 +33,8 @@ pub struct Settings {
     pub baked: Vec<CString>,
     pub gpu: Wanted,
     pub egress: Wanted,
-    pub require: Vec<&'static str>,
-    pub skip: Vec<&'static str>,
+    pub require: Vec<Check>,
+    pub skip: Vec<Check>,
     pub confine: Confine,
     pub writable: Vec<CString>,
     pub connect: Vec<u16>,
@@ -293,29 +294,20 @@ impl Settings {
         let mut refuse = |name: &str, value: &str, expected: &str| {
             mistakes.push(Mistake::Value(name.to_string(), value.as_bytes().to_vec(), expected.to_string()));
         };
-        for required in self.require.iter().filter(|required| self.skip.contains(required)) {
-            refuse("TAKUMI_SKIP", required, "no check that TAKUMI_REQUIRE requires");
-        }
-        for (name, wanted, shield) in [("TAKUMI_EGRESS", self.egress, "network"), ("TAKUMI_GPU", self.gpu, "gpu")] {
-            for skipped in self.skip.iter().filter(|id| wanted == Wanted::Require && checks::shield_of(id) == shield) {
-                refuse("TAKUMI_SKIP", skipped, &format!("no check that {name}=require requires"));
+        for &skipped in &self.skip {
+            if let Some(setting) = self.required_by(skipped) {
+                refuse("TAKUMI_SKIP", skipped.name(), &format!("no check that {setting} requires"));
             }
         }
         if self.health_url.is_none() && self.stop.iter().any(|rung| rung.signal.is_none()) {
             refuse("TAKUMI_STOP", "drain", "TAKUMI_HEALTH_URL beside it: drain asks ComfyUI at that host and port");
         }
-        if self.confine == Confine::Strict && self.skip.contains(&"confined") {
-            refuse("TAKUMI_SKIP", "confined", "no check that TAKUMI_CONFINE=strict requires");
-        }
         let demands = matches!(self.scan, Scan::Block | Scan::Quarantine);
-        if demands && self.skip.contains(&"node-scan") {
-            refuse("TAKUMI_SKIP", "node-scan", "no check that TAKUMI_SCAN=block or quarantine requires");
-        }
         if demands && self.nodes.is_none() {
             refuse("TAKUMI_NODES", "", "the directory of the nodes, which TAKUMI_SCAN=block or quarantine demands");
         }
         let within = |path: &CString, volume: &CString| parse::is_within(path.to_bytes(), volume.to_bytes());
-        if self.scan == Scan::Off && self.require.contains(&"node-scan") {
+        if self.scan == Scan::Off && self.require.contains(&Check::NodeScan) {
             refuse("TAKUMI_SCAN", "off", "a scan: TAKUMI_REQUIRE requires node-scan");
         }
         if let Some(state) = self.state.as_ref().filter(|state| self.volumes.iter().any(|volume| within(state, volume)))

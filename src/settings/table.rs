@@ -16,10 +16,12 @@ pub struct Setting {
     pub values: &'static str,
     /// What it does.
     pub meaning: &'static str,
+    /// Whether the probe needs what the start had: none of these may be a secret, everybody in the container can read them.
+    pub for_probe: bool,
 }
 
 const fn now(name: &'static str, default: &'static str, values: &'static str, meaning: &'static str) -> Setting {
-    Setting { name, default, image: None, compose: None, values, meaning }
+    Setting { name, default, image: None, compose: None, values, meaning, for_probe: false }
 }
 
 impl Setting {
@@ -29,6 +31,10 @@ impl Setting {
 
     const fn in_compose(self, compose: &'static str) -> Setting {
         Setting { compose: Some(compose), ..self }
+    }
+
+    const fn for_probe(self) -> Setting {
+        Setting { for_probe: true, ..self }
     }
 }
 
@@ -47,7 +53,8 @@ pub static TABLE: &[Setting] = &[
         "no",
         "yes, no",
         "allow uid 0 or gid 0 as the target; no capability survives even then. Not needed where the user namespace maps 0 to an ordinary user of the host",
-    ),
+    )
+    .for_probe(),
     now(
         "TAKUMI_GROUPS",
         "auto",
@@ -61,48 +68,56 @@ pub static TABLE: &[Setting] = &[
         "directories with colons",
         "what COMMAND must be able to write; created if missing, wrong owners fixed",
     )
-    .in_image("/data:/cache"),
+    .in_image("/data:/cache")
+    .for_probe(),
     now(
         "TAKUMI_OWNERSHIP",
         "auto",
         "auto, chown, share, verify, off",
         "how volumes become COMMAND's: `share` grants by POSIX ACL and leaves the owner; `auto` is chown, but share for a rootless bind mount of the host user's own files",
     ),
-    now("TAKUMI_TMPFS", "–", "directories with colons", "must be tmpfs of limited size, nosuid, nodev, noexec").in_image("/tmp:/run"),
+    now("TAKUMI_TMPFS", "–", "directories with colons", "must be tmpfs of limited size, nosuid, nodev, noexec")
+        .in_image("/tmp:/run")
+        .for_probe(),
     now(
         "TAKUMI_BAKED",
         "–",
         "directories with colons",
         "image directories at or under which nothing may be mounted, except the volumes",
     )
-    .in_image("/app:/opt"),
+    .in_image("/app:/opt")
+    .for_probe(),
     now(
         "TAKUMI_GPU",
         "auto",
         "auto, require, off",
         "check the GPU's device nodes, driver and libraries; `auto`: where one was given to the container; `require`: refuse the start without",
-    ),
+    )
+    .for_probe(),
     now(
         "TAKUMI_EGRESS",
         "auto",
         "auto, require, off",
         "check that only the proxy leads out, and give COMMAND the proxy's variables in both cases; `auto`: when one of them is set; `require`: refuse the start otherwise. The proxy's host is an address, localhost or a name in /etc/hosts",
     )
-    .in_compose("require"),
+    .in_compose("require")
+    .for_probe(),
     now(
         "TAKUMI_REQUIRE",
         "–",
         "check ids or shields with commas, all",
         "a start is refused while one of them is not held",
-    ),
-    now("TAKUMI_SKIP", "–", "check ids with commas", "checks not to run"),
+    )
+    .for_probe(),
+    now("TAKUMI_SKIP", "–", "check ids with commas", "checks not to run").for_probe(),
     now(
         "TAKUMI_CONFINE",
         "off",
         "auto, strict, off",
         "second lock: Landlock and seccomp around COMMAND; `auto`: what the kernel gives, and the finding says how much; `strict`: everything, or the start is refused",
     )
-    .in_image("auto"),
+    .in_image("auto")
+    .for_probe(),
     now(
         "TAKUMI_WRITABLE",
         "–",
@@ -163,8 +178,9 @@ pub static TABLE: &[Setting] = &[
     now("TAKUMI_EXIT_OK", "–", "exit codes with commas", "codes that are reported as 0, e.g. `143,130`")
         .in_image("143"),
     now("TAKUMI_HEALTH_URL", "–", "http://HOST[:PORT]/PATH", "what `--check` asks; empty: no request")
-        .in_image("http://127.0.0.1:8188/prompt"),
-    now("TAKUMI_HEALTH_TIMEOUT", "10s", "time", "for the whole `--check`"),
+        .in_image("http://127.0.0.1:8188/prompt")
+        .for_probe(),
+    now("TAKUMI_HEALTH_TIMEOUT", "10s", "time", "for the whole `--check`").for_probe(),
     now(
         "TAKUMI_ENV_FILE",
         "–",
@@ -258,6 +274,11 @@ impl fmt::Display for Markdown {
         }
         Ok(())
     }
+}
+
+/// Whether the probe needs the setting of this name.
+pub fn is_for_the_probe(name: &[u8]) -> bool {
+    TABLE.iter().any(|setting| setting.for_probe && setting.name.as_bytes() == name)
 }
 
 const LONGEST_NAME: usize = 32;

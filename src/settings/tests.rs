@@ -55,7 +55,7 @@ fn a_setting_that_stands_twice_is_a_mistake() {
 
 #[test]
 fn what_is_always_required_cannot_be_skipped() {
-    for id in checks::ALWAYS {
+    for id in Check::ALWAYS {
         let skip = CString::new(format!("TAKUMI_SKIP={id}")).unwrap();
         assert_eq!(mistakes(&[&skip]).len(), 1, "{id}");
     }
@@ -72,7 +72,7 @@ fn a_scan_that_is_demanded_cannot_be_left_out() {
         assert!(read(&[scan, NODES]).is_ok(), "{scan:?}");
     }
     assert_eq!(mistakes(&[c"TAKUMI_SCAN=off", NODES, c"TAKUMI_REQUIRE=nodes"]).len(), 1);
-    assert!(read(&[c"TAKUMI_REQUIRE=all", NODES]).is_ok_and(|settings| settings.require.contains(&"node-scan")));
+    assert!(read(&[c"TAKUMI_REQUIRE=all", NODES]).is_ok_and(|settings| settings.require.contains(&Check::NodeScan)));
 }
 
 #[test]

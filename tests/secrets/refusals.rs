@@ -36,6 +36,20 @@ fn an_encrypted_value_without_a_key_is_refused() {
     start.run().refused(&[&at(place.path(".env"), 1, "TOKEN"), "DOTENV_PRIVATE_KEY"]);
 }
 
+/// No key is asked for, and no secret lies in memory, while what strangers wrote is read.
+#[test]
+fn nodes_are_scanned_before_a_secret_is_read() {
+    require!(namespaces);
+    let place = Place::enter();
+    let nodes = place.path("nodes");
+    std::fs::create_dir(&nodes).unwrap();
+    place.file("nodes/node.py", "import os\n");
+    let start = place.with_env(token()).without("DOTENV_PRIVATE_KEY").with("TAKUMI_NODES", nodes);
+    let ended = start.with("TAKUMI_SCAN_COMMAND", "no-such-scanner").run().refused(&["DOTENV_PRIVATE_KEY"]);
+    let (scanned, read) = (ended.said.find("node.py"), ended.said.find("DOTENV_PRIVATE_KEY"));
+    assert!(scanned.is_some() && scanned < read, "{}", ended.said);
+}
+
 #[test]
 fn a_public_key_that_does_not_match_is_refused() {
     require!(namespaces);

@@ -1,14 +1,18 @@
-use super::super::engines::{hardened, places};
+use super::super::{
+    engines::{hardened, places},
+    judge,
+};
 use super::*;
 use crate::posture::finding::Status;
+use crate::settings::Settings;
 
 #[track_caller]
-fn expect(id: &'static str, change: impl FnOnce(&mut Machine), status: Status, detail: &str, fix: &str) {
+fn expect(check: Check, change: impl FnOnce(&mut Machine), status: Status, detail: &str, fix: &str) {
     let mut machine = hardened();
     change(&mut machine);
-    let finding = judge(id, &Settings::default(), &machine);
-    assert_eq!((finding.status, &finding.detail[..]), (status, detail), "{id}");
-    assert_eq!(finding.fix.unwrap_or_default(), fix, "{id}");
+    let finding = judge(check, &Settings::default(), &machine).unwrap();
+    assert_eq!((finding.status, &finding.detail[..]), (status, detail), "{check}");
+    assert_eq!(finding.fix.unwrap_or_default(), fix, "{check}");
 }
 
 /// One more line of the table: root, point, options, filesystem, its options.
@@ -37,11 +41,10 @@ fn mounted(machine: &mut Machine, lines: &[[&str; 5]]) {
 fn without_the_table_nothing_is_known() {
     let fix = "mount /proc in the container, as every engine does";
     let detail = format!("/proc/self/mountinfo cannot be read: {}", Errno(libc::ENOENT));
-    for id in ["readonly-root", "tmpfs", "baked-paths", "dangerous-mounts", "masked-paths"] {
+    for id in [Check::ReadonlyRoot, Check::Tmpfs, Check::BakedPaths, Check::DangerousMounts, Check::MaskedPaths] {
         expect(id, |m| m.mounts = Err(Errno(libc::ENOENT)), Status::Unknown, &detail, fix);
     }
-    expect("nonsense", |_| (), Status::Unknown, "nobody looked at it", "this is a defect of init: please report it");
-    expect("volumes", |_| (), Status::Skipped, "TAKUMI_VOLUMES names none", "");
+    expect(Check::Volumes, |_| (), Status::Skipped, "TAKUMI_VOLUMES names none", "");
 }
 
 #[test]
@@ -69,11 +72,11 @@ fn table_statvfs_and_writing_must_agree_on_the_root() {
                 let disagree =
                     format!("no agreement on /: mountinfo says {by_table}, statvfs {by_statvfs}, writing {by_writing}");
                 match answers {
-                    [Some(true), Some(true), Some(true)] => expect("readonly-root", change, Status::Held, held, ""),
+                    [Some(true), Some(true), Some(true)] => expect(Check::ReadonlyRoot, change, Status::Held, held, ""),
                     [Some(false), Some(false), Some(false)] => {
-                        expect("readonly-root", change, Status::Missing, open, fix);
+                        expect(Check::ReadonlyRoot, change, Status::Missing, open, fix);
                     }
-                    _ => expect("readonly-root", change, Status::Missing, &disagree, fix),
+                    _ => expect(Check::ReadonlyRoot, change, Status::Missing, &disagree, fix),
                 }
             }
         }
@@ -98,23 +101,23 @@ fn a_tmpfs_lacks_what_it_lacks() {
         let change = |m: &mut Machine| mounted(m, &[["/", "/tmp", options, filesystem, its]]);
         if wrong.is_empty() {
             let held = "/tmp, /run: in memory, of limited size, nosuid, nodev, noexec";
-            expect("tmpfs", change, Status::Held, held, "");
+            expect(Check::Tmpfs, change, Status::Held, held, "");
         } else {
-            expect("tmpfs", change, Status::Missing, wrong, "add --tmpfs /tmp:rw,nosuid,nodev,noexec,size=256m");
+            expect(Check::Tmpfs, change, Status::Missing, wrong, "add --tmpfs /tmp:rw,nosuid,nodev,noexec,size=256m");
         }
     }
-    expect("tmpfs", |m| m.places.tmpfs.clear(), Status::Skipped, "TAKUMI_TMPFS names none", "");
+    expect(Check::Tmpfs, |m| m.places.tmpfs.clear(), Status::Skipped, "TAKUMI_TMPFS names none", "");
     let both = "add --tmpfs /a:rw,nosuid,nodev,noexec,size=256m --tmpfs /b:rw,nosuid,nodev,noexec,size=256m";
     let change = |m: &mut Machine| m.places.tmpfs = places(&["/a", "/tmp", "/b"]);
-    expect("tmpfs", change, Status::Missing, "/a is no tmpfs; /b is no tmpfs", both);
+    expect(Check::Tmpfs, change, Status::Missing, "/a is no tmpfs; /b is no tmpfs", both);
     // A link is followed; a directory that is not there is looked for by its name.
     let link = |m: &mut Machine| {
         m.places.tmpfs = vec![Place { asked: b"/var/run".to_vec(), leads_to: Some(b"/run".to_vec()) }];
     };
-    expect("tmpfs", link, Status::Held, "/var/run: in memory, of limited size, nosuid, nodev, noexec", "");
+    expect(Check::Tmpfs, link, Status::Held, "/var/run: in memory, of limited size, nosuid, nodev, noexec", "");
     let gone = |m: &mut Machine| m.places.tmpfs = vec![Place { asked: b"/gone".to_vec(), leads_to: None }];
     let fix = "add --tmpfs /gone:rw,nosuid,nodev,noexec,size=256m";
-    expect("tmpfs", gone, Status::Missing, "/gone is no tmpfs", fix);
+    expect(Check::Tmpfs, gone, Status::Missing, "/gone is no tmpfs", fix);
 }
 
 #[test]
@@ -136,19 +139,19 @@ fn nothing_lies_over_the_image_but_volumes() {
             m.places.volumes = places(&["/data", "/app/models"]);
         };
         match wrong {
-            "" => expect("baked-paths", change, Status::Held, "nothing is mounted over /app", ""),
-            _ => expect("baked-paths", change, Status::Missing, wrong, fix),
+            "" => expect(Check::BakedPaths, change, Status::Held, "nothing is mounted over /app", ""),
+            _ => expect(Check::BakedPaths, change, Status::Missing, wrong, fix),
         }
     }
-    expect("baked-paths", |m| m.places.baked.clear(), Status::Skipped, "TAKUMI_BAKED names none", "");
+    expect(Check::BakedPaths, |m| m.places.baked.clear(), Status::Skipped, "TAKUMI_BAKED names none", "");
     // What is mounted over a parent hides it whole.
     let parent = |m: &mut Machine| {
         mounted(m, &[ext4("/opt", "ro")]);
         m.places.baked = places(&["/opt/comfyui", "/scripts"]);
     };
-    expect("baked-paths", parent, Status::Missing, "/opt is mounted over what the image holds", fix);
+    expect(Check::BakedPaths, parent, Status::Missing, "/opt is mounted over what the image holds", fix);
     let both = |m: &mut Machine| m.places.baked = places(&["/app", "/scripts"]);
-    expect("baked-paths", both, Status::Held, "nothing is mounted over /app, /scripts", "");
+    expect(Check::BakedPaths, both, Status::Held, "nothing is mounted over /app, /scripts", "");
 }
 
 #[test]
@@ -203,11 +206,11 @@ fn what_is_the_hosts_own_is_told_from_what_is_the_users() {
         let change = |m: &mut Machine| mounted(m, &[[root, "/x", "rw", filesystem, its]]);
         match danger {
             "" => {
-                expect("dangerous-mounts", change, Status::Held, "no directory of the host's own is mounted", "");
+                expect(Check::DangerousMounts, change, Status::Held, "no directory of the host's own is mounted", "");
             }
             _ => {
                 let fix = "mount only the directories that the app needs, none of the host's own";
-                expect("dangerous-mounts", change, Status::Missing, &format!("/x is {danger}"), fix);
+                expect(Check::DangerousMounts, change, Status::Missing, &format!("/x is {danger}"), fix);
             }
         }
     }
@@ -216,12 +219,12 @@ fn what_is_the_hosts_own_is_told_from_what_is_the_users() {
         mounted(m, &[["/", "/x", "rw", "ext4", "rw"], ["/etc", "/y", "ro", "ext4", "rw"]]);
         m.places.systems = vec![b"/x".to_vec()];
     };
-    expect("dangerous-mounts", system, Status::Missing, "/x is a whole system; 1 more", fix);
+    expect(Check::DangerousMounts, system, Status::Missing, "/x is a whole system; 1 more", fix);
     let run = |m: &mut Machine| {
         mounted(m, &[["/", "/x", "rw", "tmpfs", "rw"]]);
         m.places.host_runs = vec![b"/x".to_vec()];
     };
-    expect("dangerous-mounts", run, Status::Missing, "/x is the host's /run", fix);
+    expect(Check::DangerousMounts, run, Status::Missing, "/x is the host's /run", fix);
 }
 
 #[test]
@@ -229,22 +232,28 @@ fn the_kernels_own_files_are_closed() {
     let fix = "take away --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)";
     let line = |root, point, options, filesystem| [root, point, options, filesystem, "rw"];
     let (sys, proc_sys) = ("/sys can be written", "/proc/sys can be written");
-    expect("masked-paths", |m| mounted(m, &[line("/sys", "/proc/sys", "rw", "proc")]), Status::Missing, proc_sys, fix);
-    expect("masked-paths", |m| mounted(m, &[line("/", "/sys", "rw", "sysfs")]), Status::Missing, sys, fix);
+    expect(
+        Check::MaskedPaths,
+        |m| mounted(m, &[line("/sys", "/proc/sys", "rw", "proc")]),
+        Status::Missing,
+        proc_sys,
+        fix,
+    );
+    expect(Check::MaskedPaths, |m| mounted(m, &[line("/", "/sys", "rw", "sysfs")]), Status::Missing, sys, fix);
     let kcore = "/proc/kcore is not hidden";
-    expect("masked-paths", |m| m.places.kcore = true, Status::Missing, kcore, fix);
+    expect(Check::MaskedPaths, |m| m.places.kcore = true, Status::Missing, kcore, fix);
     let held = "/proc/sys and /sys are read-only, the kernel's memory is hidden";
     let hidden = |m: &mut Machine| {
         m.places.kcore = true;
         mounted(m, &[line("/null", "/proc/kcore", "rw", "tmpfs")]);
     };
-    expect("masked-paths", hidden, Status::Held, held, "");
+    expect(Check::MaskedPaths, hidden, Status::Held, held, "");
     let bare = |m: &mut Machine| {
         let text = "1 1 0:1 / / ro - overlay x rw\n2 1 0:2 / /proc rw - proc x rw\n3 1 0:3 / /sys rw - sysfs x rw";
         (m.mounts, m.places.kcore) = (Ok(Mounts::parse(text.as_bytes())), true);
     };
-    expect("masked-paths", bare, Status::Missing, &format!("{proc_sys}, {sys}, {kcore}"), fix);
+    expect(Check::MaskedPaths, bare, Status::Missing, &format!("{proc_sys}, {sys}, {kcore}"), fix);
     // No /sys, no way in.
     let text = "1 1 0:1 / / ro - overlay x rw\n2 1 0:2 /sys /proc/sys ro - proc x rw";
-    expect("masked-paths", |m| m.mounts = Ok(Mounts::parse(text.as_bytes())), Status::Held, held, "");
+    expect(Check::MaskedPaths, |m| m.mounts = Ok(Mounts::parse(text.as_bytes())), Status::Held, held, "");
 }

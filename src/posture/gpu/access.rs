@@ -1,14 +1,16 @@
 //! What each errno of opening a node means, and what to do about it.
 
 use super::super::finding::{Finding, Status};
-use super::{Around, few, stale};
+use super::{Around, stale};
 use crate::machine::devices::nodes::{Kind, Node};
 use crate::machine::devices::{Devices, Opened};
 use crate::machine::user_namespace::UserNamespace;
+use crate::settings::checks::Check;
 use crate::sys::Errno;
 use crate::sys::device::Node as File;
+use crate::text::few;
 
-const ID: &str = "gpu-access";
+const ID: Check = Check::GpuAccess;
 
 /// One cause and its cure.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,7 +32,7 @@ impl Diagnosis {
 }
 
 /// Whether COMMAND's user can open what it needs. Nodes of the same diagnosis are one part of the line.
-pub(super) fn judge(devices: &Devices, around: &Around) -> Finding {
+pub fn access(devices: &Devices, around: &Around) -> Finding {
     let needed: Vec<&Node> = devices.nodes.iter().filter(|node| is_needed(node)).collect();
     if needed.is_empty() {
         return Finding::skipped(ID, "there is no node to open");

@@ -4,7 +4,9 @@ use super::*;
 use crate::machine::devices::Opened;
 use crate::machine::devices::driver::{Driver, Majors};
 use crate::machine::devices::libraries::Place;
+use crate::posture::engines::hardened;
 use crate::posture::finding::Status;
+use crate::settings::checks::Shield;
 use crate::sys::device::Node as File;
 use crate::sys::{Errno, GroupId, UserId};
 
@@ -51,10 +53,20 @@ fn devices(names: &[&str]) -> Devices {
 
 const WHOLE: [&str; 3] = ["nvidia0", "nvidiactl", "nvidia-uvm"];
 const ROOTFUL: Around = Around { namespace: None, mounts: None };
-const IDS: [&str; 4] = ["gpu-nodes", "gpu-access", "gpu-driver", "gpu-libraries"];
 
-fn judged(id: &'static str, devices: &Devices) -> Finding {
-    judge_devices(id, Wanted::Auto, Some(devices), &ROOTFUL)
+fn judge_devices(check: Check, gpu: Wanted, devices: Option<&Devices>, around: &Around) -> Finding {
+    let unseen = Errno(libc::ENOENT);
+    let machine = Machine {
+        devices: devices.cloned(),
+        user_namespace: around.namespace.cloned().ok_or(unseen),
+        mounts: around.mounts.cloned().ok_or(unseen),
+        ..hardened()
+    };
+    super::super::judge(check, &Settings { gpu, ..Settings::default() }, &machine).unwrap()
+}
+
+fn judged(check: Check, devices: &Devices) -> Finding {
+    judge_devices(check, Wanted::Auto, Some(devices), &ROOTFUL)
 }
 
 #[track_caller]
@@ -68,7 +80,7 @@ fn expect(finding: &Finding, status: Status, detail: &str, fix: &str) {
 #[test]
 fn off_and_nothing_given_are_skipped() {
     let none = devices(&[]);
-    for id in IDS {
+    for &id in Shield::Gpu.checks() {
         expect(&judge_devices(id, Wanted::Off, None, &ROOTFUL), Status::Skipped, "TAKUMI_GPU=off", "");
         expect(&judged(id, &none), Status::Skipped, "no GPU was given", "");
         for nothing in ["", "void", "none"] {
@@ -81,30 +93,30 @@ fn off_and_nothing_given_are_skipped() {
 #[test]
 fn a_gpu_that_was_asked_for_and_is_not_there_is_missing() {
     let none = Devices { visible: Some(b"all".to_vec()), ..devices(&[]) };
-    expect(&judged("gpu-nodes", &none), Status::Missing, "NVIDIA_VISIBLE_DEVICES asks for \"all\"", "--gpus all");
-    expect(&judged("gpu-access", &none), Status::Skipped, "no node", "");
-    let required = judge_devices("gpu-nodes", Wanted::Require, Some(&devices(&[])), &ROOTFUL);
+    expect(&judged(Check::GpuNodes, &none), Status::Missing, "NVIDIA_VISIBLE_DEVICES asks for \"all\"", "--gpus all");
+    expect(&judged(Check::GpuAccess, &none), Status::Skipped, "no node", "");
+    let required = judge_devices(Check::GpuNodes, Wanted::Require, Some(&devices(&[])), &ROOTFUL);
     expect(&required, Status::Missing, "no GPU in /dev", "--gpus all");
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
     let rootless = Around { namespace: Some(&namespace), mounts: None };
-    let required = judge_devices("gpu-nodes", Wanted::Require, Some(&devices(&[])), &rootless);
+    let required = judge_devices(Check::GpuNodes, Wanted::Require, Some(&devices(&[])), &rootless);
     expect(&required, Status::Missing, "no GPU in /dev", "no-cgroups");
     let windows = Devices { is_windows: true, ..none };
-    expect(&judged("gpu-nodes", &windows), Status::Missing, "no GPU in /dev", "wsl --update");
+    expect(&judged(Check::GpuNodes, &windows), Status::Missing, "no GPU in /dev", "wsl --update");
 }
 
 #[test]
 fn a_whole_gpu_holds_everything() {
     let whole = devices(&["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset"]);
-    expect(&judged("gpu-nodes", &whole), Status::Held, "2 NVIDIA GPU(s)", "");
-    expect(&judged("gpu-access", &whole), Status::Held, "uid 1000 can open /dev/nvidia0, /dev/nvidia1", "");
-    expect(&judged("gpu-driver", &whole), Status::Held, "550.54.14", "");
-    expect(&judged("gpu-libraries", &whole), Status::Held, "libcuda.so.1", "");
+    expect(&judged(Check::GpuNodes, &whole), Status::Held, "2 NVIDIA GPU(s)", "");
+    expect(&judged(Check::GpuAccess, &whole), Status::Held, "uid 1000 can open /dev/nvidia0, /dev/nvidia1", "");
+    expect(&judged(Check::GpuDriver, &whole), Status::Held, "550.54.14", "");
+    expect(&judged(Check::GpuLibraries, &whole), Status::Held, "libcuda.so.1", "");
 }
 
 #[test]
 fn each_node_that_cuda_needs_is_named_where_it_is_missing() {
-    let nodes = |names: &[&str]| judged("gpu-nodes", &devices(names));
+    let nodes = |names: &[&str]| judged(Check::GpuNodes, &devices(names));
     expect(&nodes(&["nvidia0", "nvidiactl"]), Status::Missing, "no /dev/nvidia-uvm", "nvidia-modprobe -u -c=0");
     expect(&nodes(&["nvidia0", "nvidia-uvm"]), Status::Missing, "no /dev/nvidiactl", "--device /dev/nvidiactl");
     expect(&nodes(&["nvidiactl", "nvidia-uvm"]), Status::Missing, "no /dev/nvidia0", "--device /dev/nvidia0");
@@ -113,7 +125,7 @@ fn each_node_that_cuda_needs_is_named_where_it_is_missing() {
 
 #[test]
 fn gpus_of_other_makers_have_other_nodes() {
-    let nodes = |names: &[&str], makers: Vec<u32>| judged("gpu-nodes", &Devices { makers, ..devices(names) });
+    let nodes = |names: &[&str], makers: Vec<u32>| judged(Check::GpuNodes, &Devices { makers, ..devices(names) });
     expect(&nodes(&["dxg"], vec![]), Status::Held, "/dev/dxg", "");
     expect(&nodes(&["kfd", "dri/renderD128"], vec![AMD]), Status::Held, "/dev/kfd", "");
     expect(&nodes(&["kfd"], vec![]), Status::Missing, "no /dev/dri/renderD", "--device /dev/dri");
@@ -123,10 +135,10 @@ fn gpus_of_other_makers_have_other_nodes() {
     expect(&nodes(&["nvhost-gpu"], vec![]), Status::Missing, "/dev/nvmap", "--runtime nvidia");
     expect(&nodes(&["nvmap"], vec![]), Status::Missing, "not all are here", "--runtime nvidia");
     for names in [&["dxg"][..], &["kfd", "dri/renderD128"], &["nvmap", "nvhost-gpu"]] {
-        expect(&judged("gpu-driver", &devices(names)), Status::Skipped, "nothing to compare", "");
+        expect(&judged(Check::GpuDriver, &devices(names)), Status::Skipped, "nothing to compare", "");
     }
-    expect(&judged("gpu-libraries", &devices(&["kfd", "dri/renderD128"])), Status::Skipped, "PyTorch", "");
-    expect(&judged("gpu-libraries", &devices(&["dxg"])), Status::Held, "libcuda.so.1", "");
+    expect(&judged(Check::GpuLibraries, &devices(&["kfd", "dri/renderD128"])), Status::Skipped, "PyTorch", "");
+    expect(&judged(Check::GpuLibraries, &devices(&["dxg"])), Status::Held, "libcuda.so.1", "");
 }
 
 #[test]
@@ -134,15 +146,15 @@ fn what_only_has_the_name_or_another_boots_number_is_no_node() {
     let mut seen = devices(&WHOLE);
     seen.nodes[2].file = seen.nodes[2].file.map(|file| File { major: 510, ..file });
     expect(
-        &judged("gpu-nodes", &seen),
+        &judged(Check::GpuNodes, &seen),
         Status::Missing,
         "/dev/nvidia-uvm has major 510, and the host's driver has 511",
         "anew",
     );
     seen.nodes[0].file = seen.nodes[0].file.map(|file| File { mode: libc::S_IFDIR | 0o755, ..file });
-    expect(&judged("gpu-nodes", &seen), Status::Missing, "/dev/nvidia0 is no device", "not with -v");
+    expect(&judged(Check::GpuNodes, &seen), Status::Missing, "/dev/nvidia0 is no device", "not with -v");
     seen.nodes[0].file = Err(Errno(libc::ENOENT));
-    expect(&judged("gpu-nodes", &seen), Status::Missing, "/dev/nvidia0 is no device", "not with -v");
+    expect(&judged(Check::GpuNodes, &seen), Status::Missing, "/dev/nvidia0 is no device", "not with -v");
 }
 
 fn refused(names: &[&str], errno: i32) -> Devices {
@@ -167,7 +179,7 @@ fn every_errno_has_its_own_diagnosis_and_several_nodes_are_one_line() {
         (libc::EMFILE, "Too many open files", "nvidia-smi works"),
     ];
     for (errno, why, fix) in cases {
-        let finding = judged("gpu-access", &refused(&WHOLE, errno));
+        let finding = judged(Check::GpuAccess, &refused(&WHOLE, errno));
         expect(&finding, Status::Missing, why, fix);
         assert!(finding.detail.starts_with("/dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm: "), "{finding:?}");
         let lengths = (finding.detail.len(), finding.fix.as_ref().unwrap().len());
@@ -180,10 +192,10 @@ fn different_refusals_stand_side_by_side_and_hide_nothing() {
     let mut seen = devices(&WHOLE);
     seen.nodes[0].opened = Opened::No(Errno(libc::EIO));
     seen.nodes[2].opened = Opened::No(Errno(libc::EPERM));
-    let finding = judged("gpu-access", &seen);
+    let finding = judged(Check::GpuAccess, &seen);
     expect(&finding, Status::Missing, "/dev/nvidia0: the GPU is in error; /dev/nvidia-uvm: the device cgroup", "xid");
     seen.nodes[0].opened = Opened::NoAnswer;
-    expect(&judged("gpu-access", &seen), Status::Missing, "no answer within 10 s; ", "persistenced");
+    expect(&judged(Check::GpuAccess, &seen), Status::Missing, "no answer within 10 s; ", "persistenced");
 }
 
 #[test]
@@ -191,12 +203,17 @@ fn who_did_not_answer_or_was_not_asked_is_unknown() {
     let mut seen = devices(&WHOLE);
     seen.nodes[1].opened = Opened::NoAnswer;
     seen.nodes[2].opened = Opened::NotTried(Errno(libc::ETIMEDOUT));
-    expect(&judged("gpu-access", &seen), Status::Unknown, "/dev/nvidiactl: no answer within 10 s; ", "persistenced");
+    expect(
+        &judged(Check::GpuAccess, &seen),
+        Status::Unknown,
+        "/dev/nvidiactl: no answer within 10 s; ",
+        "persistenced",
+    );
     for (errno, fix) in
         [(libc::EPERM, "--cap-add SETUID"), (libc::EAGAIN, "--pids-limit"), (libc::EIO, "defect of init")]
     {
         seen.nodes.iter_mut().for_each(|node| node.opened = Opened::NotTried(Errno(errno)));
-        expect(&judged("gpu-access", &seen), Status::Unknown, "", fix);
+        expect(&judged(Check::GpuAccess, &seen), Status::Unknown, "", fix);
     }
 }
 
@@ -205,10 +222,10 @@ fn nodes_that_no_computing_needs_may_be_closed() {
     let mut seen = devices(&["nvidia0", "nvidiactl", "nvidia-uvm", "nvidia-modeset", "nvidia-caps/nvidia-cap1"]);
     seen.nodes[3].opened = Opened::No(Errno(libc::EPERM));
     seen.nodes[4].opened = Opened::No(Errno(libc::EACCES));
-    expect(&judged("gpu-access", &seen), Status::Held, "can open", "");
+    expect(&judged(Check::GpuAccess, &seen), Status::Held, "can open", "");
     seen.nodes[4].opened = Opened::No(Errno(libc::EPERM));
     expect(
-        &judged("gpu-access", &seen),
+        &judged(Check::GpuAccess, &seen),
         Status::Missing,
         "/dev/nvidia-caps/nvidia-cap1: the device cgroup",
         "--gpus all",
@@ -225,7 +242,8 @@ fn with_mode(mode: u32, group: u32) -> Devices {
 
 #[test]
 fn a_closed_mode_says_whose_it_is_and_who_can_be_let_in() {
-    let access = |devices: &Devices, around: &Around| judge_devices("gpu-access", Wanted::Auto, Some(devices), around);
+    let access =
+        |devices: &Devices, around: &Around| judge_devices(Check::GpuAccess, Wanted::Auto, Some(devices), around);
     let closed = with_mode(0o600, 44);
     expect(&access(&closed, &ROOTFUL), Status::Missing, "mode 0600, for uid 0 alone", "chmod 666");
     let by_driver = Devices { driver: Driver { mode: Some(0o600), ..closed.driver.clone() }, ..closed };
@@ -249,30 +267,30 @@ fn a_closed_mode_says_whose_it_is_and_who_can_be_let_in() {
 fn no_driver_behind_a_number_is_told_from_another_number_and_from_a_lost_gpu() {
     let mut seen = refused(&WHOLE, libc::ENXIO);
     seen.nodes[2].file = seen.nodes[2].file.map(|file| File { major: 510, ..file });
-    let finding = judged("gpu-access", &seen);
+    let finding = judged(Check::GpuAccess, &seen);
     expect(&finding, Status::Missing, "/dev/nvidia-uvm: it has major 510, the driver has 511", "anew");
     seen.driver.majors = Ok(Majors::parse(b"Character devices:\n 10 misc\n"));
-    let finding = judged("gpu-access", &seen);
+    let finding = judged(Check::GpuAccess, &seen);
     expect(&finding, Status::Missing, "/dev/nvidia0, /dev/nvidiactl: the host has not loaded", "modprobe nvidia,");
     expect(&finding, Status::Missing, "/dev/nvidia-uvm: the host has not loaded", "nvidia-modprobe -u");
     seen.driver.majors = Err(Errno(libc::ENOENT));
-    expect(&judged("gpu-access", &seen), Status::Missing, "not loaded", "modprobe nvidia,");
+    expect(&judged(Check::GpuAccess, &seen), Status::Missing, "not loaded", "modprobe nvidia,");
 }
 
 #[test]
 fn rootless_and_windows_have_their_own_fixes() {
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
     let rootless = Around { namespace: Some(&namespace), mounts: None };
-    let denied = judge_devices("gpu-access", Wanted::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
+    let denied = judge_devices(Check::GpuAccess, Wanted::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
     expect(&denied, Status::Missing, "a rootless engine sets no device cgroup", "DeviceAllow");
     expect(
-        &judged("gpu-access", &refused(&["dxg"], libc::EPERM)),
+        &judged(Check::GpuAccess, &refused(&["dxg"], libc::EPERM)),
         Status::Missing,
         "device cgroup",
         "--device /dev/dxg",
     );
     expect(
-        &judged("gpu-access", &refused(&["dxg"], libc::ENODEV)),
+        &judged(Check::GpuAccess, &refused(&["dxg"], libc::ENODEV)),
         Status::Missing,
         "WSL serves no GPU",
         "wsl --update",
@@ -288,26 +306,26 @@ fn driver_and_libraries_must_be_of_one_version() {
     };
     let path = "/usr/lib/x86_64-linux-gnu/libcuda.so.1";
     expect(
-        &judged("gpu-driver", &with("555.42.06", path)),
+        &judged(Check::GpuDriver, &with("555.42.06", path)),
         Status::Missing,
         "550.54.14, libcuda.so.1 is 555.42.06",
         "reboot",
     );
-    expect(&judged("gpu-driver", &with("535.1", path)), Status::Missing, "libcuda.so.1 is 535.1", "anew");
+    expect(&judged(Check::GpuDriver, &with("535.1", path)), Status::Missing, "libcuda.so.1 is 535.1", "anew");
     let compat = with("555.42.06", "/usr/local/cuda/compat/libcuda.so.1");
-    expect(&judged("gpu-driver", &compat), Status::Held, "550.54.14", "");
+    expect(&judged(Check::GpuDriver, &compat), Status::Held, "550.54.14", "");
     let mut management = devices(&WHOLE);
     management.libraries[1] = library("/usr/lib/libnvidia-ml.so.1", "555.42.06");
-    expect(&judged("gpu-driver", &management), Status::Missing, "libnvidia-ml.so.1 is 555.42.06", "reboot");
+    expect(&judged(Check::GpuDriver, &management), Status::Missing, "libnvidia-ml.so.1 is 555.42.06", "reboot");
     let none = Devices { libraries: [Library::Nowhere, Library::Nowhere], ..devices(&WHOLE) };
-    expect(&judged("gpu-driver", &none), Status::Skipped, "nothing to compare", "");
+    expect(&judged(Check::GpuDriver, &none), Status::Skipped, "nothing to compare", "");
 }
 
 #[test]
 fn a_driver_that_is_not_loaded_is_told_from_one_that_is_not_shown() {
     let with = |majors: Result<Majors, Errno>| {
         let driver = Driver { majors, version: None, mode: None };
-        judged("gpu-driver", &Devices { driver, ..devices(&WHOLE) })
+        judged(Check::GpuDriver, &Devices { driver, ..devices(&WHOLE) })
     };
     expect(
         &with(Ok(Majors::parse(b"Character devices:\n 10 misc\n"))),
@@ -323,7 +341,7 @@ fn a_driver_that_is_not_loaded_is_told_from_one_that_is_not_shown() {
 fn each_way_to_lack_a_library_has_its_fix() {
     let with = |cuda: Library, management: Library, capabilities: Option<&str>| {
         let capabilities = capabilities.map(|text| text.as_bytes().to_vec());
-        judged("gpu-libraries", &Devices { libraries: [cuda, management], capabilities, ..devices(&WHOLE) })
+        judged(Check::GpuLibraries, &Devices { libraries: [cuda, management], capabilities, ..devices(&WHOLE) })
     };
     let found = || library("/usr/lib/libnvidia-ml.so.1", "550.54.14");
     expect(&with(Library::Nowhere, found(), None), Status::Missing, "no libcuda.so.1", "--gpus all");
@@ -356,7 +374,10 @@ fn the_probe_knows_a_daemon_reload() {
     expect(&judged(Opened::Yes), Status::Held, "2 device node(s) can still be opened", "");
     let finding = judged(no(libc::EPERM));
     expect(&finding, Status::Missing, "daemon-reload", "create-dev-char-symlinks");
-    assert!(finding.detail.starts_with("/dev/nvidia0, /dev/nvidiactl: ") && finding.id == "gpu-access", "{finding:?}");
+    assert!(
+        finding.detail.starts_with("/dev/nvidia0, /dev/nvidiactl: ") && finding.id == Check::GpuAccess,
+        "{finding:?}"
+    );
     let namespace = UserNamespace::of_map(b"0 1500 1");
     expect(&still_open(&now(no(libc::EPERM)), Some(&namespace)), Status::Missing, "denied now", "mode or its rules");
     expect(&judged(no(libc::EACCES)), Status::Missing, "denied now", "mode or its rules");

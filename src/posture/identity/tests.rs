@@ -1,19 +1,20 @@
-use super::super::engines::hardened;
+use super::super::{engines::hardened, judge};
 use super::*;
 use crate::machine::namespaces::Namespaces;
 use crate::machine::sockets::Sockets;
 use crate::machine::status::Status;
 use crate::machine::user_namespace::UserNamespace;
 use crate::posture::finding::Status as Answer;
+use crate::settings::Settings;
 
 /// What one change of a hardened machine makes of a check.
 #[track_caller]
-fn expect(id: &'static str, change: impl FnOnce(&mut Machine), status: Answer, detail: &str, fix: &str) {
+fn expect(check: Check, change: impl FnOnce(&mut Machine), status: Answer, detail: &str, fix: &str) {
     let mut machine = hardened();
     change(&mut machine);
-    let finding = judge(id, &machine);
-    assert_eq!((finding.status, &finding.detail[..]), (status, detail), "{id}");
-    assert_eq!(finding.fix.unwrap_or_default(), fix, "{id}");
+    let finding = judge(check, &Settings::default(), &machine).unwrap();
+    assert_eq!((finding.status, &finding.detail[..]), (status, detail), "{check}");
+    assert_eq!(finding.fix.unwrap_or_default(), fix, "{check}");
 }
 
 const PROC: &str = "mount /proc in the container, as every engine does";
@@ -22,26 +23,25 @@ const PROC: &str = "mount /proc in the container, as every engine does";
 fn without_proc_nothing_is_known() {
     let gone = Errno(libc::ENOENT);
     let words = |what| format!("{what} cannot be read: {gone}");
-    expect("user-namespace", |m| m.user_namespace = Err(gone), Answer::Unknown, &words("/proc/self/uid_map"), PROC);
-    for id in ["seccomp", "privileged-container"] {
+    expect(Check::UserNamespace, |m| m.user_namespace = Err(gone), Answer::Unknown, &words("/proc/self/uid_map"), PROC);
+    for id in [Check::Seccomp, Check::PrivilegedContainer] {
         expect(id, |m| m.status = Err(gone), Answer::Unknown, &words("/proc/self/status"), PROC);
     }
     let no_mounts = |m: &mut Machine| (m.mounts, m.sockets) = (Err(gone), None);
-    expect("runtime-socket", no_mounts, Answer::Unknown, &words("/proc/self/mountinfo"), PROC);
+    expect(Check::RuntimeSocket, no_mounts, Answer::Unknown, &words("/proc/self/mountinfo"), PROC);
     for number in 0..4 {
         let unseen = |m: &mut Machine| {
             let n = &mut m.namespaces;
             *[&mut n.pid, &mut n.ipc, &mut n.uts, &mut n.net][number] = Err(gone);
         };
-        expect("host-namespaces", unseen, Answer::Unknown, &words("/proc/self/ns"), PROC);
+        expect(Check::HostNamespaces, unseen, Answer::Unknown, &words("/proc/self/ns"), PROC);
     }
     let closed = |m: &mut Machine| m.label = Err(Errno(libc::EACCES));
     let words = format!("/proc/self/attr/current cannot be read: {}", Errno(libc::EACCES));
-    expect("apparmor", closed, Answer::Unknown, &words, PROC);
-    expect("runtime-socket", |m| m.sockets = None, Answer::Skipped, "not looked at", "");
+    expect(Check::Apparmor, closed, Answer::Unknown, &words, PROC);
+    expect(Check::RuntimeSocket, |m| m.sockets = None, Answer::Skipped, "not looked at", "");
     let no_proc = |m: &mut Machine| (m.label, m.status) = (Err(gone), Err(gone));
-    expect("apparmor", no_proc, Answer::Unknown, &format!("/proc/self/attr/current cannot be read: {gone}"), PROC);
-    expect("nonsense", |_| (), Answer::Unknown, "nobody looked at it", "this is a defect of init: please report it");
+    expect(Check::Apparmor, no_proc, Answer::Unknown, &format!("/proc/self/attr/current cannot be read: {gone}"), PROC);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn root_is_who_the_map_says() {
         ("1000 1000 1", Answer::Held, "no root here"),
     ] {
         let change = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::of_map(map.as_bytes()));
-        expect("user-namespace", change, status, detail, if status == Answer::Missing { fix } else { "" });
+        expect(Check::UserNamespace, change, status, detail, if status == Answer::Missing { fix } else { "" });
     }
 }
 
@@ -74,7 +74,7 @@ fn a_filter_is_seen_by_its_mode() {
         (None, None, Answer::Unknown, "/proc/self/status does not show it", kernel),
     ] {
         let status_of = |s: &Status| Status { seccomp: mode, seccomp_filters: filters, ..s.clone() };
-        expect("seccomp", |m| m.status = m.status.as_ref().map(status_of).map_err(|e| *e), status, detail, fix);
+        expect(Check::Seccomp, |m| m.status = m.status.as_ref().map(status_of).map_err(|e| *e), status, detail, fix);
     }
 }
 
@@ -107,11 +107,11 @@ fn a_label_is_of_apparmor_or_of_selinux() {
             let map: &[u8] = if rootless { b"0 1500 1\n1 100000 65536" } else { b"0 0 4294967295" };
             m.user_namespace = Ok(UserNamespace::of_map(map));
         };
-        expect("apparmor", change, status, detail, fix);
+        expect(Check::Apparmor, change, status, detail, fix);
     }
     for errno in [libc::EINVAL, libc::ENOENT, libc::ENOPROTOOPT, libc::EOPNOTSUPP] {
         let change = |m: &mut Machine| m.label = Err(Errno(errno));
-        expect("apparmor", change, skipped, "this host has neither AppArmor nor SELinux", "");
+        expect(Check::Apparmor, change, skipped, "this host has neither AppArmor nor SELinux", "");
     }
 }
 
@@ -125,15 +125,15 @@ fn each_capability_and_device_of_a_host_counts() {
                 m.status.as_mut().unwrap().capabilities[set] = Some(1 << number);
             };
             let detail = format!("it was given CAP_{name}");
-            expect("privileged-container", change, Answer::Missing, &detail, fix);
+            expect(Check::PrivilegedContainer, change, Answer::Missing, &detail, fix);
         }
     }
     let every = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0x1ff_ffff_ffff); 5];
     let all = "it was given CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_BPF";
-    expect("privileged-container", every, Answer::Missing, all, fix);
+    expect(Check::PrivilegedContainer, every, Answer::Missing, all, fix);
     // What Docker gives by default, and what a start needs.
     let docker = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0xa804_25fb | 1 << 2); 5];
-    expect("privileged-container", docker, Answer::Held, "no capability or device that rules a host", "");
+    expect(Check::PrivilegedContainer, docker, Answer::Held, "no capability or device that rules a host", "");
     let devices = |names: &'static [&'static str]| {
         move |m: &mut Machine| m.places.host_devices = Ok(names.iter().map(ToString::to_string).collect())
     };
@@ -143,10 +143,10 @@ fn each_capability_and_device_of_a_host_counts() {
         (&["a", "b", "c", "d", "e"], "a, b, c, d and 1 more"),
     ] {
         let detail = format!("the host's devices are in /dev: {shown}");
-        expect("privileged-container", devices(names), Answer::Missing, &detail, fix);
+        expect(Check::PrivilegedContainer, devices(names), Answer::Missing, &detail, fix);
     }
     let unseen = |m: &mut Machine| m.places.host_devices = Err(Errno(libc::ENOENT));
-    expect("privileged-container", unseen, Answer::Held, "no capability or device that rules a host", "");
+    expect(Check::PrivilegedContainer, unseen, Answer::Held, "no capability or device that rules a host", "");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn each_namespace_of_the_host_is_told() {
     let expect = |change: &dyn Fn(&mut Namespaces), what: &str, fix: &str| {
         let change = |m: &mut Machine| change(&mut m.namespaces);
         expect(
-            "host-namespaces",
+            Check::HostNamespaces,
             change,
             Answer::Missing,
             &format!("the host's own: {what}"),
@@ -191,7 +191,7 @@ fn a_socket_is_told_and_so_is_what_was_not_searched() {
     let two = seen(&["/a/docker.sock", "/b/docker.sock"], &[]);
     let fix = "take away the mount that it is in";
     let words = "who may talk to it is root of the host";
-    let id = "runtime-socket";
+    let id = Check::RuntimeSocket;
     expect(id, |m| m.sockets = one, Answer::Missing, &format!("/run/docker.sock: {words}"), fix);
     expect(id, |m| m.sockets = two, Answer::Missing, &format!("/a/docker.sock and 1 more: {words}"), fix);
     let part = "no engine's socket is mounted (of /data the first directories were searched)";
@@ -201,7 +201,7 @@ fn a_socket_is_told_and_so_is_what_was_not_searched() {
 #[test]
 fn each_limit_counts() {
     let (memory, processes, core) = ("--memory 16g", "--pids-limit 512", "--ulimit core=0");
-    let id = "limits";
+    let id = Check::Limits;
     let missing = |change: &dyn Fn(&mut Machine), what: &str, flags: &[&str]| {
         expect(id, change, Answer::Missing, &format!("no limit of {what}"), &format!("add {}", flags.join(" ")));
     };

@@ -1,17 +1,18 @@
 use super::*;
 use crate::machine::network::Route;
 use crate::machine::proxy::Named;
+use crate::posture::engines::hardened;
 use crate::posture::finding::Status::{self, Held, Missing, Skipped, Unknown};
+use crate::settings::checks::Shield;
 use std::ffi::CStr;
 
-const NETWORK: [&str; 5] = ["default-route", "proxy-environment", "proxy-reachable", "proxy-denies", "direct-egress"];
-
-fn settings(egress: Wanted) -> Settings {
-    Settings { egress, ..Settings::default() }
+fn judge(check: Check, egress: Wanted, network: Option<&Network>) -> Finding {
+    let machine = Machine { network: network.cloned(), ..hardened() };
+    super::super::judge(check, &Settings { egress, ..Settings::default() }, &machine).unwrap()
 }
 
-fn judged(id: &'static str, network: &Network) -> (Status, String) {
-    let finding = judge(id, &settings(Wanted::Require), Some(network));
+fn judged(check: Check, network: &Network) -> (Status, String) {
+    let finding = judge(check, Wanted::Require, Some(network));
     assert_eq!(finding.fix.is_some(), !finding.is_well(), "{finding:?}");
     assert!(finding.detail.len() <= 110 && finding.fix.iter().all(|fix| fix.len() <= 130), "{finding:?}");
     (finding.status, finding.detail)
@@ -27,17 +28,17 @@ fn attempts(ends: &[End]) -> Vec<Attempt> {
 
 #[test]
 fn without_a_proxy_nothing_applies_unless_it_is_required() {
-    for id in NETWORK {
-        let off = judge(id, &settings(Wanted::Off), None);
+    for &check in Shield::Network.checks() {
+        let off = judge(check, Wanted::Off, None);
         assert_eq!((off.status, off.detail.as_str()), (Skipped, "TAKUMI_EGRESS=off"));
-        let auto = judge(id, &settings(Wanted::Auto), Some(&Network::default()));
+        let auto = judge(check, Wanted::Auto, Some(&Network::default()));
         assert_eq!(auto.status, Skipped);
         assert!(auto.detail.contains("no proxy is set"), "{auto:?}");
     }
     let nothing = network(&[]);
-    assert_eq!(judged("proxy-environment", &nothing).0, Missing);
-    assert_eq!(judged("proxy-reachable", &nothing).0, Unknown);
-    assert_eq!(judged("proxy-denies", &nothing).0, Unknown);
+    assert_eq!(judged(Check::ProxyEnvironment, &nothing).0, Missing);
+    assert_eq!(judged(Check::ProxyReachable, &nothing).0, Unknown);
+    assert_eq!(judged(Check::ProxyDenies, &nothing).0, Unknown);
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn a_default_route_is_no_harm_where_nothing_gets_out() {
     let route = Route { ipv6: false, interface: "eth0".into(), gateway };
     let of = |routes, ends: &[End]| {
         let network = Network { routes: Some(routes), direct: attempts(ends), ..Network::default() };
-        judged("default-route", &network)
+        judged(Check::DefaultRoute, &network)
     };
     assert_eq!(of(Ok(vec![]), &[]).0, Held);
     assert_eq!(of(Ok(vec![route.clone()]), &[End::Silent, End::Silent]).0, Held);
@@ -61,7 +62,7 @@ fn a_default_route_is_no_harm_where_nothing_gets_out() {
 
 #[test]
 fn one_open_way_is_enough() {
-    let of = |ends: &[End]| judged("direct-egress", &Network { direct: attempts(ends), ..Network::default() });
+    let of = |ends: &[End]| judged(Check::DirectEgress, &Network { direct: attempts(ends), ..Network::default() });
     for errno in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EPERM] {
         let (status, detail) = of(&[End::Unsent(Errno(errno))]);
         assert_eq!((status, detail.contains("filtered")), (Held, false), "{errno}");
@@ -89,7 +90,7 @@ fn one_open_way_is_enough() {
 fn the_proxys_answer_decides() {
     let of = |reached| {
         let network = Network { proxy: Some(reached), ..network(&[c"HTTPS_PROXY=http://proxy:8888"]) };
-        (judged("proxy-reachable", &network), judged("proxy-denies", &network))
+        (judged(Check::ProxyReachable, &network), judged(Check::ProxyDenies, &network))
     };
     let answers = [
         (Answer::Status(403), Held),
@@ -122,7 +123,7 @@ fn the_proxys_answer_decides() {
 
 #[test]
 fn the_variables_are_judged_by_what_they_say() {
-    let of = |environment: &[&CStr]| judged("proxy-environment", &network(environment));
+    let of = |environment: &[&CStr]| judged(Check::ProxyEnvironment, &network(environment));
     let held = of(&[c"HTTPS_PROXY=http://u:hunter2@proxy:8888", c"http_proxy=http://other"]);
     assert_eq!(held.0, Held);
     assert_eq!(held.1, "HTTPS_PROXY names proxy:8888; http_proxy names another, which is not checked");
@@ -140,5 +141,5 @@ fn the_variables_are_judged_by_what_they_say() {
     }
     // What cannot be asked is not said to be well.
     let socks = network(&[c"ALL_PROXY=socks5://a"]);
-    assert_eq!((judged("proxy-reachable", &socks).0, judged("proxy-denies", &socks).0), (Unknown, Unknown));
+    assert_eq!((judged(Check::ProxyReachable, &socks).0, judged(Check::ProxyDenies, &socks).0), (Unknown, Unknown));
 }

@@ -1,7 +1,8 @@
 //! `--report` finds what a start would find, and changes nothing.
 
-use super::support::{APP, Init, OTHER, Outcome, Place, own, owner, snapshot};
+use super::support::{APP, Init, OTHER, Outcome, Place, file, own, owner, snapshot};
 use serde_json::Value;
+use takumi_test::report::Report;
 use takumi_test::require;
 
 /// Exit code, and each finding about volumes.
@@ -47,6 +48,23 @@ fn a_right_volume_and_one_to_be_created_are_held() {
     assert!(found[0]["detail"].as_str().unwrap().contains("created by a start") && !new.exists());
 }
 
+/// A start's two judgements: before the look neither refuses it, and without a look neither is held.
+#[test]
+fn volumes_and_nodes_are_unknown_until_somebody_looked() {
+    require!(root, setpriv);
+    let place = Place::new();
+    let nodes = place.directory("nodes", APP, 0o755);
+    let required = || place.init().with("TAKUMI_NODES", &nodes).with("TAKUMI_REQUIRE", "volumes,node-scan");
+    required().run().succeeded();
+    // Without a target nobody looks.
+    let unknown = || required().with("TAKUMI_USER", "nobody-of-this-name").running(&["--report", "--json"]);
+    let report = Report::of(&unknown().run());
+    report.says("unprivileged", "missing", "no user \"nobody-of-this-name\"");
+    for (id, words) in [("volumes", "looked at in a start"), ("node-scan", "scanned at a start")] {
+        assert!(report.says(id, "unknown", words).required, "{report:?}");
+    }
+}
+
 #[test]
 fn what_would_refuse_a_start_is_required_and_missing() {
     require!(root, setpriv);
@@ -59,6 +77,35 @@ fn what_would_refuse_a_start_is_required_and_missing() {
         (Some(1), Some("missing"), Some(true))
     );
     Init::on(&link).run().refused();
+}
+
+/// A name may look like the end of a line.
+#[test]
+fn a_name_with_parentheses_stays_whole_beside_its_fix() {
+    require!(root, setpriv);
+    let place = Place::new();
+    let (volume, link) = (place.root().join("photos (old)"), place.root().join("link (old)"));
+    file(&volume.join("file"), OTHER, 0o644);
+    own(&volume, OTHER, 0o755);
+    std::os::unix::fs::symlink(&volume, &link).unwrap();
+    let lacking = || Init::on(&volume).capable_of("-chown");
+    for (init, detail, fix) in [
+        (lacking(), ": its owners are wrong", "the container lacks CAP_CHOWN; add --cap-add CHOWN"),
+        (Init::on(&link), " is a symbolic link to ", "name the directory that it leads to"),
+    ] {
+        let (code, found) = report(init);
+        assert_eq!((code, &found[0]["fix"]), (Some(1), &fix.into()), "{found:?}");
+        let said = found[0]["detail"].as_str().unwrap();
+        assert!(said.contains(detail) && said.contains(" (old)"), "{said}");
+    }
+    let text = lacking().running(&["--report"]).command().output().unwrap().stdout;
+    let text = String::from_utf8(text).unwrap();
+    let expected = format!(
+        "{}: its owners are wrong (required)\n{:41}fix: the container lacks CAP_CHOWN; add --cap-add CHOWN\n",
+        volume.display(),
+        ""
+    );
+    assert!(text.contains(&expected), "{text}");
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! What is to be started, and whether a start may be: the machine is observed once, and judged as often as something more is known.
+
+use super::before::Before;
+use crate::identity::Identity;
+use crate::machine::{self, Machine, Wish};
+use crate::posture::report::Report;
+use crate::posture::{self, finding::Finding};
+use crate::problem::Problem;
+use crate::settings::Settings;
+use crate::settings::checks::Check;
+use crate::sys::UserId;
+use std::ffi::CStr;
+
+/// What is to be started, before anything is changed.
+pub(super) struct Plan<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) before: &'a Before,
+    pub(super) environment: &'a [&'a CStr],
+    /// The target of a start as root.
+    pub(super) new_user: Option<&'a Identity>,
+    /// For `--report`, which goes on without: why there is no target, and what the drop to it lacks.
+    pub(super) nobody: Option<Problem>,
+    pub(super) lacks: Option<Problem>,
+}
+
+impl Plan<'_> {
+    pub(super) fn observe(&self) -> Machine {
+        machine::observe(&Wish {
+            settings: self.settings,
+            environment: self.environment,
+            user: self.new_user,
+            namespace: self.before.namespace.as_ref(),
+            only: None,
+        })
+    }
+
+    /// Judges. `known`: what came of volumes and nodes so far.
+    pub(super) fn examine(&self, machine: &Machine, known: Vec<Finding>) -> Report {
+        let own = self.identity().into_iter().chain(known).collect();
+        Report::of(posture::examine(self.settings, machine, own, None))
+    }
+
+    /// What the drop will give. It is verified afterwards, and a start ends with 125 if it does not hold.
+    fn identity(&self) -> [Finding; 3] {
+        let who = match self.new_user {
+            Some(identity) if identity.user == UserId(0) => format!("{identity}, root by choice"),
+            Some(identity) => identity.to_string(),
+            None => {
+                let before = self.before;
+                format!("uid {}, gid {}, as init was started", before.users.real, before.groups.real)
+            }
+        };
+        let finding = |check, problem: &Option<Problem>, held: String| match problem {
+            Some(problem) => Finding::problem(check, problem.clone()),
+            None => Finding::held(check, held),
+        };
+        [
+            finding(Check::Unprivileged, &self.nobody, format!("COMMAND runs as {who}")),
+            finding(Check::Capabilities, &self.lacks, "init and COMMAND hold none".to_string()),
+            Finding::held(Check::NoNewPrivileges, "no program can give COMMAND a privilege"),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::posture::engines::hardened;
+    use crate::posture::report::Verdict;
+    use crate::sys::GroupId;
+    use crate::sys::credentials::{Capabilities, Three};
+
+    #[test]
+    fn the_three_that_always_hold_are_in_every_report_and_refuse() {
+        let (users, groups) = (Three::all(UserId(1000)), Three::all(GroupId(1000)));
+        let before = Before { users, groups, capabilities: Capabilities::NONE, namespace: None };
+        let settings = Settings::default();
+        let problem = Problem::new("cannot become the user: it lacks (all)", "add --cap-add SETUID");
+        let verdict = |nobody: Option<&Problem>, lacks: Option<&Problem>| {
+            let (nobody, lacks) = (nobody.cloned(), lacks.cloned());
+            let plan = Plan { settings: &settings, before: &before, environment: &[], new_user: None, nobody, lacks };
+            let report = plan.examine(&hardened(), Vec::new());
+            for check in Check::ALWAYS {
+                let finding = report.findings.iter().find(|finding| finding.id == check).unwrap();
+                assert!(finding.required && (finding.is_well() || finding.detail == problem.what), "{finding:?}");
+            }
+            report.verdict()
+        };
+        assert_eq!(verdict(None, None), Verdict::Weak);
+        assert_eq!(verdict(Some(&problem), None), Verdict::Refused);
+        assert_eq!(verdict(None, Some(&problem)), Verdict::Refused);
+    }
+}

@@ -1,0 +1,58 @@
+//! What the probe needs of a start, written where only root can, before the drop.
+
+use super::plan::Plan;
+use crate::machine::Machine;
+use crate::posture::report::Report;
+use crate::probe::state::{Process, State, Who};
+use crate::settings::{name_and_value, table};
+use crate::sys::ProcessId;
+use log::info;
+use std::ffi::CStr;
+
+/// Nothing of it in a start as an ordinary user.
+pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: ProcessId) {
+    let Some(identity) = plan.new_user else { return };
+    let Some(process) = Process::of(own) else { return };
+    let settings = plan.environment.iter().copied().filter(|variable| is_for_the_probe(variable));
+    let state = State {
+        report: report.clone(),
+        identity: Who {
+            user: identity.user.0,
+            group: identity.group.0,
+            groups: identity.groups.iter().map(|group| group.0).collect(),
+        },
+        process,
+        settings: settings.map(|variable| variable.to_string_lossy().into_owned()).collect(),
+        devices: machine.devices.as_ref().map(|devices| devices.opened()).unwrap_or_default(),
+    };
+    if let Err(errno) = state.write() {
+        info!("`init --check` has to do without /run/takumi/report.json: {errno} (add --tmpfs /run)");
+    }
+}
+
+/// Everybody in the container can read it there: a query may hold a token, and the probe's own environment has it too.
+fn is_for_the_probe(variable: &CStr) -> bool {
+    let (name, value) = name_and_value(variable.to_bytes());
+    table::is_for_the_probe(name) && !(name == b"TAKUMI_HEALTH_URL" && value.contains(&b'?'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_token_is_left_for_the_probe() {
+        assert!(
+            is_for_the_probe(c"TAKUMI_HEALTH_URL=http://127.0.0.1:8188/prompt")
+                && is_for_the_probe(c"TAKUMI_SKIP=tmpfs")
+        );
+        for kept in [
+            c"TAKUMI_HEALTH_URL=http://127.0.0.1/?token=x",
+            c"TAKUMI_SCAN_COMMAND=x --token y",
+            c"TAKUMI_SECRETS=A",
+            c"A=1",
+        ] {
+            assert!(!is_for_the_probe(kept), "{kept:?}");
+        }
+    }
+}

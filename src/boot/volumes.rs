@@ -1,0 +1,80 @@
+//! Volumes of a start, and what came of them as findings.
+
+use super::plan::Plan;
+use super::refusal::Refusal;
+use super::told_to_stop;
+use crate::ownership::{self, Outcome, Target, Volume};
+use crate::posture::finding::Finding;
+use crate::settings::checks::Check;
+use crate::settings::{Ownership, Settings};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Before the drop: missing ones are made, wrong owners dealt with.
+pub(super) fn prepare(plan: &Plan) -> Result<Vec<Volume>, Refusal> {
+    let paths = paths(plan.settings);
+    let Some(identity) = plan.new_user.filter(|_| !paths.is_empty()) else {
+        return Ok(ownership::volumes_of_a_plain_start(&paths)?);
+    };
+    let target = Target { uid: identity.user, gid: identity.group };
+    // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
+    let mut stopped = || told_to_stop().unwrap_or(false);
+    Ok(ownership::prepare(&paths, plan.settings.ownership, &target, &plan.before.container(), &mut stopped)?)
+}
+
+/// What a start would make of each; changes nothing.
+pub(super) fn inspect(plan: &Plan) -> Vec<Finding> {
+    let target = match plan.new_user {
+        Some(identity) => Target { uid: identity.user, gid: identity.group },
+        None => Target { uid: plan.before.users.real, gid: plan.before.groups.real },
+    };
+    paths(plan.settings).iter().map(|path| inspect_one(plan, path, &target)).collect()
+}
+
+fn inspect_one(plan: &Plan, path: &Path, target: &Target) -> Finding {
+    let inspected = ownership::inspect(path, plan.settings.ownership, target, &plan.before.container(), &mut || false);
+    let problem = match inspected {
+        Err(error) => error.into(),
+        Ok(volume) => {
+            let missing = volume.outcome().filter(|_| changes(plan)).and_then(Outcome::missing_capability);
+            let Some(mut problem) = missing else { return finding(plan, &volume) };
+            problem.what = format!("{}: {}", path.display(), problem.what);
+            problem
+        }
+    };
+    Finding { required: true, ..Finding::problem(Check::Volumes, problem) }
+}
+
+/// What came of a volume, or would come of it, where it was only inspected.
+pub(super) fn finding(plan: &Plan, volume: &Volume) -> Finding {
+    let (mode, changes) = (plan.settings.ownership, changes(plan));
+    let detail = format!("{}: {}", volume.path().display(), judged(volume.outcome(), mode, changes));
+    match (volume.outcome(), volume.remedy()) {
+        (Some(outcome), Some(fix)) if !(changes && outcome.is_put_right_by_a_start()) => {
+            Finding::missing(Check::Volumes, detail, fix)
+        }
+        _ => Finding::held(Check::Volumes, detail),
+    }
+}
+
+fn judged(outcome: Option<&Outcome>, ownership: Ownership, changes: bool) -> String {
+    match outcome {
+        None if ownership == Ownership::Off => "owners are not looked at".to_string(),
+        None if changes => "missing, and created by a start".to_string(),
+        None => "writable, or the start ends here".to_string(),
+        Some(outcome @ Outcome::Partial { .. }) if changes && outcome.is_put_right_by_a_start() => {
+            format!("{outcome}, put right by a start")
+        }
+        Some(outcome) => outcome.to_string(),
+    }
+}
+
+/// Whether a start changes owners.
+fn changes(plan: &Plan) -> bool {
+    plan.new_user.is_some() && !matches!(plan.settings.ownership, Ownership::Verify | Ownership::Off)
+}
+
+fn paths(settings: &Settings) -> Vec<PathBuf> {
+    settings.volumes.iter().map(|path| PathBuf::from(OsStr::from_bytes(path.to_bytes()))).collect()
+}
