@@ -1,5 +1,5 @@
-//! Ids, groups, capabilities and their locks, of this thread: the program has one thread, and glibc's own wrappers, which signal
-//! every thread, hang where that signal is refused (gosu: 16 of 408 injections).
+//! Ids, groups, capabilities and their locks, of this thread: the program has one, so that glibc's own wrappers, which signal every
+//! other thread, are one system call each (Go's runtime has several always, and gosu hangs in 16 of 408 injections).
 
 use super::Errno;
 use super::errno::cerr;
