@@ -82,7 +82,7 @@ pub fn try_effective_group(id: GroupId) -> Result<(), Errno> {
     cerr(unsafe { libc::syscall(libc::SYS_setresgid, POISON, id.0, POISON) }).map(drop)
 }
 
-/// The supplementary groups of this thread, in the kernel's order.
+/// The supplementary groups of this thread, ascending.
 pub fn groups() -> Result<Vec<GroupId>, Errno> {
     // Most lists are short; the kernel says EINVAL where this one is not long enough (NGROUPS_MAX is 65536).
     for room in [32, 65_536] {
@@ -96,12 +96,19 @@ pub fn groups() -> Result<Vec<GroupId>, Errno> {
                 return if list.contains(&POISON) {
                     Err(Errno(libc::EIO))
                 } else {
-                    Ok(list.into_iter().map(GroupId).collect())
+                    Ok(sorted(list.into_iter().map(GroupId).collect()))
                 };
             }
         }
     }
     Err(Errno(libc::EINVAL))
+}
+
+/// Groups as they are compared: ascending, each once.
+pub fn sorted(mut groups: Vec<GroupId>) -> Vec<GroupId> {
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 /// Sets the supplementary groups.
@@ -110,6 +117,9 @@ pub fn set_groups(groups: &[GroupId]) -> Result<(), Errno> {
     // SAFETY: the kernel reads that many ids.
     cerr(unsafe { libc::syscall(libc::SYS_setgroups, list.len(), list.as_ptr()) }).map(drop)
 }
+
+/// Capabilities that a kernel can know; it says EINVAL from its last on.
+pub const MOST_CAPABILITIES: u32 = 64;
 
 /// A set of capabilities as the kernel's 64 bits.
 pub type CapabilityBits = u64;

@@ -1,8 +1,9 @@
 //! Device nodes by their path.
 
-use super::errno::{cerr, cerr_int};
-use super::{Errno, GroupId, UserId};
+use super::errno::cerr_int;
+use super::{Errno, GroupId, UserId, descriptor, fs};
 use std::ffi::CStr;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// What lies at a path where a device is expected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,22 +27,9 @@ impl Node {
     }
 }
 
-/// Never a bit of an answer (`STATX__RESERVED`, linux/stat.h): still there after the call, nothing was written.
-const POISON: u32 = 0x8000_0000;
-
 /// Looks at it without opening it; a link is followed, as opening would.
 pub fn look(path: &CStr) -> Result<Node, Errno> {
-    // SAFETY: an all-zero statx is a valid value of a struct of integers.
-    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
-    answer.stx_mask = POISON;
-    // SAFETY: the path is NUL-terminated and the buffer is a whole statx, both live through the call.
-    cerr(unsafe {
-        libc::syscall(libc::SYS_statx, libc::AT_FDCWD, path.as_ptr(), 0, libc::STATX_BASIC_STATS, &mut answer)
-    })?;
-    let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID;
-    if answer.stx_mask & POISON != 0 || answer.stx_mask & needed != needed {
-        return Err(Errno(libc::EPROTO));
-    }
+    let answer = fs::statx(libc::AT_FDCWD, path, 0)?;
     Ok(Node {
         mode: u32::from(answer.stx_mode),
         major: answer.stx_rdev_major,
@@ -57,12 +45,8 @@ pub fn open_once(path: &CStr, writing: bool) -> Result<(), Errno> {
     let flags = access | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
     // SAFETY: `path` is NUL-terminated; no mode is needed without O_CREAT.
     let descriptor = cerr_int(unsafe { libc::open(path.as_ptr(), flags) })?;
-    if descriptor < super::io::FIRST_OTHER {
-        return Err(Errno(libc::EBADF));
-    }
     // SAFETY: the kernel has just given this descriptor to us alone.
-    unsafe { libc::close(descriptor) };
-    Ok(())
+    descriptor::given(unsafe { OwnedFd::from_raw_fd(descriptor) }).map(drop)
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ pub struct Errno(pub i32);
 impl Errno {
     /// The errno that the last libc call of this thread left.
     pub fn last() -> Self {
-        // SAFETY: glibc returns a valid pointer to this thread's errno.
-        Errno(unsafe { *libc::__errno_location() })
+        Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     }
 
     /// The kernel's text for it, `"unknown error"` where glibc has none.

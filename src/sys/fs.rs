@@ -1,10 +1,10 @@
 //! Files and directories by descriptor: a name is only ever looked up in an opened directory, and never through a link.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::errno::{cerr, cerr_int};
-use super::{Errno, GroupId, UserId};
+use super::{Errno, GroupId, UserId, descriptor};
 
 /// What a file is and whose, as far as the walk over a volume asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub enum Freshness {
 
 /// `statx` of `name` in `directory`; a link is looked at, not followed.
 pub fn stat_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> {
-    statx(directory, name, libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC)
+    stat_of(directory, name, libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC)
 }
 
 /// `statx` of an opened file.
@@ -89,24 +89,11 @@ pub fn stat(file: BorrowedFd<'_>, freshness: Freshness) -> Result<Stat, Errno> {
         Freshness::Cached => libc::AT_STATX_DONT_SYNC,
         Freshness::Asked => libc::AT_STATX_FORCE_SYNC,
     };
-    statx(file, c"", libc::AT_EMPTY_PATH | sync)
+    stat_of(file, c"", libc::AT_EMPTY_PATH | sync)
 }
 
-/// Never a bit of an answer (`STATX__RESERVED`, linux/stat.h): still there after the call, nothing was written.
-const POISON: u32 = 0x8000_0000;
-
-fn statx(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Errno> {
-    // SAFETY: an all-zero statx is a valid value of a struct of integers.
-    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
-    answer.stx_mask = POISON;
-    let mask = libc::STATX_BASIC_STATS | libc::STATX_MNT_ID;
-    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves NULL.
-    // SAFETY: the name is NUL-terminated and the buffer is a whole statx, both live through the call.
-    cerr(unsafe { libc::syscall(libc::SYS_statx, directory.as_raw_fd(), name.as_ptr(), flags, mask, &mut answer) })?;
-    let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID | libc::STATX_NLINK;
-    if answer.stx_mask & POISON != 0 || answer.stx_mask & needed != needed {
-        return Err(Errno(libc::EPROTO));
-    }
+fn stat_of(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Errno> {
+    let answer = statx(directory.as_raw_fd(), name, flags)?;
     let frozen = (libc::STATX_ATTR_IMMUTABLE | libc::STATX_ATTR_APPEND) as u64;
     Ok(Stat {
         mode: u32::from(answer.stx_mode),
@@ -122,15 +109,27 @@ fn statx(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Err
     })
 }
 
+/// Never a bit of an answer (`STATX__RESERVED`, linux/stat.h): still there after the call, nothing was written.
+const POISON: u32 = 0x8000_0000;
+
+/// `statx`, whose basic answers are all there.
+pub(super) fn statx(directory: RawFd, name: &CStr, flags: i32) -> Result<libc::statx, Errno> {
+    // SAFETY: an all-zero statx is a valid value of a struct of integers.
+    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
+    answer.stx_mask = POISON;
+    let mask = libc::STATX_BASIC_STATS | libc::STATX_MNT_ID;
+    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves NULL.
+    // SAFETY: the name is NUL-terminated and the buffer is a whole statx, both live through the call.
+    cerr(unsafe { libc::syscall(libc::SYS_statx, directory, name.as_ptr(), flags, mask, &mut answer) })?;
+    let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID | libc::STATX_NLINK;
+    if answer.stx_mask & (POISON | needed) == needed { Ok(answer) } else { Err(Errno(libc::EPROTO)) }
+}
+
 fn open_at(directory: i32, name: &CStr, flags: i32, mode: libc::mode_t) -> Result<OwnedFd, Errno> {
     // SAFETY: the name is NUL-terminated and lives through the call.
     let fd = cerr_int(unsafe { libc::openat(directory, name.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
-    // 0 to 2 are never free (`io::occupy_closed_stdio`): an answer of that kind is a lie, and not ours to close.
-    if fd < super::io::FIRST_OTHER {
-        return Err(Errno(libc::EBADF));
-    }
     // SAFETY: openat just returned this descriptor and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    descriptor::given(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The root directory, as a place to look names up in (`O_PATH`).
@@ -242,19 +241,6 @@ pub fn read_link_at<'b>(directory: BorrowedFd<'_>, name: &CStr, buffer: &'b mut 
         libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) as libc::c_long
     })?;
     buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
-}
-
-/// Fills `buffer` with the next entries of a directory (`struct linux_dirent64`, `man 2 getdents`); 0 is the end.
-pub fn read_entries(directory: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // d_reclen 0 is never a record, so that a call that answers a length and writes nothing is seen by who reads the buffer.
-    if let Some(record_length) = buffer.get_mut(16..18) {
-        record_length.fill(0);
-    }
-    // SAFETY: the kernel writes at most the buffer's length.
-    let answer =
-        cerr(unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) })?;
-    let length = answer as usize;
-    if length > buffer.len() { Err(Errno(libc::EPROTO)) } else { Ok(length) }
 }
 
 /// Goes on listing behind the entry whose `d_off` is `position`.

@@ -7,7 +7,7 @@ use super::credentials::{self, Capabilities, Three};
 use super::errno::cerr_int;
 use super::ids::{GroupId, ProcessId, UserId};
 use super::signal::{self, Signal};
-use super::{Errno, clock, clock::Instant, io, process};
+use super::{Errno, clock, clock::Instant, io, process, wait};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Child {
     /// the kernel shows afterwards counts, not what a call answered.
     pub fn become_whom(&self, whom: Option<(UserId, GroupId, &[GroupId])>) -> Result<(), Errno> {
         if let Some((user, group, groups)) = whom {
-            if sorted_groups()? != groups {
+            if credentials::groups()? != groups {
                 credentials::set_groups(groups)?;
             }
             credentials::set_group_ids(group)?;
@@ -55,7 +55,7 @@ impl Child {
         let right = whom.is_none_or(|(user, group, groups)| {
             credentials::user_ids() == Ok(Three::all(user))
                 && credentials::group_ids() == Ok(Three::all(group))
-                && sorted_groups().as_deref() == Ok(groups)
+                && credentials::groups().as_deref() == Ok(groups)
         });
         let bare = credentials::capabilities()? == Capabilities::NONE;
         if right && bare { Ok(()) } else { Err(Errno(libc::EPERM)) }
@@ -65,13 +65,6 @@ impl Child {
     pub fn parent(&self) -> ProcessId {
         self.parent
     }
-}
-
-fn sorted_groups() -> Result<Vec<GroupId>, Errno> {
-    let mut groups = credentials::groups()?;
-    groups.sort_unstable();
-    groups.dedup();
-    Ok(groups)
 }
 
 /// Runs `work` in a child and returns what it tells, `most` bytes of it, within `patience`. The child ends with the work.
@@ -189,9 +182,8 @@ fn comes(reader: &OwnedFd, time: Duration) -> Result<bool, Errno> {
 fn reap(id: i32) {
     let mut pause = Duration::from_micros(50);
     for _ in 0..10 {
-        // SAFETY: the status is not asked for; WNOHANG does not wait.
-        match cerr_int(unsafe { libc::waitpid(id, std::ptr::null_mut(), libc::WNOHANG) }) {
-            Ok(0) | Err(Errno(libc::EINTR)) => clock::nap(pause),
+        match wait::take(id, libc::WNOHANG) {
+            Ok(None) | Err(Errno(libc::EINTR)) => clock::nap(pause),
             // Reaped; or ignored by who started this program, so that the kernel reaps.
             _ => return,
         }

@@ -1,14 +1,14 @@
 //! Descriptors: the three that every program has, those that were inherited, and small files of /proc and /etc.
 
-use super::Errno;
+use super::entries::{self, Entry};
 use super::errno::{cerr, cerr_int};
 use super::ids::{GroupId, UserId};
+use super::{Errno, descriptor};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-/// The first number that is no standard descriptor.
-pub const FIRST_OTHER: RawFd = 3;
+pub use super::descriptor::FIRST_OTHER;
 
 /// Puts a descriptor that is closed on exec into each of 0, 1 and 2 that is closed, so that nothing which is opened later lands
 /// there and is written to as if it were stderr; COMMAND still finds them closed.
@@ -63,11 +63,8 @@ pub fn open_terminal(path: &CStr) -> Result<OwnedFd, Errno> {
 
 pub(super) fn open_with(path: &CStr, flags: libc::c_int) -> Result<OwnedFd, Errno> {
     let descriptor = open_raw(path, flags)?;
-    if descriptor < FIRST_OTHER {
-        return Err(Errno(libc::EBADF));
-    }
     // SAFETY: the kernel has just given this descriptor to us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    descriptor::given(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// A pipe that is closed on exec: where to read, where to write.
@@ -279,37 +276,20 @@ pub fn for_each_entry_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], 
 
 /// [`for_each_entry_of`] until `each` says `false`: it has had enough.
 pub fn while_entries_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u8) -> bool) -> Result<(), Errno> {
-    let mut buffer = [0_u64; 512];
+    let mut buffer = [0; 4096];
     loop {
-        let room = std::mem::size_of_val(&buffer);
-        // SAFETY: the kernel writes at most the buffer's size into it.
-        let count =
-            cerr(unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), room) })?;
-        if count <= 0 {
+        let mut filled = 0..entries::read(directory, &mut buffer)?;
+        if filled.is_empty() {
             return Ok(());
         }
-        // SAFETY: the buffer's bytes are initialised, `count` is no more than there are, and u8 has no alignment.
-        let entries = unsafe {
-            std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), (count.unsigned_abs() as usize).min(room))
-        };
-        if !entries_of(entries, &mut each) {
-            return Ok(());
+        while !filled.is_empty() {
+            let entry = Entry::parse(&buffer[filled.clone()]).ok_or(Errno(libc::EPROTO))?;
+            if !each(entry.name.to_bytes(), entry.kind) {
+                return Ok(());
+            }
+            filled.start += entry.length;
         }
     }
-}
-
-/// Calls `each` with name and type of every entry of a getdents64 buffer (`struct linux_dirent64`: inode 8, offset 8, length 2,
-/// type 1, name), until it says `false`.
-fn entries_of(mut entries: &[u8], each: &mut impl FnMut(&[u8], u8) -> bool) -> bool {
-    while entries.len() > 19 {
-        let length = usize::from(u16::from_ne_bytes([entries[16], entries[17]])).clamp(20, entries.len());
-        let name = &entries[19..length];
-        if !each(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())], entries[18]) {
-            return false;
-        }
-        entries = &entries[length..];
-    }
-    true
 }
 
 /// Majors of /dev/pts (Documentation/admin-guide/devices.txt).

@@ -8,7 +8,9 @@
 pub mod children;
 pub mod clock;
 pub mod credentials;
+mod descriptor;
 pub mod device;
+pub mod entries;
 pub mod entry;
 pub mod errno;
 pub mod filesystem;

@@ -1,8 +1,8 @@
 //! TCP connections that are begun without waiting, and asked afterwards what became of them.
 
 use super::Errno;
+use super::descriptor;
 use super::errno::{cerr, cerr_int};
-use super::io::FIRST_OTHER;
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -39,14 +39,11 @@ pub struct Icmp {
 pub fn begin(address: SocketAddr, hops: Option<u8>) -> Result<Begun, Errno> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: takes numbers only.
-    let descriptor = cerr_int(unsafe {
+    let number = cerr_int(unsafe {
         libc::socket(family, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, libc::IPPROTO_TCP)
     })?;
-    if descriptor < FIRST_OTHER {
-        return Err(Errno(libc::EBADF));
-    }
     // SAFETY: the kernel has just given this descriptor to us alone.
-    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let socket = descriptor::given(unsafe { OwnedFd::from_raw_fd(number) })?;
     let (level, errors, limit) = match address {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_RECVERR, libc::IP_TTL),
         SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, libc::IPV6_UNICAST_HOPS),
@@ -65,7 +62,7 @@ pub fn begin(address: SocketAddr, hops: Option<u8>) -> Result<Begun, Errno> {
                 sin_zero: [0; 8],
             };
             // SAFETY: the kernel reads one sockaddr_in of that size.
-            unsafe { libc::connect(descriptor, (&raw const place).cast(), size_of::<libc::sockaddr_in>() as u32) }
+            unsafe { libc::connect(number, (&raw const place).cast(), size_of::<libc::sockaddr_in>() as u32) }
         }
         SocketAddr::V6(address) => {
             let place = libc::sockaddr_in6 {
@@ -76,7 +73,7 @@ pub fn begin(address: SocketAddr, hops: Option<u8>) -> Result<Begun, Errno> {
                 sin6_scope_id: address.scope_id(),
             };
             // SAFETY: the kernel reads one sockaddr_in6 of that size.
-            unsafe { libc::connect(descriptor, (&raw const place).cast(), size_of::<libc::sockaddr_in6>() as u32) }
+            unsafe { libc::connect(number, (&raw const place).cast(), size_of::<libc::sockaddr_in6>() as u32) }
         }
     };
     match cerr_int(answer) {
