@@ -1,7 +1,7 @@
 //! Descriptors as the kernel hands them out.
 
 use super::Errno;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 /// The first number that is no standard descriptor.
 pub const FIRST_OTHER: RawFd = 3;
@@ -14,4 +14,10 @@ pub(super) fn given(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
     }
     let _ = descriptor.into_raw_fd();
     Err(Errno(libc::EBADF))
+}
+
+/// `number` for one system call: a standard descriptor, or one that somebody else owns and has open.
+pub(super) fn borrowed(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: nobody passes -1, and where the number is closed the call answers EBADF. std's own stdin() and stdout() allocate.
+    unsafe { BorrowedFd::borrow_raw(number) }
 }

@@ -10,7 +10,7 @@ pub struct Errno(pub i32);
 impl Errno {
     /// The errno that the last libc call of this thread left.
     pub fn last() -> Self {
-        Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+        std::io::Error::last_os_error().into()
     }
 
     /// The kernel's text for it, `"unknown error"` where glibc has none.
@@ -41,6 +41,22 @@ impl fmt::Debug for Errno {
 }
 
 impl std::error::Error for Errno {}
+
+impl From<nix::errno::Errno> for Errno {
+    fn from(errno: nix::errno::Errno) -> Self {
+        match errno {
+            // nix has no place for a number that it does not know (524 of NFS); the call has just left it.
+            nix::errno::Errno::UnknownErrno => Errno::last(),
+            known => Errno(known as i32),
+        }
+    }
+}
+
+impl From<std::io::Error> for Errno {
+    fn from(error: std::io::Error) -> Self {
+        Errno(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
 
 /// The one errno check: -1 is an error, anything else the call's answer.
 pub(crate) fn cerr(answer: libc::c_long) -> Result<libc::c_long, Errno> {
