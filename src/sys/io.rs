@@ -4,6 +4,7 @@ use super::entries::{self, Entry};
 use super::errno::{cerr, cerr_int};
 use super::ids::{GroupId, UserId};
 use super::{Errno, descriptor};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -77,6 +78,15 @@ pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     }
     // SAFETY: the kernel has just given both to us alone.
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+/// What of `events` there is within that time, or what is wrong with the descriptor; nothing where the time is over.
+pub(super) fn poll(descriptor: BorrowedFd<'_>, events: PollFlags, time: Duration) -> Result<PollFlags, Errno> {
+    let mut asked = [PollFd::new(descriptor, events)];
+    // Rounded up: a rest below a millisecond is not to be spent in a busy loop.
+    let time = PollTimeout::try_from(time.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
+    nix::poll::poll(&mut asked, time)?;
+    Ok(asked[0].revents().unwrap_or(events))
 }
 
 /// Reads what is there, at most `buffer`'s length; 0 is the end. A signal in between is tried again, a few times.
