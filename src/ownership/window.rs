@@ -110,7 +110,7 @@ impl Window {
         if (stat.device, stat.inode) != (frame.device, frame.inode) {
             return Ok(false);
         }
-        fs::seek_entries(directory.as_fd(), frame.position)?;
+        entries::seek(directory.as_fd(), frame.position)?;
         *place = Some(Slot { level: parent, directory, at: 0, filled: 0 });
         Ok(true)
     }

@@ -2,6 +2,7 @@
 
 use super::Errno;
 use super::errno::cerr;
+use nix::unistd::{self, Whence};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -48,6 +49,12 @@ pub fn read(directory: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno
         cerr(unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) })?;
     let length = answer as usize;
     if length > buffer.len() { Err(Errno(libc::EPROTO)) } else { Ok(length) }
+}
+
+/// Goes on listing behind the entry whose `d_off` is `position`.
+pub fn seek(directory: BorrowedFd<'_>, position: i64) -> Result<(), Errno> {
+    unistd::lseek(directory, position, Whence::SeekSet)?;
+    Ok(())
 }
 
 #[cfg(test)]
