@@ -1,9 +1,8 @@
 //! Device nodes by their path.
 
-use super::errno::cerr_int;
-use super::{Errno, GroupId, UserId, descriptor, fs};
+use super::{Errno, GroupId, UserId, fs, io};
+use nix::fcntl::OFlag;
 use std::ffi::CStr;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 /// What lies at a path where a device is expected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,12 +40,7 @@ pub fn look(path: &CStr) -> Result<Node, Errno> {
 
 /// Opens it, for writing too or for reading alone, and closes it at once. May take as long as the driver wants.
 pub fn open_once(path: &CStr, writing: bool) -> Result<(), Errno> {
-    let access = if writing { libc::O_RDWR } else { libc::O_RDONLY };
-    let flags = access | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    // SAFETY: `path` is NUL-terminated; no mode is needed without O_CREAT.
-    let descriptor = cerr_int(unsafe { libc::open(path.as_ptr(), flags) })?;
-    // SAFETY: the kernel has just given this descriptor to us alone.
-    descriptor::given(unsafe { OwnedFd::from_raw_fd(descriptor) }).map(drop)
+    io::open_with(path, OFlag::O_NONBLOCK | if writing { OFlag::O_RDWR } else { OFlag::O_RDONLY }).map(drop)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::landlock::Ruleset;
 use super::seccomp::{self, Instruction};
 use super::signal::{self, Signal, SignalSet};
 use super::{credentials, process, terminal};
+use nix::fcntl::OFlag;
 use std::ffi::{CStr, CString, c_char};
 use std::os::fd::RawFd;
 
@@ -197,7 +198,7 @@ pub fn put_on(lock: &Lock, parent: ProcessId) -> Result<(), Step> {
         let reached = lock.scoped && signal::reaches(parent.0) == Ok(());
         ruleset.enter().map_err(|errno| (LANDLOCK, errno))?;
         let shut = |answer: Result<(), Errno>, word: i32| answer == Err(Errno(word));
-        let write = |path| super::io::open_with(path, libc::O_WRONLY | libc::O_NONBLOCK).map(drop);
+        let write = |path| super::io::open_with(path, OFlag::O_WRONLY | OFlag::O_NONBLOCK).map(drop);
         if lock.outside.as_deref().is_some_and(|path| !shut(write(path), libc::EACCES))
             || reached && !shut(signal::reaches(parent.0), libc::EPERM)
             || lock.outside.is_none() && !reached
