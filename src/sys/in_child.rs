@@ -8,7 +8,8 @@ use super::errno::cerr_int;
 use super::ids::{GroupId, ProcessId, UserId};
 use super::signal::{self, Signal};
 use super::{Errno, clock, clock::Instant, io, process, wait};
-use std::os::fd::{AsRawFd, OwnedFd};
+use nix::poll::PollFlags;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// What the child said.
@@ -144,7 +145,7 @@ fn listen(
     let mut interruptions = 0;
     while bytes.len() < most {
         let left = Instant::now().until(deadline);
-        match comes(reader, left.min(SLICE)) {
+        match io::poll(reader.as_fd(), PollFlags::POLLIN, left.min(SLICE)).map(|events| !events.is_empty()) {
             Ok(true) => {}
             Ok(false) if left > SLICE && goes_on() => continue,
             // Stopped and continued: what is left of the time is looked at again.
@@ -168,15 +169,6 @@ fn listen(
 }
 
 const PIPE_BYTES: usize = 64 << 10;
-
-/// Whether there is something to read, or an end, within that time.
-fn comes(reader: &OwnedFd, time: Duration) -> Result<bool, Errno> {
-    let mut asked = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // Rounded up: a rest below a millisecond is not to be spent in a busy loop.
-    let milliseconds = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as libc::c_int;
-    // SAFETY: one valid pollfd.
-    cerr_int(unsafe { libc::poll(&mut asked, 1, milliseconds) }).map(|count| count > 0)
-}
 
 /// Takes the end of the child, which is near, without waiting for one that hangs: the supervisor reaps what comes later.
 fn reap(id: i32) {

@@ -22,6 +22,11 @@ pub fn own_group() -> ProcessId {
     unistd::getpgrp().into()
 }
 
+/// Makes a process group of this process alone.
+pub fn lead_group() -> Result<(), Errno> {
+    Ok(unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?)
+}
+
 /// Ends this process at once, without libc's own clean-up.
 pub fn exit(code: u8) -> ! {
     // SAFETY: never returns.

@@ -4,6 +4,7 @@ use super::Errno;
 use super::clock::timespec;
 use super::errno::{cerr, cerr_int};
 use super::ids::{ProcessId, UserId};
+use nix::unistd::Pid;
 use std::fmt;
 use std::time::Duration;
 
@@ -215,8 +216,7 @@ pub fn may_signal(process: ProcessId) -> bool {
 
 /// [`may_signal`] with the kernel's word: EPERM where it is there and may not be signalled.
 pub fn reaches(process: i32) -> Result<(), Errno> {
-    // SAFETY: takes numbers only; signal 0 is not sent.
-    cerr_int(unsafe { libc::kill(process, 0) }).map(drop)
+    Ok(nix::sys::signal::kill(Pid::from_raw(process), None)?)
 }
 
 /// Sends a signal with its payload to one process.

@@ -4,7 +4,7 @@
 //! What the child may do is little: system calls, no allocation, no lock, nothing that stays behind in memory but its report.
 //! Every signal is blocked until just before exec, and this program installs no handler, so nothing interrupts it there.
 
-use super::errno::{Errno, cerr, cerr_int};
+use super::errno::{Errno, cerr_int};
 use super::ids::ProcessId;
 use super::landlock::Ruleset;
 use super::seccomp::{self, Instruction};
@@ -159,8 +159,7 @@ fn prepare(birth: &mut Birth) -> Result<(), Step> {
         return Err(("ask for SIGKILL at init's death", Errno(libc::ESRCH)));
     }
     // A group of its own, so that a key of the terminal or a signal to the group reaches COMMAND once.
-    // SAFETY: takes numbers only.
-    cerr_int(unsafe { libc::setpgid(0, 0) }).map_err(|errno| ("make a process group", errno))?;
+    process::lead_group().map_err(|errno| ("make a process group", errno))?;
     if let Some(terminal) = plan.terminal {
         // By the child, before exec: it would be stopped at its first read otherwise. SIGTTOU is blocked.
         let _ = terminal::set_foreground(terminal, own);
@@ -273,8 +272,7 @@ fn write_number(place: &mut [u8], mut number: u32) {
 
 /// Stops this process as a shell's job control expects it; returns when somebody continues it.
 pub fn stop_self() -> Result<(), Errno> {
-    // SAFETY: takes numbers only.
-    cerr(unsafe { libc::syscall(libc::SYS_kill, process::own_id().0, libc::SIGSTOP) }).map(drop)
+    signal::kill(process::own_id().0, Signal::STOP)
 }
 
 #[cfg(test)]
