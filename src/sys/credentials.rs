@@ -1,9 +1,8 @@
 //! Ids, groups, capabilities and their locks, of this thread: the program has one, so that glibc's own wrappers, which signal every
 //! other thread, are one system call each (Go's runtime has several always, and gosu hangs in 16 of 408 injections).
 
-use super::Errno;
 use super::errno::cerr;
-use super::ids::{GroupId, UserId};
+use super::{Errno, GroupId, ProcessId, Signal, UserId, process};
 use nix::unistd::{self, Gid};
 use std::fmt;
 
@@ -226,6 +225,14 @@ pub fn dumpable() -> Result<bool, Errno> {
 /// The signal that this process gets when its parent dies; a change of user clears it. nix knows no real-time signal.
 pub fn set_parent_death_signal(number: u8) -> Result<(), Errno> {
     prctl(libc::PR_SET_PDEATHSIG, [number.into(), 0, 0, 0]).map(drop)
+}
+
+/// Ends this process with `parent`, which may have died before the signal was asked for: ESRCH.
+pub(super) fn die_with(parent: ProcessId) -> Result<(), Errno> {
+    let kill = Signal::KILL.number();
+    set_parent_death_signal(kill)?;
+    let asked = parent_death_signal() == Ok(kill.into()) && process::parent_id() == parent;
+    if asked { Ok(()) } else { Err(Errno(libc::ESRCH)) }
 }
 
 /// Which signal that is, 0 for none.

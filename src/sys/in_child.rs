@@ -37,9 +37,7 @@ impl Child {
     /// change of user, which undoes both (`commit_creds` in the kernel). Errors: the kernel's; the parent is gone: ESRCH.
     pub fn keep_apart(&self) -> Result<(), Errno> {
         credentials::set_not_dumpable()?;
-        credentials::set_parent_death_signal(Signal::KILL.number())?;
-        // It may have died before the signal was asked for.
-        if process::parent_id() == self.parent { Ok(()) } else { Err(Errno(libc::ESRCH)) }
+        credentials::die_with(self.parent)
     }
 
     /// Becomes that user with these groups (`None`: stays who it is) without any capability, as COMMAND will be. Fails closed: what
@@ -88,50 +86,49 @@ pub fn run_while(
     let deadline = Instant::now().after(patience);
     let parent = process::own_id();
     let (reader, writer) = io::pipe()?;
-    // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child goes on with
-    // a copy of everything and leaves by `exit` alone.
-    match cerr_int(unsafe { libc::fork() })? {
-        // A filter that answers 0 for the kernel: this is still the parent, and must not do the child's work.
-        0 if process::own_id() == parent => Err(Errno(libc::EIO)),
-        0 => {
-            drop(reader);
-            let child = Child { answer: writer, parent };
-            if child.keep_apart().is_ok() {
-                work(&child);
-            }
-            process::exit(0)
+    let Some(ProcessId(id)) = fork(parent)? else {
+        drop(reader);
+        let child = Child { answer: writer, parent };
+        if child.keep_apart().is_ok() {
+            work(&child);
         }
-        id => {
-            drop(writer);
-            let answer = listen(&reader, most, deadline, goes_on);
-            let late = answer.as_ref().map_or(true, |answer| answer.late);
-            if late {
-                let _ = signal::kill(id, Signal::KILL);
-            }
-            // A child that has more to say than anybody wants ends of it.
-            drop(reader);
-            reap(id);
-            answer
-        }
+        process::exit(0)
+    };
+    drop(writer);
+    let answer = listen(&reader, most, deadline, goes_on);
+    let late = answer.as_ref().map_or(true, |answer| answer.late);
+    if late {
+        let _ = signal::kill(id, Signal::KILL);
     }
+    // A child that has more to say than anybody wants ends of it.
+    drop(reader);
+    reap(id);
+    answer
 }
 
 /// Leaves `work` to a child and does not wait for it: its end is SIGCHLD's matter. The child dies with its parent. The parent
 /// allocates nothing. Errors: as for [`run`].
 pub fn leave(work: impl FnOnce()) -> Result<ProcessId, Errno> {
     let parent = process::own_id();
-    // SAFETY: as in `run`.
+    if let Some(child) = fork(parent)? {
+        return Ok(child);
+    }
+    // Closed to its own user it is already, as a copy of what is.
+    if credentials::die_with(parent).is_ok() {
+        work();
+    }
+    process::exit(0)
+}
+
+/// fork(2) of this process, `parent`: nothing in the child, which must leave by `exit`.
+fn fork(parent: ProcessId) -> Result<Option<ProcessId>, Errno> {
+    // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child goes on with
+    // a copy of everything.
     match cerr_int(unsafe { libc::fork() })? {
+        // A filter that answers 0 for the kernel: this is still the parent, and must not do the child's work.
         0 if process::own_id() == parent => Err(Errno(libc::EIO)),
-        0 => {
-            let asked = credentials::set_parent_death_signal(Signal::KILL.number());
-            // Closed to its own user it is already, as a copy of what is.
-            if asked.is_ok() && process::parent_id() == parent {
-                work();
-            }
-            process::exit(0)
-        }
-        id => Ok(ProcessId(id)),
+        0 => Ok(None),
+        id => Ok(Some(ProcessId(id))),
     }
 }
 

@@ -153,11 +153,7 @@ fn prepare(birth: &mut Birth) -> Result<(), Step> {
     let plan = birth.plan;
     let own = process::own_id();
     // COMMAND must not outlive `init` and run on without anybody who reaps, forwards or stops it.
-    let kill = Signal::KILL.number();
-    credentials::set_parent_death_signal(kill).map_err(|errno| ("ask for SIGKILL at init's death", errno))?;
-    if credentials::parent_death_signal() != Ok(i32::from(kill)) || process::parent_id() != birth.parent {
-        return Err(("ask for SIGKILL at init's death", Errno(libc::ESRCH)));
-    }
+    credentials::die_with(birth.parent).map_err(|errno| ("ask for SIGKILL at init's death", errno))?;
     // A group of its own, so that a key of the terminal or a signal to the group reaches COMMAND once.
     process::lead_group().map_err(|errno| ("make a process group", errno))?;
     if let Some(terminal) = plan.terminal {
