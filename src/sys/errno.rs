@@ -1,5 +1,6 @@
 //! The kernel's word for what went wrong.
 
+use nix::errno::ErrnoSentinel;
 use std::ffi::CStr;
 use std::fmt;
 
@@ -59,11 +60,9 @@ impl From<std::io::Error> for Errno {
 }
 
 /// The one errno check: -1 is an error, anything else the call's answer.
-pub(crate) fn cerr(answer: libc::c_long) -> Result<libc::c_long, Errno> {
-    if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
+pub(crate) fn cerr<Answer: ErrnoSentinel + PartialEq>(answer: Answer) -> Result<Answer, Errno> {
+    Ok(nix::errno::Errno::result(answer)?)
 }
 
-/// [`cerr`] for calls that answer with an int.
-pub(crate) fn cerr_int(answer: libc::c_int) -> Result<libc::c_int, Errno> {
-    if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
-}
+/// What `children` calls it.
+pub(crate) use cerr as cerr_int;

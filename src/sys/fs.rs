@@ -7,7 +7,7 @@ use nix::fcntl::{self, AT_FDCWD, AtFlags, OFlag, RenameFlags};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{self, AccessFlags, UnlinkatFlags};
 
-use super::errno::{cerr, cerr_int};
+use super::errno::cerr;
 use super::{Errno, GroupId, UserId, descriptor};
 
 /// What a file is and whose, as far as the walk over a volume asks.
@@ -226,7 +226,7 @@ fn access_at(directory: BorrowedFd<'_>, name: &CStr, what: AccessFlags) -> Resul
 pub fn read_link_at<'b>(directory: BorrowedFd<'_>, name: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     // SAFETY: the name is NUL-terminated and the kernel writes at most the buffer's length.
     let length = cerr(unsafe {
-        libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) as libc::c_long
+        libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
     })?;
     buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
 }
@@ -281,7 +281,6 @@ impl DescriptorPath {
         // SAFETY: both strings are NUL-terminated and the kernel writes at most the buffer's length.
         let length = cerr(unsafe {
             libc::getxattr(self.as_c_str().as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
-                as libc::c_long
         })?;
         buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
     }
@@ -289,9 +288,7 @@ impl DescriptorPath {
     /// Whether the entry has an extended attribute; a link behind the directory is not followed.
     pub fn entry_has_attribute(&self, name: &CStr) -> Result<bool, Errno> {
         // SAFETY: both strings are NUL-terminated; size 0 asks for the length only.
-        let answer = cerr(unsafe {
-            libc::lgetxattr(self.as_c_str().as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) as libc::c_long
-        });
+        let answer = cerr(unsafe { libc::lgetxattr(self.as_c_str().as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) });
         match answer {
             Ok(_) => Ok(true),
             Err(Errno(libc::ENODATA)) => Ok(false),
@@ -302,10 +299,8 @@ impl DescriptorPath {
     /// Writes an extended attribute of what the path leads to.
     pub fn set_attribute(&self, name: &CStr, value: &[u8]) -> Result<(), Errno> {
         // SAFETY: both strings are NUL-terminated and the kernel reads exactly the value's length.
-        cerr_int(unsafe {
-            libc::setxattr(self.as_c_str().as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
-        })
-        .map(drop)
+        cerr(unsafe { libc::setxattr(self.as_c_str().as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) })
+            .map(drop)
     }
 }
 

@@ -4,7 +4,7 @@
 //! Plain fork(2): the child has its own copy of memory, so whatever becomes of it leaves no lock held and no value half written.
 
 use super::credentials::{self, Capabilities, Three};
-use super::errno::cerr_int;
+use super::errno::cerr;
 use super::ids::{GroupId, ProcessId, UserId};
 use super::signal::{self, Signal};
 use super::{Errno, clock, clock::Instant, io, process, wait};
@@ -124,7 +124,7 @@ pub fn leave(work: impl FnOnce()) -> Result<ProcessId, Errno> {
 fn fork(parent: ProcessId) -> Result<Option<ProcessId>, Errno> {
     // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child goes on with
     // a copy of everything.
-    match cerr_int(unsafe { libc::fork() })? {
+    match cerr(unsafe { libc::fork() })? {
         // A filter that answers 0 for the kernel: this is still the parent, and must not do the child's work.
         0 if process::own_id() == parent => Err(Errno(libc::EIO)),
         0 => Ok(None),

@@ -2,7 +2,7 @@
 
 use super::descriptor::{self, borrowed};
 use super::entries::{self, Entry};
-use super::errno::{cerr, cerr_int};
+use super::errno::cerr;
 use super::{Errno, UserId};
 use nix::fcntl::{self, FcntlArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -218,7 +218,7 @@ pub fn open_among(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
     let mut asked: Vec<libc::pollfd> =
         (first..end).map(|fd| libc::pollfd { fd, events: 0, revents: libc::POLLNVAL }).collect();
     // SAFETY: the array has that many entries.
-    cerr_int(unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, 0) })?;
+    cerr(unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, 0) })?;
     Ok(asked.iter().filter(|entry| entry.revents & libc::POLLNVAL == 0).map(|entry| entry.fd).collect())
 }
 
@@ -227,7 +227,7 @@ pub fn count_of_descriptors() -> Result<usize, Errno> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
     unsafe {
-        cerr_int(libc::stat(c"/proc/self/fd".as_ptr(), status.as_mut_ptr()))?;
+        cerr(libc::stat(c"/proc/self/fd".as_ptr(), status.as_mut_ptr()))?;
         Ok(status.assume_init().st_size.unsigned_abs() as usize)
     }
 }
@@ -312,7 +312,7 @@ pub(super) fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
     unsafe {
-        cerr_int(libc::fstat(descriptor, status.as_mut_ptr()))?;
+        cerr(libc::fstat(descriptor, status.as_mut_ptr()))?;
         Ok(status.assume_init())
     }
 }

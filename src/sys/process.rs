@@ -1,7 +1,7 @@
 //! This process: its numbers, its directory, its end.
 
 use super::Errno;
-use super::errno::{cerr, cerr_int};
+use super::errno::cerr;
 use super::ids::ProcessId;
 use nix::sys::prctl;
 use nix::unistd::{self, Pid};
@@ -57,7 +57,7 @@ pub fn directory_is_inside() -> Result<bool, Errno> {
 pub fn core_limit() -> Result<Option<u64>, Errno> {
     let mut limit = libc::rlimit { rlim_cur: 1, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit into a valid place.
-    cerr_int(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &mut limit) })?;
+    cerr(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &mut limit) })?;
     match limit {
         // As it was before the call: nobody has answered.
         libc::rlimit { rlim_cur: 1, rlim_max: 0 } => Err(Errno(libc::EPROTO)),

@@ -2,7 +2,7 @@
 
 use super::Errno;
 use super::clock::timespec;
-use super::errno::{cerr, cerr_int};
+use super::errno::cerr;
 use super::ids::{ProcessId, UserId};
 use nix::unistd::Pid;
 use std::fmt;
@@ -156,7 +156,7 @@ fn sigchld(disposition: libc::sighandler_t) -> Result<bool, Errno> {
         new.sa_sigaction = disposition;
         let mut old: libc::sigaction = std::mem::zeroed();
         old.sa_sigaction = libc::SIG_ERR;
-        cerr_int(libc::sigaction(libc::SIGCHLD, &new, &mut old))?;
+        cerr(libc::sigaction(libc::SIGCHLD, &new, &mut old))?;
         if old.sa_sigaction == libc::SIG_ERR { Err(Errno(libc::EIO)) } else { Ok(old.sa_sigaction == libc::SIG_IGN) }
     }
 }
@@ -206,7 +206,7 @@ pub fn take(set: SignalSet, time: Option<Duration>) -> Result<Option<Taken>, Err
 /// Sends a signal as kill(2) does: a process, `-group`, or -1 for every process that may be signalled.
 pub fn kill(target: i32, signal: Signal) -> Result<(), Errno> {
     // SAFETY: takes numbers only.
-    cerr_int(unsafe { libc::kill(target, libc::c_int::from(signal.0)) }).map(drop)
+    cerr(unsafe { libc::kill(target, libc::c_int::from(signal.0)) }).map(drop)
 }
 
 /// Whether that process is there and may be signalled by this one.
@@ -223,7 +223,7 @@ pub fn reaches(process: i32) -> Result<(), Errno> {
 pub fn queue(target: ProcessId, signal: Signal, payload: usize) -> Result<(), Errno> {
     let value = libc::sigval { sival_ptr: payload as *mut libc::c_void };
     // SAFETY: takes numbers; the payload is handed on, never followed.
-    cerr_int(unsafe { libc::sigqueue(target.0, libc::c_int::from(signal.0), value) }).map(drop)
+    cerr(unsafe { libc::sigqueue(target.0, libc::c_int::from(signal.0), value) }).map(drop)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! What the child may do is little: system calls, no allocation, no lock, nothing that stays behind in memory but its report.
 //! Every signal is blocked until just before exec, and this program installs no handler, so nothing interrupts it there.
 
-use super::errno::{Errno, cerr_int};
+use super::errno::{Errno, cerr};
 use super::ids::ProcessId;
 use super::landlock::Ruleset;
 use super::seccomp::{self, Instruction};
@@ -86,7 +86,7 @@ pub fn spawn(plan: &Plan) -> Result<ProcessId, Failure> {
     let child = unsafe {
         let top = STACK.0.get().cast::<u8>().add(STACK_BYTES).cast();
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        cerr_int(libc::clone(child, top, flags, (&raw mut birth).cast())).map_err(Failure::Fork)?
+        cerr(libc::clone(child, top, flags, (&raw mut birth).cast())).map_err(Failure::Fork)?
     };
     // SAFETY: `failure` was written by the child, behind the compiler's back.
     match unsafe { (&raw const birth.failure).read_volatile() } {

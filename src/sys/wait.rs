@@ -2,7 +2,7 @@
 //! hangs or exits 1 there (pid1-rs, tino).
 
 use super::Errno;
-use super::errno::cerr_int;
+use super::errno::cerr;
 use super::ids::ProcessId;
 use super::signal::Signal;
 
@@ -63,7 +63,7 @@ pub fn has_children() -> bool {
     // SAFETY: a NULL siginfo is allowed on Linux; nothing is reaped.
     let answer =
         unsafe { libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
-    cerr_int(answer) != Err(Errno(libc::ECHILD))
+    cerr(answer) != Err(Errno(libc::ECHILD))
 }
 
 /// Takes the end of one child, waiting for it.
@@ -81,7 +81,7 @@ pub fn wait_for(child: ProcessId) -> Result<(), Errno> {
 pub(super) fn take(which: libc::pid_t, options: libc::c_int) -> Result<Option<(ProcessId, i32)>, Errno> {
     let mut status = 0;
     // SAFETY: the kernel writes one int into a valid place.
-    let id = cerr_int(unsafe { libc::waitpid(which, &mut status, options) })?;
+    let id = cerr(unsafe { libc::waitpid(which, &mut status, options) })?;
     Ok((id != 0).then_some((ProcessId(id), status)))
 }
 
