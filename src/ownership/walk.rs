@@ -11,7 +11,8 @@ use std::path::PathBuf;
 
 use super::outcome::{Note, Reason, Tally, Unsupported};
 use super::progress::Watch;
-use super::window::{Entry, Frame, Step, Window};
+use super::window::{Frame, Step, Window};
+use crate::sys::entries::Entry;
 use crate::sys::fs::{self, DescriptorPath, Freshness, Stat};
 use crate::sys::{Errno, io};
 

@@ -3,9 +3,9 @@
 //! Level N of the tree uses slot N modulo [`SLOTS`]. A descent that is deeper takes the slot of the level that many above; on
 //! the way back that level is opened again by `..`, known again by device and inode, and its listing goes on where it was.
 
-use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::sys::entries::{self, Entry};
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, UserId, fs::Stat};
 
@@ -13,22 +13,6 @@ use crate::sys::{Errno, UserId, fs::Stat};
 const SLOTS: usize = 16;
 /// About 2000 entries a call; a larger one measured no faster.
 const BUFFER: usize = 64 * 1024;
-/// `struct linux_dirent64`: d_ino, d_off, d_reclen, d_type, then the name.
-const NAME_AT: usize = 19;
-
-/// One name in a directory.
-pub(super) struct Entry<'a> {
-    pub(super) name: &'a CStr,
-    /// `DT_DIR` and so on; `DT_UNKNOWN` where the filesystem does not say.
-    pub(super) kind: u8,
-}
-
-impl Entry<'_> {
-    /// `.` and `..`, which every listing holds.
-    pub(super) fn is_the_way_here(&self) -> bool {
-        self.name == c"." || self.name == c".."
-    }
-}
 
 /// Where the walk is and what comes next there.
 pub(super) struct Step<'a> {
@@ -60,16 +44,16 @@ struct Slot {
 impl Slot {
     fn next<'b>(&mut self, position: &mut i64, buffer: &'b mut [u8]) -> Result<Option<Entry<'b>>, Errno> {
         if self.at == self.filled {
-            (self.at, self.filled) = (0, fs::read_entries(self.directory.as_fd(), buffer)?);
+            (self.at, self.filled) = (0, entries::read(self.directory.as_fd(), buffer)?);
             if self.filled == 0 {
                 // Not even `.` was listed: whoever answered was not the kernel, and an end that is none hides entries.
                 return if *position == 0 { Err(Errno(libc::EIO)) } else { Ok(None) };
             }
         }
-        let record = buffer.get(self.at..self.filled).and_then(Record::parse).ok_or(Errno(libc::EPROTO))?;
-        self.at += record.length;
-        *position = record.position;
-        Ok(Some(record.entry))
+        let entry = buffer.get(self.at..self.filled).and_then(Entry::parse).ok_or(Errno(libc::EPROTO))?;
+        self.at += entry.length;
+        *position = entry.position;
+        Ok(Some(entry))
     }
 }
 
@@ -126,56 +110,8 @@ impl Window {
         if (stat.device, stat.inode) != (frame.device, frame.inode) {
             return Ok(false);
         }
-        fs::seek_entries(directory.as_fd(), frame.position)?;
+        entries::seek(directory.as_fd(), frame.position)?;
         *place = Some(Slot { level: parent, directory, at: 0, filled: 0 });
         Ok(true)
-    }
-}
-
-struct Record<'a> {
-    length: usize,
-    position: i64,
-    entry: Entry<'a>,
-}
-
-impl<'a> Record<'a> {
-    /// `None` for what the kernel never writes: a length that is too short or leads past the end, a name without its NUL.
-    fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let position = i64::from_ne_bytes(bytes.get(8..16)?.try_into().ok()?);
-        let length = usize::from(u16::from_ne_bytes(bytes.get(16..18)?.try_into().ok()?));
-        let kind = *bytes.get(18)?;
-        let name = CStr::from_bytes_until_nul(bytes.get(NAME_AT..length)?).ok()?;
-        if name.is_empty() { None } else { Some(Self { length, position, entry: Entry { name, kind } }) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(length: u16, name: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; 8];
-        bytes.extend(7_i64.to_ne_bytes());
-        bytes.extend(length.to_ne_bytes());
-        bytes.push(libc::DT_REG);
-        bytes.extend(name);
-        bytes
-    }
-
-    #[test]
-    fn a_record_is_read_whatever_bytes_its_name_has() {
-        let bytes = record(24, b"a\n\xff\0\0");
-        let record = Record::parse(&bytes).unwrap();
-        assert_eq!((record.length, record.position, record.entry.kind), (24, 7, libc::DT_REG));
-        assert_eq!(record.entry.name, c"a\n\xff");
-    }
-
-    #[test]
-    fn what_the_kernel_never_writes_is_refused() {
-        for bytes in [record(0, b"a\0\0\0\0"), record(19, b"a\0\0\0\0"), record(24, b"abcde"), record(40, b"a\0\0\0\0")]
-        {
-            assert!(Record::parse(&bytes).is_none());
-        }
-        assert!(Record::parse(&[]).is_none());
     }
 }

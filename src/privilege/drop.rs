@@ -4,14 +4,12 @@ use super::verify::{self, Expected};
 use super::{Dropped, Error};
 use crate::identity::Identity;
 use crate::machine::capabilities;
-use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::credentials::{self, Capabilities, MOST_CAPABILITIES, Three};
 use crate::sys::{Errno, GroupId, UserId};
 
 /// `SECBIT_NOROOT`, `SECBIT_NO_CAP_AMBIENT_RAISE` and their locks, and the locks of `KEEP_CAPS` and `NO_SETUID_FIXUP`, which stay
 /// 0: uid 0 is a user like any other from then on, for ever (`man 7 capabilities`).
 pub const SECURE_BITS: u32 = 0xEB;
-/// Capabilities that a kernel can know; it says EINVAL from its last on.
-pub(super) const MOST_CAPABILITIES: u32 = 64;
 
 /// That a drop can be tried: nothing that it needs is missing. Only [`means`] makes it.
 pub struct Means {
@@ -46,7 +44,7 @@ pub fn become_user(identity: &Identity, Means { groups_are_right, may_lock }: Me
 
 /// Gives up whatever an ordinary user was started with, and stays that user.
 pub fn stay_user(users: Three<UserId>, group_ids: Three<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
-    let groups = sorted(groups()?);
+    let groups = groups()?;
     credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
     let may_lock = held.effective & capabilities::SETPCAP != 0;
     if may_lock {
@@ -60,7 +58,7 @@ pub fn stay_user(users: Three<UserId>, group_ids: Three<GroupId>, held: Capabili
 /// Says what the drop to `identity` lacks, before a volume is changed for a user that nobody can become. `held`: what capget said
 /// at the start; `setgroups_denied`: what the user namespace says.
 pub fn means(identity: &Identity, held: Capabilities, setgroups_denied: bool) -> Result<Means, Error> {
-    let groups_are_right = sorted(groups()?) == identity.groups;
+    let groups_are_right = groups()? == identity.groups;
     if !groups_are_right && setgroups_denied {
         return Err(Error::GroupsDenied);
     }
@@ -124,10 +122,4 @@ fn give_up_the_rest() -> Result<(), Error> {
 
 fn groups() -> Result<Vec<GroupId>, Error> {
     credentials::groups().map_err(|errno| Error::Unseen("the supplementary groups", errno))
-}
-
-pub(super) fn sorted(mut groups: Vec<GroupId>) -> Vec<GroupId> {
-    groups.sort_unstable();
-    groups.dedup();
-    groups
 }

@@ -1,10 +1,9 @@
 //! The drop as the kernel sees it. gosu, su-exec, setpriv and chroot run the workload as root where a call answers 0 and does
 //! nothing; so every outcome is read back, by two ways where there are two, and getting a privilege back is tried.
 
-use super::drop::{MOST_CAPABILITIES, sorted};
 use super::{Dropped, Error};
 use crate::machine::status::{self, Status};
-use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::credentials::{self, Capabilities, MOST_CAPABILITIES, Three, sorted};
 use crate::sys::{Errno, GroupId, UserId, io};
 use crate::text::List;
 use std::os::fd::RawFd;
@@ -35,7 +34,7 @@ pub(super) fn verify(expected: &Expected) -> Result<Dropped, Error> {
 fn by_calls(expected: &Expected) -> Result<(), Error> {
     same("user ids", read("the user ids", credentials::user_ids())?, expected.users)?;
     same("group ids", read("the group ids", credentials::group_ids())?, expected.group_ids)?;
-    let groups = sorted(read("the supplementary groups", credentials::groups())?);
+    let groups = read("the supplementary groups", credentials::groups())?;
     if groups != expected.groups {
         return Err(Error::Kept("supplementary groups are", List(&groups).to_string()));
     }

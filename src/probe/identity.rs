@@ -76,13 +76,10 @@ impl Before {
 }
 
 fn identity_of(state: &State) -> Identity {
-    let mut groups: Vec<GroupId> = state.identity.groups.iter().map(|&group| GroupId(group)).collect();
-    groups.sort_unstable();
-    groups.dedup();
     Identity {
         user: UserId(state.identity.user),
         group: GroupId(state.identity.group),
-        groups,
+        groups: credentials::sorted(state.identity.groups.iter().map(|&group| GroupId(group)).collect()),
         name: Vec::new(),
         home: Vec::new(),
         started_home: None,

@@ -1,6 +1,6 @@
 //! Time that only goes forward.
 
-use super::errno::cerr_int;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use std::time::Duration;
 
 /// A point on CLOCK_MONOTONIC.
@@ -10,10 +10,7 @@ pub struct Instant(Duration);
 impl Instant {
     /// Now. Where the clock cannot be read (a filter), time stands still: every deadline is then decided by its events.
     pub fn now() -> Self {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the kernel writes one timespec into a valid place.
-        let _ = cerr_int(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) });
-        Instant(Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32 % 1_000_000_000))
+        Instant(read(ClockId::CLOCK_MONOTONIC))
     }
 
     /// The point that many later; as late as can be said where that overflows.
@@ -29,17 +26,17 @@ impl Instant {
 
 /// The calendar's seconds since 1970; 0 where the clock cannot be read.
 pub fn seconds_since_1970() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes one timespec into a valid place.
-    let _ = cerr_int(unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) });
-    time.tv_sec.unsigned_abs()
+    read(ClockId::CLOCK_REALTIME).as_secs()
+}
+
+fn read(clock: ClockId) -> Duration {
+    let Ok(time) = clock_gettime(clock) else { return Duration::ZERO };
+    Duration::new(time.tv_sec().unsigned_abs(), time.tv_nsec().unsigned_abs() as u32 % 1_000_000_000)
 }
 
 /// Sleeps that long, or less where a signal comes.
 pub fn nap(time: Duration) {
-    let time = timespec(time);
-    // SAFETY: `time` is a valid timespec; what is left of it is not asked for.
-    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+    let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &timespec(time).into());
 }
 
 pub(super) fn timespec(time: Duration) -> libc::timespec {

@@ -1,9 +1,9 @@
-//! Ids, groups, capabilities and their locks, of this thread: the program has one thread, and glibc's own wrappers, which signal
-//! every thread, hang where that signal is refused (gosu: 16 of 408 injections).
+//! Ids, groups, capabilities and their locks, of this thread: the program has one, so that glibc's own wrappers, which signal every
+//! other thread, are one system call each (Go's runtime has several always, and gosu hangs in 16 of 408 injections).
 
-use super::Errno;
 use super::errno::cerr;
-use super::ids::{GroupId, UserId};
+use super::{Errno, GroupId, ProcessId, Signal, UserId, process};
+use nix::unistd::{self, Gid};
 use std::fmt;
 
 /// Real, effective and saved id.
@@ -35,54 +35,46 @@ impl<Id: Copy + PartialEq> Three<Id> {
     }
 }
 
-/// No id is ever -1: a getter that leaves it there has written nothing.
+/// No id is ever -1: a getter that leaves it there, as nix's own do, has written nothing.
 const POISON: u32 = u32::MAX;
 
 /// The user ids of this thread.
 pub fn user_ids() -> Result<Three<UserId>, Errno> {
-    three(libc::SYS_getresuid, UserId)
+    let ids = unistd::getresuid()?;
+    written(Three { real: ids.real.into(), effective: ids.effective.into(), saved: ids.saved.into() }, UserId(POISON))
 }
 
 /// The group ids of this thread.
 pub fn group_ids() -> Result<Three<GroupId>, Errno> {
-    three(libc::SYS_getresgid, GroupId)
+    let ids = unistd::getresgid()?;
+    written(Three { real: ids.real.into(), effective: ids.effective.into(), saved: ids.saved.into() }, GroupId(POISON))
 }
 
-fn three<Id>(call: libc::c_long, id: impl Fn(u32) -> Id) -> Result<Three<Id>, Errno> {
-    let (mut real, mut effective, mut saved) = (POISON, POISON, POISON);
-    // SAFETY: getresuid and getresgid write one id into each of three valid places.
-    cerr(unsafe { libc::syscall(call, &mut real, &mut effective, &mut saved) })?;
-    if [real, effective, saved].contains(&POISON) {
-        return Err(Errno(libc::EIO));
-    }
-    Ok(Three { real: id(real), effective: id(effective), saved: id(saved) })
+fn written<Id: Copy + PartialEq>(ids: Three<Id>, poison: Id) -> Result<Three<Id>, Errno> {
+    if ids.has(poison) { Err(Errno(libc::EIO)) } else { Ok(ids) }
 }
 
 /// Sets all three user ids.
 pub fn set_user_ids(id: UserId) -> Result<(), Errno> {
-    // SAFETY: takes numbers only.
-    cerr(unsafe { libc::syscall(libc::SYS_setresuid, id.0, id.0, id.0) }).map(drop)
+    Ok(unistd::setresuid(id.into(), id.into(), id.into())?)
 }
 
 /// Sets all three group ids.
 pub fn set_group_ids(id: GroupId) -> Result<(), Errno> {
-    // SAFETY: takes numbers only.
-    cerr(unsafe { libc::syscall(libc::SYS_setresgid, id.0, id.0, id.0) }).map(drop)
+    Ok(unistd::setresgid(id.into(), id.into(), id.into())?)
 }
 
-/// Tries to make `id` the effective user id.
+/// Tries to make `id` the effective user id; -1 leaves the others as they are.
 pub fn try_effective_user(id: UserId) -> Result<(), Errno> {
-    // SAFETY: takes numbers only; -1 leaves an id as it is.
-    cerr(unsafe { libc::syscall(libc::SYS_setresuid, POISON, id.0, POISON) }).map(drop)
+    Ok(unistd::setresuid(UserId(POISON).into(), id.into(), UserId(POISON).into())?)
 }
 
 /// Tries to make `id` the effective group id.
 pub fn try_effective_group(id: GroupId) -> Result<(), Errno> {
-    // SAFETY: takes numbers only; -1 leaves an id as it is.
-    cerr(unsafe { libc::syscall(libc::SYS_setresgid, POISON, id.0, POISON) }).map(drop)
+    Ok(unistd::setresgid(GroupId(POISON).into(), id.into(), GroupId(POISON).into())?)
 }
 
-/// The supplementary groups of this thread, in the kernel's order.
+/// The supplementary groups of this thread, ascending.
 pub fn groups() -> Result<Vec<GroupId>, Errno> {
     // Most lists are short; the kernel says EINVAL where this one is not long enough (NGROUPS_MAX is 65536).
     for room in [32, 65_536] {
@@ -96,7 +88,7 @@ pub fn groups() -> Result<Vec<GroupId>, Errno> {
                 return if list.contains(&POISON) {
                     Err(Errno(libc::EIO))
                 } else {
-                    Ok(list.into_iter().map(GroupId).collect())
+                    Ok(sorted(list.into_iter().map(GroupId).collect()))
                 };
             }
         }
@@ -104,12 +96,21 @@ pub fn groups() -> Result<Vec<GroupId>, Errno> {
     Err(Errno(libc::EINVAL))
 }
 
+/// Groups as they are compared: ascending, each once.
+pub fn sorted(mut groups: Vec<GroupId>) -> Vec<GroupId> {
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}
+
 /// Sets the supplementary groups.
 pub fn set_groups(groups: &[GroupId]) -> Result<(), Errno> {
-    let list: Vec<u32> = groups.iter().map(|group| group.0).collect();
-    // SAFETY: the kernel reads that many ids.
-    cerr(unsafe { libc::syscall(libc::SYS_setgroups, list.len(), list.as_ptr()) }).map(drop)
+    let list: Vec<Gid> = groups.iter().copied().map(Gid::from).collect();
+    Ok(unistd::setgroups(&list)?)
 }
+
+/// Capabilities that a kernel can know; it says EINVAL from its last on.
+pub const MOST_CAPABILITIES: u32 = 64;
 
 /// A set of capabilities as the kernel's 64 bits.
 pub type CapabilityBits = u64;
@@ -167,12 +168,12 @@ fn prctl(option: libc::c_int, arguments: [libc::c_ulong; 4]) -> Result<i32, Errn
 
 /// No exec gives this process or its children a privilege from now on. Cannot be taken back.
 pub fn set_no_new_privileges() -> Result<(), Errno> {
-    prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map(drop)
+    Ok(nix::sys::prctl::set_no_new_privs()?)
 }
 
 /// Whether that holds.
 pub fn no_new_privileges() -> Result<bool, Errno> {
-    prctl(libc::PR_GET_NO_NEW_PRIVS, [0; 4]).map(|answer| answer == 1)
+    Ok(nix::sys::prctl::get_no_new_privs()?)
 }
 
 /// Takes capability number `capability` out of the bounding set; EINVAL where the kernel knows no such capability.
@@ -213,17 +214,25 @@ pub fn secure_bits() -> Result<u32, Errno> {
 
 /// Nobody without CAP_SYS_PTRACE may look into this process from now on, not even its own user.
 pub fn set_not_dumpable() -> Result<(), Errno> {
-    prctl(libc::PR_SET_DUMPABLE, [0; 4]).map(drop)
+    Ok(nix::sys::prctl::set_dumpable(false)?)
 }
 
 /// Whether others of the same user may look into this process.
 pub fn dumpable() -> Result<bool, Errno> {
-    prctl(libc::PR_GET_DUMPABLE, [0; 4]).map(|answer| answer != 0)
+    Ok(nix::sys::prctl::get_dumpable()?)
 }
 
-/// The signal that this process gets when its parent dies; a change of user clears it.
+/// The signal that this process gets when its parent dies; a change of user clears it. nix knows no real-time signal.
 pub fn set_parent_death_signal(number: u8) -> Result<(), Errno> {
     prctl(libc::PR_SET_PDEATHSIG, [number.into(), 0, 0, 0]).map(drop)
+}
+
+/// Ends this process with `parent`, which may have died before the signal was asked for: ESRCH.
+pub(super) fn die_with(parent: ProcessId) -> Result<(), Errno> {
+    let kill = Signal::KILL.number();
+    set_parent_death_signal(kill)?;
+    let asked = parent_death_signal() == Ok(kill.into()) && process::parent_id() == parent;
+    if asked { Ok(()) } else { Err(Errno(libc::ESRCH)) }
 }
 
 /// Which signal that is, 0 for none.
@@ -236,7 +245,7 @@ pub fn parent_death_signal() -> Result<i32, Errno> {
 
 /// Orphans below this process come to it, as they come to PID 1.
 pub fn become_subreaper() -> Result<(), Errno> {
-    prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).map(drop)
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
 /// Whether the kernel started this program with more privilege than its caller had (a setuid or setgid file, file capabilities).

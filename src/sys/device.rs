@@ -1,7 +1,7 @@
 //! Device nodes by their path.
 
-use super::errno::{cerr, cerr_int};
-use super::{Errno, GroupId, UserId};
+use super::{Errno, GroupId, UserId, fs, io};
+use nix::fcntl::OFlag;
 use std::ffi::CStr;
 
 /// What lies at a path where a device is expected.
@@ -26,22 +26,9 @@ impl Node {
     }
 }
 
-/// Never a bit of an answer (`STATX__RESERVED`, linux/stat.h): still there after the call, nothing was written.
-const POISON: u32 = 0x8000_0000;
-
 /// Looks at it without opening it; a link is followed, as opening would.
 pub fn look(path: &CStr) -> Result<Node, Errno> {
-    // SAFETY: an all-zero statx is a valid value of a struct of integers.
-    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
-    answer.stx_mask = POISON;
-    // SAFETY: the path is NUL-terminated and the buffer is a whole statx, both live through the call.
-    cerr(unsafe {
-        libc::syscall(libc::SYS_statx, libc::AT_FDCWD, path.as_ptr(), 0, libc::STATX_BASIC_STATS, &mut answer)
-    })?;
-    let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID;
-    if answer.stx_mask & POISON != 0 || answer.stx_mask & needed != needed {
-        return Err(Errno(libc::EPROTO));
-    }
+    let answer = fs::statx(libc::AT_FDCWD, path, 0)?;
     Ok(Node {
         mode: u32::from(answer.stx_mode),
         major: answer.stx_rdev_major,
@@ -53,16 +40,7 @@ pub fn look(path: &CStr) -> Result<Node, Errno> {
 
 /// Opens it, for writing too or for reading alone, and closes it at once. May take as long as the driver wants.
 pub fn open_once(path: &CStr, writing: bool) -> Result<(), Errno> {
-    let access = if writing { libc::O_RDWR } else { libc::O_RDONLY };
-    let flags = access | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    // SAFETY: `path` is NUL-terminated; no mode is needed without O_CREAT.
-    let descriptor = cerr_int(unsafe { libc::open(path.as_ptr(), flags) })?;
-    if descriptor < super::io::FIRST_OTHER {
-        return Err(Errno(libc::EBADF));
-    }
-    // SAFETY: the kernel has just given this descriptor to us alone.
-    unsafe { libc::close(descriptor) };
-    Ok(())
+    io::open_with(path, OFlag::O_NONBLOCK | if writing { OFlag::O_RDWR } else { OFlag::O_RDONLY }).map(drop)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The kernel's word for what went wrong.
 
+use nix::errno::ErrnoSentinel;
 use std::ffi::CStr;
 use std::fmt;
 
@@ -10,8 +11,7 @@ pub struct Errno(pub i32);
 impl Errno {
     /// The errno that the last libc call of this thread left.
     pub fn last() -> Self {
-        // SAFETY: glibc returns a valid pointer to this thread's errno.
-        Errno(unsafe { *libc::__errno_location() })
+        std::io::Error::last_os_error().into()
     }
 
     /// The kernel's text for it, `"unknown error"` where glibc has none.
@@ -43,12 +43,23 @@ impl fmt::Debug for Errno {
 
 impl std::error::Error for Errno {}
 
-/// The one errno check: -1 is an error, anything else the call's answer.
-pub(crate) fn cerr(answer: libc::c_long) -> Result<libc::c_long, Errno> {
-    if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
+impl From<nix::errno::Errno> for Errno {
+    fn from(errno: nix::errno::Errno) -> Self {
+        match errno {
+            // nix has no place for a number that it does not know (524 of NFS); the call has just left it.
+            nix::errno::Errno::UnknownErrno => Errno::last(),
+            known => Errno(known as i32),
+        }
+    }
 }
 
-/// [`cerr`] for calls that answer with an int.
-pub(crate) fn cerr_int(answer: libc::c_int) -> Result<libc::c_int, Errno> {
-    if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
+impl From<std::io::Error> for Errno {
+    fn from(error: std::io::Error) -> Self {
+        Errno(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+/// The one errno check: -1 is an error, anything else the call's answer.
+pub(crate) fn cerr<Answer: ErrnoSentinel + PartialEq>(answer: Answer) -> Result<Answer, Errno> {
+    Ok(nix::errno::Errno::result(answer)?)
 }

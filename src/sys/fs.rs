@@ -1,10 +1,14 @@
 //! Files and directories by descriptor: a name is only ever looked up in an opened directory, and never through a link.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use super::errno::{cerr, cerr_int};
-use super::{Errno, GroupId, UserId};
+use nix::fcntl::{self, AT_FDCWD, AtFlags, OFlag, RenameFlags};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{self, AccessFlags, UnlinkatFlags};
+
+use super::errno::cerr;
+use super::{Errno, GroupId, UserId, descriptor};
 
 /// What a file is and whose, as far as the walk over a volume asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +84,7 @@ pub enum Freshness {
 
 /// `statx` of `name` in `directory`; a link is looked at, not followed.
 pub fn stat_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> {
-    statx(directory, name, libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC)
+    stat_of(directory, name, libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC)
 }
 
 /// `statx` of an opened file.
@@ -89,24 +93,11 @@ pub fn stat(file: BorrowedFd<'_>, freshness: Freshness) -> Result<Stat, Errno> {
         Freshness::Cached => libc::AT_STATX_DONT_SYNC,
         Freshness::Asked => libc::AT_STATX_FORCE_SYNC,
     };
-    statx(file, c"", libc::AT_EMPTY_PATH | sync)
+    stat_of(file, c"", libc::AT_EMPTY_PATH | sync)
 }
 
-/// Never a bit of an answer (`STATX__RESERVED`, linux/stat.h): still there after the call, nothing was written.
-const POISON: u32 = 0x8000_0000;
-
-fn statx(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Errno> {
-    // SAFETY: an all-zero statx is a valid value of a struct of integers.
-    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
-    answer.stx_mask = POISON;
-    let mask = libc::STATX_BASIC_STATS | libc::STATX_MNT_ID;
-    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves NULL.
-    // SAFETY: the name is NUL-terminated and the buffer is a whole statx, both live through the call.
-    cerr(unsafe { libc::syscall(libc::SYS_statx, directory.as_raw_fd(), name.as_ptr(), flags, mask, &mut answer) })?;
-    let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID | libc::STATX_NLINK;
-    if answer.stx_mask & POISON != 0 || answer.stx_mask & needed != needed {
-        return Err(Errno(libc::EPROTO));
-    }
+fn stat_of(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Errno> {
+    let answer = statx(directory.as_raw_fd(), name, flags)?;
     let frozen = (libc::STATX_ATTR_IMMUTABLE | libc::STATX_ATTR_APPEND) as u64;
     Ok(Stat {
         mode: u32::from(answer.stx_mode),
@@ -122,60 +113,66 @@ fn statx(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Stat, Err
     })
 }
 
-fn open_at(directory: i32, name: &CStr, flags: i32, mode: libc::mode_t) -> Result<OwnedFd, Errno> {
-    // SAFETY: the name is NUL-terminated and lives through the call.
-    let fd = cerr_int(unsafe { libc::openat(directory, name.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
-    // 0 to 2 are never free (`io::occupy_closed_stdio`): an answer of that kind is a lie, and not ours to close.
-    if fd < super::io::FIRST_OTHER {
-        return Err(Errno(libc::EBADF));
-    }
-    // SAFETY: openat just returned this descriptor and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+/// Never a bit of an answer (`STATX__RESERVED`, linux/stat.h): still there after the call, nothing was written.
+const POISON: u32 = 0x8000_0000;
+
+/// `statx`, whose basic answers are all there.
+pub(super) fn statx(directory: RawFd, name: &CStr, flags: i32) -> Result<libc::statx, Errno> {
+    // SAFETY: an all-zero statx is a valid value of a struct of integers.
+    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
+    answer.stx_mask = POISON;
+    let mask = libc::STATX_BASIC_STATS | libc::STATX_MNT_ID;
+    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves NULL.
+    // SAFETY: the name is NUL-terminated and the buffer is a whole statx, both live through the call.
+    cerr(unsafe { libc::syscall(libc::SYS_statx, directory, name.as_ptr(), flags, mask, &mut answer) })?;
+    let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID | libc::STATX_NLINK;
+    if answer.stx_mask & (POISON | needed) == needed { Ok(answer) } else { Err(Errno(libc::EPROTO)) }
+}
+
+fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
+    // The mode counts only where a file is made.
+    descriptor::given(fcntl::openat(directory, name, flags | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR)?)
 }
 
 /// The root directory, as a place to look names up in (`O_PATH`).
 pub fn open_root() -> Result<OwnedFd, Errno> {
-    open_at(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)
+    open_at(AT_FDCWD, c"/", OFlag::O_PATH | OFlag::O_DIRECTORY)
 }
 
 /// Opens a directory for listing; a link or anything else that is no directory is refused (`ELOOP`, `ENOTDIR`).
 pub fn open_directory_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     // O_NONBLOCK: what is no directory is refused before its driver sees the open, yet nothing here may ever wait.
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    open_at(directory.as_raw_fd(), name, flags, 0)
+    open_at(directory, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK)
 }
 
 /// Opens a file for reading; a link is refused (`ELOOP`), a FIFO is not waited for, a terminal does not become ours.
 pub fn open_file_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    open_at(directory.as_raw_fd(), name, flags, 0)
+    open_at(directory, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
 }
 
 /// Holds on to whatever `name` is now without opening it (`O_PATH`): no driver, FIFO or socket notices, a link is held itself.
 pub fn pin_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
-    open_at(directory.as_raw_fd(), name, libc::O_PATH | libc::O_NOFOLLOW, 0)
+    open_at(directory, name, OFlag::O_PATH | OFlag::O_NOFOLLOW)
 }
 
 /// [`pin_at`] for a directory only.
 pub fn pin_directory_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
-    open_at(directory.as_raw_fd(), name, libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY, 0)
+    open_at(directory, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY)
 }
 
 /// A file without a name in `directory` (`O_TMPFILE`): it proves that one can be made there and leaves no trace.
 pub fn create_unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    open_at(directory.as_raw_fd(), c".", libc::O_TMPFILE | libc::O_RDWR, 0o600)
+    open_at(directory, c".", OFlag::O_TMPFILE | OFlag::O_RDWR)
 }
 
 /// A new file, 0600; an existing name is refused (`EEXIST`).
 pub fn create_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_RDWR;
-    open_at(directory.as_raw_fd(), name, flags, 0o600)
+    open_at(directory, name, OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR)
 }
 
 /// Removes a name that is no directory.
 pub fn unlink_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    // SAFETY: the name is NUL-terminated and lives through the call.
-    cerr_int(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+    Ok(unistd::unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?)
 }
 
 /// Gives an entry another name in another directory of the same filesystem. `replace`: what had that name is gone then; without it
@@ -187,93 +184,61 @@ pub fn rename_at(
     new_name: &CStr,
     replace: bool,
 ) -> Result<(), Errno> {
-    let flags = if replace { 0 } else { libc::RENAME_NOREPLACE };
-    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
-    // SAFETY: valid descriptors and NUL-terminated strings.
-    cerr(unsafe { libc::syscall(libc::SYS_renameat2, from, name.as_ptr(), to, new_name.as_ptr(), flags) }).map(drop)
+    let flags = if replace { RenameFlags::empty() } else { RenameFlags::RENAME_NOREPLACE };
+    Ok(fcntl::renameat2(from, name, to, new_name, flags)?)
 }
 
 /// Waits until a file's content is on the disk.
 pub fn sync(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    // SAFETY: a valid descriptor.
-    cerr_int(unsafe { libc::fsync(file.as_raw_fd()) }).map(drop)
+    Ok(unistd::fsync(file)?)
 }
 
 /// Removes an empty directory.
 pub fn remove_directory(path: &CStr) -> Result<(), Errno> {
-    // SAFETY: the path is NUL-terminated and lives through the call.
-    cerr_int(unsafe { libc::rmdir(path.as_ptr()) }).map(drop)
+    Ok(unistd::unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir)?)
 }
 
 /// Makes a directory.
 pub fn make_directory_at(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<(), Errno> {
-    // SAFETY: the name is NUL-terminated and lives through the call.
-    cerr_int(unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
+    Ok(mkdirat(directory, name, Mode::from_bits_retain(mode))?)
 }
 
 /// Asks with the effective ids whether `directory` may be written and searched; changes nothing.
 pub fn may_write(directory: BorrowedFd<'_>) -> Result<(), Errno> {
-    // SAFETY: the name is a NUL-terminated constant.
-    cerr_int(unsafe {
-        libc::faccessat(directory.as_raw_fd(), c".".as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS)
-    })
-    .map(drop)
+    access_at(directory, c".", AccessFlags::W_OK | AccessFlags::X_OK)
 }
 
 /// Asks with the effective ids whether the entry `name` (no link) may be written.
 pub fn may_write_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    access_at(directory, name, libc::W_OK)
+    access_at(directory, name, AccessFlags::W_OK)
 }
 
 /// The same for execution.
 pub fn may_execute_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    access_at(directory, name, libc::X_OK)
+    access_at(directory, name, AccessFlags::X_OK)
 }
 
-fn access_at(directory: BorrowedFd<'_>, name: &CStr, what: i32) -> Result<(), Errno> {
-    // SAFETY: the name is NUL-terminated and lives through the call.
-    cerr_int(unsafe { libc::faccessat(directory.as_raw_fd(), name.as_ptr(), what, libc::AT_EACCESS) }).map(drop)
+fn access_at(directory: BorrowedFd<'_>, name: &CStr, what: AccessFlags) -> Result<(), Errno> {
+    Ok(unistd::faccessat(directory, name, what, AtFlags::AT_EACCESS)?)
 }
 
 /// Where the link `name` leads to, as far as `buffer` holds it.
 pub fn read_link_at<'b>(directory: BorrowedFd<'_>, name: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     // SAFETY: the name is NUL-terminated and the kernel writes at most the buffer's length.
     let length = cerr(unsafe {
-        libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) as libc::c_long
+        libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
     })?;
     buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
 }
 
-/// Fills `buffer` with the next entries of a directory (`struct linux_dirent64`, `man 2 getdents`); 0 is the end.
-pub fn read_entries(directory: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // d_reclen 0 is never a record, so that a call that answers a length and writes nothing is seen by who reads the buffer.
-    if let Some(record_length) = buffer.get_mut(16..18) {
-        record_length.fill(0);
-    }
-    // SAFETY: the kernel writes at most the buffer's length.
-    let answer =
-        cerr(unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) })?;
-    let length = answer as usize;
-    if length > buffer.len() { Err(Errno(libc::EPROTO)) } else { Ok(length) }
-}
-
-/// Goes on listing behind the entry whose `d_off` is `position`.
-pub fn seek_entries(directory: BorrowedFd<'_>, position: i64) -> Result<(), Errno> {
-    // SAFETY: no memory is involved.
-    cerr(unsafe { libc::lseek(directory.as_raw_fd(), position, libc::SEEK_SET) }).map(drop)
-}
-
 /// Changes owner and group of what was opened or pinned.
 pub fn change_owner(file: BorrowedFd<'_>, uid: UserId, gid: GroupId) -> Result<(), Errno> {
-    // SAFETY: the name is a NUL-terminated constant.
-    cerr_int(unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid.0, gid.0, libc::AT_EMPTY_PATH) }).map(drop)
+    Ok(unistd::fchownat(file, c"", Some(uid.into()), Some(gid.into()), AtFlags::AT_EMPTY_PATH)?)
 }
 
 /// Changes owner and group of a name; a link is changed itself.
 pub fn change_owner_at(directory: BorrowedFd<'_>, name: &CStr, uid: UserId, gid: GroupId) -> Result<(), Errno> {
-    let flags = libc::AT_SYMLINK_NOFOLLOW;
-    // SAFETY: the name is NUL-terminated and lives through the call.
-    cerr_int(unsafe { libc::fchownat(directory.as_raw_fd(), name.as_ptr(), uid.0, gid.0, flags) }).map(drop)
+    Ok(unistd::fchownat(directory, name, Some(uid.into()), Some(gid.into()), AtFlags::AT_SYMLINK_NOFOLLOW)?)
 }
 
 /// The path of an opened file in /proc, with a name behind it: system calls that know no descriptors reach it by that.
@@ -302,23 +267,20 @@ impl DescriptorPath {
         path
     }
 
-    fn as_ptr(&self) -> *const libc::c_char {
-        self.bytes.as_ptr().cast()
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }
 
     /// Where it leads to, in words for a message; a path longer than the buffer (at most a page: the kernel's own) is refused.
     pub fn target<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
-        // SAFETY: the path is NUL-terminated and the kernel writes at most the buffer's length.
-        let length =
-            cerr(unsafe { libc::readlink(self.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) as libc::c_long })?;
-        buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
+        read_link_at(AT_FDCWD, self.as_c_str(), buffer)
     }
 
     /// Reads an extended attribute of what the path leads to (the descriptor's own link is followed).
     pub fn attribute<'b>(&self, name: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
         // SAFETY: both strings are NUL-terminated and the kernel writes at most the buffer's length.
         let length = cerr(unsafe {
-            libc::getxattr(self.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) as libc::c_long
+            libc::getxattr(self.as_c_str().as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
         })?;
         buffer.get(..length as usize).ok_or(Errno(libc::EPROTO))
     }
@@ -326,8 +288,7 @@ impl DescriptorPath {
     /// Whether the entry has an extended attribute; a link behind the directory is not followed.
     pub fn entry_has_attribute(&self, name: &CStr) -> Result<bool, Errno> {
         // SAFETY: both strings are NUL-terminated; size 0 asks for the length only.
-        let answer =
-            cerr(unsafe { libc::lgetxattr(self.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) as libc::c_long });
+        let answer = cerr(unsafe { libc::lgetxattr(self.as_c_str().as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) });
         match answer {
             Ok(_) => Ok(true),
             Err(Errno(libc::ENODATA)) => Ok(false),
@@ -338,7 +299,7 @@ impl DescriptorPath {
     /// Writes an extended attribute of what the path leads to.
     pub fn set_attribute(&self, name: &CStr, value: &[u8]) -> Result<(), Errno> {
         // SAFETY: both strings are NUL-terminated and the kernel reads exactly the value's length.
-        cerr_int(unsafe { libc::setxattr(self.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) })
+        cerr(unsafe { libc::setxattr(self.as_c_str().as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) })
             .map(drop)
     }
 }
@@ -365,7 +326,7 @@ mod tests {
         let mut buffer = [0; 16];
         assert_eq!(DescriptorPath::of(root.as_fd()).target(&mut buffer), Ok(&b"/"[..]));
         let entry = DescriptorPath::of_entry(root.as_fd(), c"a b");
-        let text = CStr::from_bytes_until_nul(&entry.bytes).unwrap().to_str().unwrap();
+        let text = entry.as_c_str().to_str().unwrap();
         assert!(text.ends_with("/a b"), "{text}");
     }
 }

@@ -8,10 +8,6 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::{CStr, CString};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-fn kernels(error: nix::errno::Errno) -> Errno {
-    Errno(error as i32)
-}
-
 /// An empty file in memory, without a name. Errors: those of memfd_create(2).
 pub fn memory_file() -> Result<OwnedFd, Errno> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
@@ -20,13 +16,13 @@ pub fn memory_file() -> Result<OwnedFd, Errno> {
         Err(nix::errno::Errno::EINVAL) => memfd_create(c"takumi", flags),
         answer => answer,
     }
-    .map_err(kernels)
+    .map_err(Errno::from)
 }
 
 /// From now on nobody who has it can change it.
 pub fn seal(file: &OwnedFd) -> Result<(), Errno> {
     let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
-    fcntl(file, FcntlArg::F_ADD_SEALS(seals)).map(drop).map_err(kernels)
+    fcntl(file, FcntlArg::F_ADD_SEALS(seals)).map(drop).map_err(Errno::from)
 }
 
 /// All of a file from its beginning, wherever those who share it have read or written last. Errors: longer than `limit`: EFBIG.
@@ -35,7 +31,7 @@ pub fn read_from_start(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
     loop {
         let filled = content.len();
         content.resize(filled + 65_536, 0);
-        let count = nix::sys::uio::pread(file, &mut content[filled..], filled as i64).map_err(kernels)?;
+        let count = nix::sys::uio::pread(file, &mut content[filled..], filled as i64).map_err(Errno::from)?;
         content.truncate(filled + count);
         if count == 0 {
             return Ok(content);
@@ -55,7 +51,7 @@ pub fn inherited(number: RawFd) -> Result<OwnedFd, Errno> {
     }
     // SAFETY: it is open and no standard one, and the command line names each once, for one owner.
     let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
-    fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(kernels)?;
+    fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(Errno::from)?;
     Ok(descriptor)
 }
 
@@ -70,16 +66,16 @@ pub(super) fn hand_on_nothing() {
 pub fn execute(path: &CStr, arguments: &[CString], environment: &[CString], handed: &[&OwnedFd]) -> Errno {
     let prepare = || {
         let null = io::open(c"/dev/null")?;
-        nix::unistd::dup2_stdin(&null).map_err(kernels)?;
+        nix::unistd::dup2_stdin(&null).map_err(Errno::from)?;
         hand_on_nothing();
         for descriptor in handed {
-            fcntl(*descriptor, FcntlArg::F_SETFD(FdFlag::empty())).map_err(kernels)?;
+            fcntl(*descriptor, FcntlArg::F_SETFD(FdFlag::empty())).map_err(Errno::from)?;
         }
         signal::set_mask(SignalSet::EMPTY).map(drop)
     };
     match prepare() {
         Err(errno) => errno,
-        Ok(()) => nix::unistd::execve(path, arguments, environment).map_or_else(kernels, |never| match never {}),
+        Ok(()) => nix::unistd::execve(path, arguments, environment).map_or_else(Errno::from, |never| match never {}),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Numbers of the kernel that must not be mixed up.
 
+use nix::unistd::{Gid, Pid, Uid};
 use std::fmt;
 
 /// A user id. `u32::MAX` is never one: the kernel reads it as "leave as it is".
@@ -14,8 +15,8 @@ pub struct GroupId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(pub i32);
 
-macro_rules! shown_as_its_number {
-    ($($newtype:ty),*) => {$(
+macro_rules! a_number_of_the_kernels {
+    ($($newtype:ident: $of_nix:ident),*) => {$(
         impl fmt::Debug for $newtype {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
@@ -27,6 +28,18 @@ macro_rules! shown_as_its_number {
                 self.0.fmt(f)
             }
         }
+
+        impl From<$newtype> for $of_nix {
+            fn from(id: $newtype) -> Self {
+                $of_nix::from_raw(id.0)
+            }
+        }
+
+        impl From<$of_nix> for $newtype {
+            fn from(id: $of_nix) -> Self {
+                $newtype(id.as_raw())
+            }
+        }
     )*};
 }
-shown_as_its_number!(UserId, GroupId, ProcessId);
+a_number_of_the_kernels!(UserId: Uid, GroupId: Gid, ProcessId: Pid);

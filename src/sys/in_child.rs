@@ -4,11 +4,12 @@
 //! Plain fork(2): the child has its own copy of memory, so whatever becomes of it leaves no lock held and no value half written.
 
 use super::credentials::{self, Capabilities, Three};
-use super::errno::cerr_int;
+use super::errno::cerr;
 use super::ids::{GroupId, ProcessId, UserId};
 use super::signal::{self, Signal};
-use super::{Errno, clock, clock::Instant, io, process};
-use std::os::fd::{AsRawFd, OwnedFd};
+use super::{Errno, clock, clock::Instant, io, process, wait};
+use nix::poll::PollFlags;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// What the child said.
@@ -41,16 +42,14 @@ impl Child {
     /// change of user, which undoes both (`commit_creds` in the kernel). Errors: the kernel's; the parent is gone: ESRCH.
     pub fn keep_apart(&self) -> Result<(), Errno> {
         credentials::set_not_dumpable()?;
-        credentials::set_parent_death_signal(Signal::KILL.number())?;
-        // It may have died before the signal was asked for.
-        if process::parent_id() == self.parent { Ok(()) } else { Err(Errno(libc::ESRCH)) }
+        credentials::die_with(self.parent)
     }
 
     /// Becomes that user with these groups (`None`: stays who it is) without any capability, as COMMAND will be. Fails closed: what
     /// the kernel shows afterwards counts, not what a call answered.
     pub fn become_whom(&self, whom: Option<(UserId, GroupId, &[GroupId])>) -> Result<(), Errno> {
         if let Some((user, group, groups)) = whom {
-            if sorted_groups()? != groups {
+            if credentials::groups()? != groups {
                 credentials::set_groups(groups)?;
             }
             credentials::set_group_ids(group)?;
@@ -60,7 +59,7 @@ impl Child {
         let right = whom.is_none_or(|(user, group, groups)| {
             credentials::user_ids() == Ok(Three::all(user))
                 && credentials::group_ids() == Ok(Three::all(group))
-                && sorted_groups().as_deref() == Ok(groups)
+                && credentials::groups().as_deref() == Ok(groups)
         });
         let bare = credentials::capabilities()? == Capabilities::NONE;
         if right && bare { Ok(()) } else { Err(Errno(libc::EPERM)) }
@@ -70,13 +69,6 @@ impl Child {
     pub fn parent(&self) -> ProcessId {
         self.parent
     }
-}
-
-fn sorted_groups() -> Result<Vec<GroupId>, Errno> {
-    let mut groups = credentials::groups()?;
-    groups.sort_unstable();
-    groups.dedup();
-    Ok(groups)
 }
 
 /// Runs `work` in a child and returns what it tells, `most` bytes of it, within `patience`. The child ends with the work.
@@ -99,50 +91,49 @@ pub fn run_while(
     let deadline = Instant::now().after(patience);
     let parent = process::own_id();
     let (reader, writer) = io::pipe()?;
-    // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child goes on with
-    // a copy of everything and leaves by `exit` alone.
-    match cerr_int(unsafe { libc::fork() })? {
-        // A filter that answers 0 for the kernel: this is still the parent, and must not do the child's work.
-        0 if process::own_id() == parent => Err(Errno(libc::EIO)),
-        0 => {
-            drop(reader);
-            let child = Child { answer: writer, parent };
-            if child.keep_apart().is_ok() {
-                work(&child);
-            }
-            process::exit(0)
+    let Some(ProcessId(id)) = fork(parent)? else {
+        drop(reader);
+        let child = Child { answer: writer, parent };
+        if child.keep_apart().is_ok() {
+            work(&child);
         }
-        id => {
-            drop(writer);
-            let answer = listen(&reader, most, deadline, goes_on);
-            let late = answer.as_ref().map_or(true, |answer| answer.late);
-            if late {
-                let _ = signal::kill(id, Signal::KILL);
-            }
-            // A child that has more to say than anybody wants ends of it.
-            drop(reader);
-            reap(id);
-            answer
-        }
+        process::exit(0)
+    };
+    drop(writer);
+    let answer = listen(&reader, most, deadline, goes_on);
+    let late = answer.as_ref().map_or(true, |answer| answer.late);
+    if late {
+        let _ = signal::kill(id, Signal::KILL);
     }
+    // A child that has more to say than anybody wants ends of it.
+    drop(reader);
+    reap(id);
+    answer
 }
 
 /// Leaves `work` to a child and does not wait for it: its end is SIGCHLD's matter. The child dies with its parent. The parent
 /// allocates nothing. Errors: as for [`run`].
 pub fn leave(work: impl FnOnce()) -> Result<ProcessId, Errno> {
     let parent = process::own_id();
-    // SAFETY: as in `run`.
-    match cerr_int(unsafe { libc::fork() })? {
+    if let Some(child) = fork(parent)? {
+        return Ok(child);
+    }
+    // Closed to its own user it is already, as a copy of what is.
+    if credentials::die_with(parent).is_ok() {
+        work();
+    }
+    process::exit(0)
+}
+
+/// fork(2) of this process, `parent`: nothing in the child, which must leave by `exit`.
+fn fork(parent: ProcessId) -> Result<Option<ProcessId>, Errno> {
+    // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child goes on with
+    // a copy of everything.
+    match cerr(unsafe { libc::fork() })? {
+        // A filter that answers 0 for the kernel: this is still the parent, and must not do the child's work.
         0 if process::own_id() == parent => Err(Errno(libc::EIO)),
-        0 => {
-            let asked = credentials::set_parent_death_signal(Signal::KILL.number());
-            // Closed to its own user it is already, as a copy of what is.
-            if asked.is_ok() && process::parent_id() == parent {
-                work();
-            }
-            process::exit(0)
-        }
-        id => Ok(ProcessId(id)),
+        0 => Ok(None),
+        id => Ok(Some(ProcessId(id))),
     }
 }
 
@@ -156,7 +147,7 @@ fn listen(
     let mut interruptions = 0;
     while bytes.len() < most {
         let left = Instant::now().until(deadline);
-        match comes(reader, left.min(SLICE)) {
+        match io::poll(reader.as_fd(), PollFlags::POLLIN, left.min(SLICE)).map(|events| !events.is_empty()) {
             Ok(true) => {}
             Ok(false) if left > SLICE && goes_on() => continue,
             // Stopped and continued: what is left of the time is looked at again.
@@ -181,22 +172,12 @@ fn listen(
 
 const PIPE_BYTES: usize = 64 << 10;
 
-/// Whether there is something to read, or an end, within that time.
-fn comes(reader: &OwnedFd, time: Duration) -> Result<bool, Errno> {
-    let mut asked = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // Rounded up: a rest below a millisecond is not to be spent in a busy loop.
-    let milliseconds = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as libc::c_int;
-    // SAFETY: one valid pollfd.
-    cerr_int(unsafe { libc::poll(&mut asked, 1, milliseconds) }).map(|count| count > 0)
-}
-
 /// Takes the end of the child, which is near, without waiting for one that hangs: the supervisor reaps what comes later.
 fn reap(id: i32) {
     let mut pause = Duration::from_micros(50);
     for _ in 0..10 {
-        // SAFETY: the status is not asked for; WNOHANG does not wait.
-        match cerr_int(unsafe { libc::waitpid(id, std::ptr::null_mut(), libc::WNOHANG) }) {
-            Ok(0) | Err(Errno(libc::EINTR)) => clock::nap(pause),
+        match wait::take(id, libc::WNOHANG) {
+            Ok(None) | Err(Errno(libc::EINTR)) => clock::nap(pause),
             // Reaped; or ignored by who started this program, so that the kernel reaps.
             _ => return,
         }

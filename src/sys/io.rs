@@ -1,14 +1,19 @@
 //! Descriptors: the three that every program has, those that were inherited, and small files of /proc and /etc.
 
-use super::Errno;
-use super::errno::{cerr, cerr_int};
-use super::ids::{GroupId, UserId};
+use super::descriptor::{self, borrowed};
+use super::entries::{self, Entry};
+use super::errno::cerr;
+use super::{Errno, UserId};
+use nix::fcntl::{self, FcntlArg, OFlag};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{self, AccessFlags};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-/// The first number that is no standard descriptor.
-pub const FIRST_OTHER: RawFd = 3;
+pub use super::descriptor::FIRST_OTHER;
 
 /// Puts a descriptor that is closed on exec into each of 0, 1 and 2 that is closed, so that nothing which is opened later lands
 /// there and is written to as if it were stderr; COMMAND still finds them closed.
@@ -16,81 +21,77 @@ pub const FIRST_OTHER: RawFd = 3;
 /// Errors: the kernel's, where neither /dev/null nor / can be opened.
 pub fn occupy_closed_stdio() -> Result<(), Errno> {
     for number in 0..FIRST_OTHER {
-        // SAFETY: F_GETFD takes any number and touches no memory.
-        if unsafe { libc::fcntl(number, libc::F_GETFD) } != -1 {
+        if fcntl::fcntl(borrowed(number), FcntlArg::F_GETFD).is_ok() {
             continue;
         }
-        open_raw(c"/dev/null", libc::O_RDWR).or_else(|_| open_raw(c"/", libc::O_PATH))?;
+        let taken = open_raw(c"/dev/null", OFlag::O_RDWR).or_else(|_| open_raw(c"/", OFlag::O_PATH))?;
+        let _ = taken.into_raw_fd();
     }
     Ok(())
 }
 
-fn open_raw(path: &CStr, flags: libc::c_int) -> Result<RawFd, Errno> {
-    // SAFETY: `path` is NUL-terminated; no mode is needed without O_CREAT.
-    cerr_int(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC | libc::O_NOCTTY) })
+fn open_raw(path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
+    Ok(fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty())?)
 }
 
 /// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`occupy_closed_stdio`]) and is EBADF.
 pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
-    open_with(path, libc::O_RDONLY)
+    open_with(path, OFlag::O_RDONLY)
 }
 
 /// Opens a file for reading whose place others may have had a hand in: a link as its last name is refused (`ELOOP`), a FIFO is not
 /// waited for.
 pub fn open_plain(path: &CStr) -> Result<OwnedFd, Errno> {
-    open_with(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK)
+    open_with(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK)
 }
 
 /// Holds on to what `path` leads to without opening it (`O_PATH`): no driver, FIFO or socket notices.
 pub fn open_path(path: &CStr) -> Result<OwnedFd, Errno> {
-    open_with(path, libc::O_PATH)
+    open_with(path, OFlag::O_PATH)
 }
 
 /// Opens a directory for listing; a link is refused.
 pub fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
-    open_with(path, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW)
+    open_with(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW)
 }
 
 /// Whether it opens for writing now.
 pub fn may_open_for_writing(path: &CStr) -> bool {
-    open_with(path, libc::O_WRONLY | libc::O_NONBLOCK).is_ok()
+    open_with(path, OFlag::O_WRONLY | OFlag::O_NONBLOCK).is_ok()
 }
 
 /// Opens a terminal for reading and writing.
 pub fn open_terminal(path: &CStr) -> Result<OwnedFd, Errno> {
-    open_with(path, libc::O_RDWR | libc::O_NONBLOCK)
+    open_with(path, OFlag::O_RDWR | OFlag::O_NONBLOCK)
 }
 
-pub(super) fn open_with(path: &CStr, flags: libc::c_int) -> Result<OwnedFd, Errno> {
-    let descriptor = open_raw(path, flags)?;
-    if descriptor < FIRST_OTHER {
-        return Err(Errno(libc::EBADF));
-    }
-    // SAFETY: the kernel has just given this descriptor to us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+pub(super) fn open_with(path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
+    open_raw(path, flags).and_then(descriptor::given)
 }
 
 /// A pipe that is closed on exec: where to read, where to write.
 pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
-    let mut ends = [-1; 2];
-    // SAFETY: the kernel writes two ints into a valid place.
-    cerr_int(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
-    if ends.iter().any(|&end| end < FIRST_OTHER) {
-        return Err(Errno(libc::EBADF));
-    }
-    // SAFETY: the kernel has just given both to us alone.
-    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+    // std's: an answer that wrote nothing is 0 there, and nix's whatever lay on the stack.
+    let (reader, writer) = std::io::pipe()?;
+    let ends = (descriptor::given(reader.into()), descriptor::given(writer.into()));
+    Ok((ends.0?, ends.1?))
+}
+
+/// What of `events` there is within that time, or what is wrong with the descriptor; nothing where the time is over.
+pub(super) fn poll(descriptor: BorrowedFd<'_>, events: PollFlags, time: Duration) -> Result<PollFlags, Errno> {
+    let mut asked = [PollFd::new(descriptor, events)];
+    // Rounded up: a rest below a millisecond is not to be spent in a busy loop.
+    let time = PollTimeout::try_from(time.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
+    nix::poll::poll(&mut asked, time)?;
+    Ok(asked[0].revents().unwrap_or(events))
 }
 
 /// Reads what is there, at most `buffer`'s length; 0 is the end. A signal in between is tried again, a few times.
 pub fn read(descriptor: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     for _ in 0..8 {
-        // SAFETY: the kernel writes at most the buffer's length into it.
-        let answer = unsafe { libc::read(descriptor.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
-        match cerr(answer as libc::c_long) {
-            Err(Errno(libc::EINTR)) => continue,
-            Ok(count) => return Ok((count.unsigned_abs() as usize).min(buffer.len())),
-            Err(errno) => return Err(errno),
+        match unistd::read(descriptor, buffer) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            answer => return Ok(answer?.min(buffer.len())),
         }
     }
     Err(Errno(libc::EINTR))
@@ -139,9 +140,7 @@ pub fn read_rest(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
 /// Writes to stderr in one call. A stderr that takes nothing for that long (a full pipe that nobody reads, a terminal that was
 /// halted) loses the line instead of stopping PID 1, and the answer is EAGAIN.
 pub fn write_stderr(line: &[u8], patience: Duration) -> Result<(), Errno> {
-    let mut room = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one valid pollfd.
-    if cerr_int(unsafe { libc::poll(&mut room, 1, patience.as_millis() as libc::c_int) })? == 0 {
+    if poll(borrowed(2), PollFlags::POLLOUT, patience)?.is_empty() {
         return Err(Errno(libc::EAGAIN));
     }
     // Between that answer and the write COMMAND may have filled the pipe: RWF_NOWAIT says EAGAIN then, where the kernel has it
@@ -151,31 +150,28 @@ pub fn write_stderr(line: &[u8], patience: Duration) -> Result<(), Errno> {
     let answer = unsafe { libc::syscall(libc::SYS_pwritev2, 2, &part, 1, -1_i64, -1_i64, libc::RWF_NOWAIT) };
     match cerr(answer) {
         Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) => {
-            // SAFETY: as above.
-            cerr(unsafe { libc::write(2, line.as_ptr().cast(), line.len()) } as libc::c_long).map(drop)
+            unistd::write(borrowed(2), line)?;
+            Ok(())
         }
         answer => answer.map(drop),
     }
 }
 
 /// Writes all of `text` to stdout; for `--help` and `--version`.
-pub fn write_stdout(mut text: &[u8]) -> Result<(), Errno> {
-    while !text.is_empty() {
-        // SAFETY: the kernel reads `text`'s length from it.
-        let count = cerr(unsafe { libc::write(1, text.as_ptr().cast(), text.len()) } as libc::c_long)?;
-        text = &text[(count.unsigned_abs() as usize).min(text.len())..];
-    }
-    Ok(())
+pub fn write_stdout(text: &[u8]) -> Result<(), Errno> {
+    write_all(borrowed(1), text)
 }
 
 /// Writes all of `bytes` to an open file.
-pub fn write_whole(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+pub fn write_whole(file: &OwnedFd, bytes: &[u8]) -> Result<(), Errno> {
+    write_all(file.as_fd(), bytes)
+}
+
+fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
-        // SAFETY: the kernel reads `bytes`' length from it.
-        match cerr(unsafe { libc::write(file.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) } as libc::c_long) {
-            Ok(0) => return Err(Errno(libc::EIO)),
-            Ok(count) => bytes = &bytes[(count.unsigned_abs() as usize).min(bytes.len())..],
-            Err(errno) => return Err(errno),
+        match unistd::write(file, bytes)? {
+            0 => return Err(Errno(libc::EIO)),
+            count => bytes = &bytes[count.min(bytes.len())..],
         }
     }
     Ok(())
@@ -183,8 +179,7 @@ pub fn write_whole(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
 
 /// Sets the permission bits of an open file.
 pub fn set_mode(file: &OwnedFd, mode: u32) -> Result<(), Errno> {
-    // SAFETY: takes numbers only.
-    cerr_int(unsafe { libc::fchmod(file.as_raw_fd(), mode) }).map(drop)
+    Ok(fchmod(file, Mode::from_bits_retain(mode))?)
 }
 
 /// Closes every descriptor from `first` to `last`, both included.
@@ -205,8 +200,8 @@ fn close_each(first: u32, last: u32) -> Result<(), Errno> {
     while number < end {
         let stop = (number + 1024).min(end);
         for open in open_among(number as RawFd, stop as RawFd)? {
-            // SAFETY: as in `close_range`.
-            unsafe { libc::close(open) };
+            // As in `close_range`.
+            let _ = unistd::close(open);
         }
         number = stop;
     }
@@ -214,11 +209,8 @@ fn close_each(first: u32, last: u32) -> Result<(), Errno> {
 }
 
 fn open_files_limit() -> Result<u64, Errno> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes one rlimit into a valid place.
-    cerr_int(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
     // A limit that was lowered after descriptors were opened does not close them; the hard limit and 65536 cover what is usual.
-    Ok(limit.rlim_max.clamp(1024, 65_536))
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.1.clamp(1024, 65_536))
 }
 
 /// Which of the numbers `first..end` (at most 1024) are open.
@@ -226,7 +218,7 @@ pub fn open_among(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
     let mut asked: Vec<libc::pollfd> =
         (first..end).map(|fd| libc::pollfd { fd, events: 0, revents: libc::POLLNVAL }).collect();
     // SAFETY: the array has that many entries.
-    cerr_int(unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, 0) })?;
+    cerr(unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, 0) })?;
     Ok(asked.iter().filter(|entry| entry.revents & libc::POLLNVAL == 0).map(|entry| entry.fd).collect())
 }
 
@@ -235,7 +227,7 @@ pub fn count_of_descriptors() -> Result<usize, Errno> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
     unsafe {
-        cerr_int(libc::stat(c"/proc/self/fd".as_ptr(), status.as_mut_ptr()))?;
+        cerr(libc::stat(c"/proc/self/fd".as_ptr(), status.as_mut_ptr()))?;
         Ok(status.assume_init().st_size.unsigned_abs() as usize)
     }
 }
@@ -264,7 +256,7 @@ pub fn for_each_name(directory: &CStr, mut each: impl FnMut(&[u8])) -> Result<Ra
 
 /// [`for_each_name`] with the kind of each entry (`DT_DIR`, `DT_SOCK` …; `DT_UNKNOWN` where the filesystem does not say).
 pub fn for_each_entry(directory: &CStr, each: impl FnMut(&[u8], u8)) -> Result<RawFd, Errno> {
-    let directory = open_with(directory, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let directory = open_with(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
     for_each_entry_of(directory.as_fd(), each)?;
     Ok(directory.as_raw_fd())
 }
@@ -279,37 +271,20 @@ pub fn for_each_entry_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], 
 
 /// [`for_each_entry_of`] until `each` says `false`: it has had enough.
 pub fn while_entries_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u8) -> bool) -> Result<(), Errno> {
-    let mut buffer = [0_u64; 512];
+    let mut buffer = [0; 4096];
     loop {
-        let room = std::mem::size_of_val(&buffer);
-        // SAFETY: the kernel writes at most the buffer's size into it.
-        let count =
-            cerr(unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), room) })?;
-        if count <= 0 {
+        let mut filled = 0..entries::read(directory, &mut buffer)?;
+        if filled.is_empty() {
             return Ok(());
         }
-        // SAFETY: the buffer's bytes are initialised, `count` is no more than there are, and u8 has no alignment.
-        let entries = unsafe {
-            std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), (count.unsigned_abs() as usize).min(room))
-        };
-        if !entries_of(entries, &mut each) {
-            return Ok(());
+        while !filled.is_empty() {
+            let entry = Entry::parse(&buffer[filled.clone()]).ok_or(Errno(libc::EPROTO))?;
+            if !each(entry.name.to_bytes(), entry.kind) {
+                return Ok(());
+            }
+            filled.start += entry.length;
         }
     }
-}
-
-/// Calls `each` with name and type of every entry of a getdents64 buffer (`struct linux_dirent64`: inode 8, offset 8, length 2,
-/// type 1, name), until it says `false`.
-fn entries_of(mut entries: &[u8], each: &mut impl FnMut(&[u8], u8) -> bool) -> bool {
-    while entries.len() > 19 {
-        let length = usize::from(u16::from_ne_bytes([entries[16], entries[17]])).clamp(20, entries.len());
-        let name = &entries[19..length];
-        if !each(&name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())], entries[18]) {
-            return false;
-        }
-        entries = &entries[length..];
-    }
-    true
 }
 
 /// Majors of /dev/pts (Documentation/admin-guide/devices.txt).
@@ -337,19 +312,17 @@ pub(super) fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
     unsafe {
-        cerr_int(libc::fstat(descriptor, status.as_mut_ptr()))?;
+        cerr(libc::fstat(descriptor, status.as_mut_ptr()))?;
         Ok(status.assume_init())
     }
 }
 
 /// Gives an open descriptor to another user; its group stays.
 pub fn give(number: RawFd, owner: UserId) -> Result<(), Errno> {
-    // SAFETY: takes numbers only; -1 leaves the group.
-    cerr_int(unsafe { libc::fchown(number, owner.0, GroupId(u32::MAX).0) }).map(drop)
+    Ok(unistd::fchown(borrowed(number), Some(owner.into()), None)?)
 }
 
 /// Whether `path` exists, whatever it is.
 pub fn exists(path: &CStr) -> bool {
-    // SAFETY: `path` is NUL-terminated.
-    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
+    unistd::access(path, AccessFlags::F_OK).is_ok()
 }

@@ -1,8 +1,8 @@
 //! Landlock's three calls (`man 7 landlock`). A ruleset is made and filled by the parent; the child, which may not allocate, only
 //! enters it.
 
+use super::descriptor;
 use super::errno::{Errno, cerr};
-use super::io::FIRST_OTHER;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Rights to files. What is handled and not allowed by a rule is refused.
@@ -76,11 +76,8 @@ impl Ruleset {
         let call = libc::SYS_landlock_create_ruleset;
         // SAFETY: the kernel reads as many bytes of a valid structure as it is told.
         let answer = cerr(unsafe { libc::syscall(call, &raw const attributes, words * size_of::<u64>(), 0) })?;
-        // 0 to 2 are never free: an answer of that kind is a lie, and not ours to close.
-        let descriptor =
-            i32::try_from(answer).ok().filter(|&number| number >= FIRST_OTHER).ok_or(Errno(libc::EBADF))?;
         // SAFETY: the kernel has just given this descriptor, closed on exec, to us alone.
-        Ok(Ruleset(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+        descriptor::given(unsafe { OwnedFd::from_raw_fd(answer as i32) }).map(Ruleset)
     }
 
     /// Allows these rights at `place` and, where it is a directory, below it.

@@ -3,7 +3,6 @@
 use super::credentials;
 use super::handover;
 use super::process;
-use super::signal::Signal;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::{Error, Result};
 use std::os::fd::OwnedFd;
@@ -25,12 +24,7 @@ pub struct Limits {
 pub fn apply(command: &mut Command, directory: OwnedFd, limits: Limits) {
     let parent = process::own_id();
     let prepare = move || -> Result<()> {
-        credentials::set_parent_death_signal(Signal::KILL.number())
-            .map_err(|errno| Error::from_raw_os_error(errno.0))?;
-        // It may have died before the signal was asked for.
-        if process::parent_id() != parent {
-            return Err(Error::from_raw_os_error(libc::ESRCH));
-        }
+        credentials::die_with(parent).map_err(|errno| Error::from_raw_os_error(errno.0))?;
         nix::unistd::fchdir(&directory)?;
         handover::hand_on_nothing();
         let most = [

@@ -1,26 +1,30 @@
 //! This process: its numbers, its directory, its end.
 
 use super::Errno;
-use super::errno::{cerr, cerr_int};
+use super::errno::cerr;
 use super::ids::ProcessId;
+use nix::sys::prctl;
+use nix::unistd::{self, Pid};
 use std::ffi::CStr;
 
 /// This process.
 pub fn own_id() -> ProcessId {
-    // SAFETY: takes nothing, cannot fail. Not glibc's: it would be no other, but a filter's answer should be seen everywhere.
-    ProcessId(unsafe { libc::getpid() })
+    Pid::this().into()
 }
 
 /// The parent, 0 where it is outside this pid namespace.
 pub fn parent_id() -> ProcessId {
-    // SAFETY: takes nothing, cannot fail.
-    ProcessId(unsafe { libc::getppid() })
+    Pid::parent().into()
 }
 
 /// This process's group.
 pub fn own_group() -> ProcessId {
-    // SAFETY: takes nothing, cannot fail.
-    ProcessId(unsafe { libc::getpgrp() })
+    unistd::getpgrp().into()
+}
+
+/// Makes a process group of this process alone.
+pub fn lead_group() -> Result<(), Errno> {
+    Ok(unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?)
 }
 
 /// Ends this process at once, without libc's own clean-up.
@@ -31,14 +35,14 @@ pub fn exit(code: u8) -> ! {
 
 /// Makes `directory` the working directory.
 pub fn change_directory(directory: &CStr) -> Result<(), Errno> {
-    // SAFETY: `directory` is NUL-terminated.
-    cerr_int(unsafe { libc::chdir(directory.as_ptr()) }).map(drop)
+    Ok(unistd::chdir(directory)?)
 }
 
 /// Whether the working directory lies below this process's root. A runtime that leaks a directory descriptor can start a
 /// container outside of it (CVE-2024-21626): the kernel then shows a path that does not begin with `/`.
 pub fn directory_is_inside() -> Result<bool, Errno> {
     let mut path = [0_u8; 4096];
+    // The call itself: glibc's function hides that path behind ENOENT.
     // SAFETY: the kernel writes at most the buffer's length into it.
     match cerr(unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) }) {
         Ok(_) if path[0] == 0 => Err(Errno(libc::EIO)),
@@ -53,7 +57,7 @@ pub fn directory_is_inside() -> Result<bool, Errno> {
 pub fn core_limit() -> Result<Option<u64>, Errno> {
     let mut limit = libc::rlimit { rlim_cur: 1, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit into a valid place.
-    cerr_int(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &mut limit) })?;
+    cerr(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &mut limit) })?;
     match limit {
         // As it was before the call: nobody has answered.
         libc::rlimit { rlim_cur: 1, rlim_max: 0 } => Err(Errno(libc::EPROTO)),
@@ -65,8 +69,7 @@ pub fn core_limit() -> Result<Option<u64>, Errno> {
 
 /// The name that /proc shows of this process, cut to 15 bytes; only a thread of its own can change it (`man 5 proc_pid_comm`).
 pub fn set_name(name: &CStr) -> Result<(), Errno> {
-    // SAFETY: the kernel reads at most 16 bytes of a NUL-terminated string.
-    cerr(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) }).map(drop)
+    Ok(prctl::set_name(name)?)
 }
 
 /// Sets the mask of permission bits that new files do not get; returns the one before.

@@ -1,6 +1,7 @@
 //! Files whose content must not stay in memory, and the memory that held it.
 
 use super::{Errno, io};
+use nix::fcntl::OFlag;
 use std::ffi::CStr;
 use std::os::fd::AsRawFd;
 use zeroize::{Zeroize, Zeroizing};
@@ -19,7 +20,7 @@ pub enum Unread {
 /// Reads a regular file of at most `limit` bytes. The memory is zeroed when the content goes, and no copy of it is left.
 pub fn read(path: &CStr, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
     // O_NONBLOCK: a FIFO is refused instead of waited for.
-    let file = io::open_with(path, libc::O_RDONLY | libc::O_NONBLOCK)?;
+    let file = io::open_with(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
     let status = io::status(file.as_raw_fd())?;
     if status.st_mode & libc::S_IFMT != libc::S_IFREG {
         return Err(Unread::NotRegular);

@@ -2,8 +2,9 @@
 
 use super::Errno;
 use super::clock::timespec;
-use super::errno::{cerr, cerr_int};
+use super::errno::cerr;
 use super::ids::{ProcessId, UserId};
+use nix::unistd::Pid;
 use std::fmt;
 use std::time::Duration;
 
@@ -155,7 +156,7 @@ fn sigchld(disposition: libc::sighandler_t) -> Result<bool, Errno> {
         new.sa_sigaction = disposition;
         let mut old: libc::sigaction = std::mem::zeroed();
         old.sa_sigaction = libc::SIG_ERR;
-        cerr_int(libc::sigaction(libc::SIGCHLD, &new, &mut old))?;
+        cerr(libc::sigaction(libc::SIGCHLD, &new, &mut old))?;
         if old.sa_sigaction == libc::SIG_ERR { Err(Errno(libc::EIO)) } else { Ok(old.sa_sigaction == libc::SIG_IGN) }
     }
 }
@@ -205,7 +206,7 @@ pub fn take(set: SignalSet, time: Option<Duration>) -> Result<Option<Taken>, Err
 /// Sends a signal as kill(2) does: a process, `-group`, or -1 for every process that may be signalled.
 pub fn kill(target: i32, signal: Signal) -> Result<(), Errno> {
     // SAFETY: takes numbers only.
-    cerr_int(unsafe { libc::kill(target, libc::c_int::from(signal.0)) }).map(drop)
+    cerr(unsafe { libc::kill(target, libc::c_int::from(signal.0)) }).map(drop)
 }
 
 /// Whether that process is there and may be signalled by this one.
@@ -215,15 +216,14 @@ pub fn may_signal(process: ProcessId) -> bool {
 
 /// [`may_signal`] with the kernel's word: EPERM where it is there and may not be signalled.
 pub fn reaches(process: i32) -> Result<(), Errno> {
-    // SAFETY: takes numbers only; signal 0 is not sent.
-    cerr_int(unsafe { libc::kill(process, 0) }).map(drop)
+    Ok(nix::sys::signal::kill(Pid::from_raw(process), None)?)
 }
 
 /// Sends a signal with its payload to one process.
 pub fn queue(target: ProcessId, signal: Signal, payload: usize) -> Result<(), Errno> {
     let value = libc::sigval { sival_ptr: payload as *mut libc::c_void };
     // SAFETY: takes numbers; the payload is handed on, never followed.
-    cerr_int(unsafe { libc::sigqueue(target.0, libc::c_int::from(signal.0), value) }).map(drop)
+    cerr(unsafe { libc::sigqueue(target.0, libc::c_int::from(signal.0), value) }).map(drop)
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 //! What the child may do is little: system calls, no allocation, no lock, nothing that stays behind in memory but its report.
 //! Every signal is blocked until just before exec, and this program installs no handler, so nothing interrupts it there.
 
-use super::errno::{Errno, cerr, cerr_int};
+use super::errno::{Errno, cerr};
 use super::ids::ProcessId;
 use super::landlock::Ruleset;
 use super::seccomp::{self, Instruction};
 use super::signal::{self, Signal, SignalSet};
 use super::{credentials, process, terminal};
+use nix::fcntl::OFlag;
 use std::ffi::{CStr, CString, c_char};
 use std::os::fd::RawFd;
 
@@ -85,7 +86,7 @@ pub fn spawn(plan: &Plan) -> Result<ProcessId, Failure> {
     let child = unsafe {
         let top = STACK.0.get().cast::<u8>().add(STACK_BYTES).cast();
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        cerr_int(libc::clone(child, top, flags, (&raw mut birth).cast())).map_err(Failure::Fork)?
+        cerr(libc::clone(child, top, flags, (&raw mut birth).cast())).map_err(Failure::Fork)?
     };
     // SAFETY: `failure` was written by the child, behind the compiler's back.
     match unsafe { (&raw const birth.failure).read_volatile() } {
@@ -152,14 +153,9 @@ fn prepare(birth: &mut Birth) -> Result<(), Step> {
     let plan = birth.plan;
     let own = process::own_id();
     // COMMAND must not outlive `init` and run on without anybody who reaps, forwards or stops it.
-    let kill = Signal::KILL.number();
-    credentials::set_parent_death_signal(kill).map_err(|errno| ("ask for SIGKILL at init's death", errno))?;
-    if credentials::parent_death_signal() != Ok(i32::from(kill)) || process::parent_id() != birth.parent {
-        return Err(("ask for SIGKILL at init's death", Errno(libc::ESRCH)));
-    }
+    credentials::die_with(birth.parent).map_err(|errno| ("ask for SIGKILL at init's death", errno))?;
     // A group of its own, so that a key of the terminal or a signal to the group reaches COMMAND once.
-    // SAFETY: takes numbers only.
-    cerr_int(unsafe { libc::setpgid(0, 0) }).map_err(|errno| ("make a process group", errno))?;
+    process::lead_group().map_err(|errno| ("make a process group", errno))?;
     if let Some(terminal) = plan.terminal {
         // By the child, before exec: it would be stopped at its first read otherwise. SIGTTOU is blocked.
         let _ = terminal::set_foreground(terminal, own);
@@ -197,7 +193,7 @@ pub fn put_on(lock: &Lock, parent: ProcessId) -> Result<(), Step> {
         let reached = lock.scoped && signal::reaches(parent.0) == Ok(());
         ruleset.enter().map_err(|errno| (LANDLOCK, errno))?;
         let shut = |answer: Result<(), Errno>, word: i32| answer == Err(Errno(word));
-        let write = |path| super::io::open_with(path, libc::O_WRONLY | libc::O_NONBLOCK).map(drop);
+        let write = |path| super::io::open_with(path, OFlag::O_WRONLY | OFlag::O_NONBLOCK).map(drop);
         if lock.outside.as_deref().is_some_and(|path| !shut(write(path), libc::EACCES))
             || reached && !shut(signal::reaches(parent.0), libc::EPERM)
             || lock.outside.is_none() && !reached
@@ -272,8 +268,7 @@ fn write_number(place: &mut [u8], mut number: u32) {
 
 /// Stops this process as a shell's job control expects it; returns when somebody continues it.
 pub fn stop_self() -> Result<(), Errno> {
-    // SAFETY: takes numbers only.
-    cerr(unsafe { libc::syscall(libc::SYS_kill, process::own_id().0, libc::SIGSTOP) }).map(drop)
+    signal::kill(process::own_id().0, Signal::STOP)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! hangs or exits 1 there (pid1-rs, tino).
 
 use super::Errno;
-use super::errno::cerr_int;
+use super::errno::cerr;
 use super::ids::ProcessId;
 use super::signal::Signal;
 
@@ -50,7 +50,12 @@ pub enum Child {
 
 /// Takes the next change of any child without waiting. `stops`: also tell of stopped children.
 pub fn poll_children(stops: bool) -> Result<Child, Errno> {
-    poll(-1, stops)
+    match take(-1, libc::WNOHANG | if stops { libc::WUNTRACED } else { 0 }) {
+        Ok(Some((id, status))) => Ok(Child::Changed(id, status)),
+        Ok(None) => Ok(Child::Quiet),
+        Err(Errno(libc::ECHILD)) => Ok(Child::None),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Whether there is any child, dead or alive, without reaping one.
@@ -58,33 +63,26 @@ pub fn has_children() -> bool {
     // SAFETY: a NULL siginfo is allowed on Linux; nothing is reaped.
     let answer =
         unsafe { libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
-    cerr_int(answer) != Err(Errno(libc::ECHILD))
+    cerr(answer) != Err(Errno(libc::ECHILD))
 }
 
-/// Takes the next change of one child, waiting for it.
-pub fn wait_for(child: ProcessId) -> Result<i32, Errno> {
+/// Takes the end of one child, waiting for it.
+pub fn wait_for(child: ProcessId) -> Result<(), Errno> {
     for _ in 0..1000 {
-        let mut status = 0;
-        // SAFETY: the kernel writes one int into a valid place.
-        match cerr_int(unsafe { libc::waitpid(child.0, &mut status, 0) }) {
-            Ok(_) => return Ok(status),
+        match take(child.0, 0) {
             Err(Errno(libc::EINTR)) => continue,
-            Err(errno) => return Err(errno),
+            answer => return answer.map(drop),
         }
     }
     Err(Errno(libc::EINTR))
 }
 
-fn poll(which: libc::pid_t, stops: bool) -> Result<Child, Errno> {
+/// `waitpid`: who changed and the status word; `None` where nobody did.
+pub(super) fn take(which: libc::pid_t, options: libc::c_int) -> Result<Option<(ProcessId, i32)>, Errno> {
     let mut status = 0;
-    let options = libc::WNOHANG | if stops { libc::WUNTRACED } else { 0 };
     // SAFETY: the kernel writes one int into a valid place.
-    match cerr_int(unsafe { libc::waitpid(which, &mut status, options) }) {
-        Ok(0) => Ok(Child::Quiet),
-        Ok(child) => Ok(Child::Changed(ProcessId(child), status)),
-        Err(Errno(libc::ECHILD)) => Ok(Child::None),
-        Err(errno) => Err(errno),
-    }
+    let id = cerr(unsafe { libc::waitpid(which, &mut status, options) })?;
+    Ok((id != 0).then_some((ProcessId(id), status)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The end of a program that may not outlive its time, whatever it waits for.
 
-use super::errno::{Errno, cerr_int};
+use super::errno::{Errno, cerr};
 use super::{io, process};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub fn arm(time: Duration) -> Result<(), Errno> {
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = over as *const () as libc::sighandler_t;
-        cerr_int(libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()))?;
+        cerr(libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()))?;
     }
     let value = libc::timeval {
         tv_sec: time.as_secs().min(i32::MAX as u64) as libc::time_t,
@@ -21,7 +21,7 @@ pub fn arm(time: Duration) -> Result<(), Errno> {
     };
     let once = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
     // SAFETY: `once` is a valid itimerval.
-    cerr_int(unsafe { libc::setitimer(libc::ITIMER_REAL, &once, std::ptr::null_mut()) }).map(drop)
+    cerr(unsafe { libc::setitimer(libc::ITIMER_REAL, &once, std::ptr::null_mut()) }).map(drop)
 }
 
 extern "C" fn over(_: libc::c_int) {

@@ -181,6 +181,9 @@ fn exec(spec: &Spec, mut launcher: UnixStream) -> ! {
         libc::umask(spec.umask);
         check(libc::setpriority(libc::PRIO_PROCESS, 0, spec.nice), "setpriority");
         check(libc::chdir(c_string(&spec.directory).as_ptr()), "chdir");
+        if let Some(root) = &spec.root {
+            check(libc::chroot(c_string(root).as_ptr()), "chroot");
+        }
         for capability in &spec.without_capabilities {
             check(libc::prctl(libc::PR_CAPBSET_DROP, *capability, 0, 0, 0), "PR_CAPBSET_DROP");
         }

@@ -107,7 +107,7 @@ fn listen<Key>(running: &mut [(Key, Running)]) {
         match answer {
             Ok(_) => one.hear(&mut heard),
             Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => one.end = Some(End::Lost(Errno(errno as i32))),
+            Err(errno) => one.end = Some(End::Lost(errno.into())),
         }
     }
 }
@@ -136,7 +136,7 @@ impl Running {
                 && heard.next() == Some(true)
                 && let Err(error) = pipe.take()
             {
-                self.end = Some(End::Lost(Errno(error.raw_os_error().unwrap_or(libc::EIO))));
+                self.end = Some(End::Lost(error.into()));
             }
         }
         if self.output.said.len() > self.most {
@@ -152,7 +152,7 @@ impl Running {
             self.end = match self.child.try_wait() {
                 Ok(None) => None,
                 Ok(Some(status)) => Some(end_of(status)),
-                Err(error) => Some(End::Lost(Errno(error.raw_os_error().unwrap_or(libc::EIO)))),
+                Err(error) => Some(End::Lost(error.into())),
             };
         }
         if self.end.is_none() && Instant::now() >= self.deadline {

@@ -157,7 +157,7 @@ fn start(scanner: &Scanner, job: &Job, batch: &Batch, slowest: Duration) -> Resu
     let limits = Limits { memory: MEMORY, seconds: time.as_secs().saturating_add(1), files: 256 };
     let directory = job.tree.root.try_clone();
     let started = directory.and_then(|directory| process::start(command, directory, limits, OUTPUT, time));
-    started.map_err(|error| format!("cannot start the scanner: {}", Errno(error.raw_os_error().unwrap_or(libc::EIO))))
+    started.map_err(|error| format!("cannot start the scanner: {}", Errno::from(error)))
 }
 
 /// How long it has: for more than a MiB in proportion.

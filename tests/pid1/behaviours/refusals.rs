@@ -115,6 +115,7 @@ fn good_settings_are_taken() {
             ("TAKUMI_STOP", "INT:1500ms,TERM:1s,HUP:2m"),
             ("TAKUMI_LEFTOVER_GRACE", "0s"),
             ("TAKUMI_PARENT_DEATH", "TERM"),
+            ("TAKUMI_PARENT_DEATH", "RTMIN+1"),
             ("TAKUMI_EXIT_OK", "143,130"),
             ("TAKUMI_LOG_FORMAT", "json"),
             ("TAKUMI_GROUPS", ""),
@@ -156,6 +157,17 @@ fn two_bad_settings_are_both_reported() {
         for name in ["PUID", "TAKUMI_GPU", "TAKUMI_USR"] {
             assert_eq!(ended.stderr.lines().filter(|line| line.contains(name)).count(), 1, "{name}: {ended:?}");
         }
+    });
+}
+
+#[test]
+fn a_working_directory_outside_of_the_root_is_refused() {
+    const ROOT: &str = "/run/root";
+    check_init(|program| {
+        let start = || Start::new(program).bind("/", ROOT).root(ROOT);
+        refused(start(), &["the working directory lies outside the container"]);
+        // The control: nothing else about that root is a reason.
+        start().directory(ROOT).probe("exit:3").run().expect(3);
     });
 }
 

@@ -45,6 +45,8 @@ pub struct Spec {
     pub nice: i32,
     /// Its working directory.
     pub directory: Vec<u8>,
+    /// Its root directory, entered after the working directory, which may so lie outside of it.
+    pub root: Option<Vec<u8>>,
     /// Source and target of bind mounts; targets are created where missing.
     pub binds: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether /proc is mounted.

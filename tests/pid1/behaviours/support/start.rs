@@ -66,6 +66,7 @@ impl Start {
                 umask: 0o022,
                 nice: 0,
                 directory: b"/".into(),
+                root: None,
                 binds: Vec::new(),
                 proc: true,
                 terminal: None,
@@ -205,6 +206,12 @@ impl Start {
         self
     }
 
+    /// Its root; the working directory stays where it is.
+    pub fn root(mut self, path: &str) -> Self {
+        self.spec.root = Some(path.into());
+        self
+    }
+
     /// Mounts `source` at `target` inside.
     pub fn bind(mut self, source: impl AsRef<Path>, target: &str) -> Self {
         self.spec.binds.push((source.as_ref().as_os_str().as_bytes().to_vec(), target.into()));
@@ -320,8 +327,9 @@ impl Start {
         }
         self.spec.environment = self.environment.iter().map(|(name, value)| [&name[..], value].join(&b'=')).collect();
         let inside = format!("{PROGRAMS}/{program}").into_bytes();
-        self.spec.binds.push((program.path().as_os_str().as_bytes().to_vec(), inside));
-        self.spec.binds.push((example("probe").into_os_string().into_encoded_bytes(), PROBE.into()));
+        // First, so that a bind of the whole tree has them too.
+        let probe = (example("probe").into_os_string().into_encoded_bytes(), PROBE.into());
+        self.spec.binds.splice(0..0, [(program.path().as_os_str().as_bytes().to_vec(), inside), probe]);
     }
 }
 
