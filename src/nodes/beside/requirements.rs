@@ -2,7 +2,7 @@
 
 use super::super::ability::Ability;
 use super::super::known;
-use super::source::Sign;
+use super::text::{Sign, lines};
 
 /// Whether pip, ComfyUI-Manager or a person reads this file as a list of requirements.
 pub(super) fn is_list(path: &[u8]) -> bool {
@@ -42,14 +42,6 @@ pub(super) fn look(content: &[u8], tell: &mut dyn FnMut(Sign)) {
         }
     }
     judge(&joined, first, tell);
-}
-
-/// The lines of a text, whichever way they end.
-pub(super) fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
-    content.split_inclusive(|&byte| byte == b'\n').flat_map(|line| {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        line.strip_suffix(b"\r").unwrap_or(line).split(|&byte| byte == b'\r')
-    })
 }
 
 /// Options whose value leads to packages that the index does not have.
