@@ -4,6 +4,7 @@
 
 mod binary;
 mod environment;
+mod project;
 mod pth;
 mod requirements;
 mod text;
@@ -141,7 +142,7 @@ fn look_at_list(file: &File, content: Content, seen: &mut Seen) {
     if requirements::is_list(&file.path) {
         tell(content(file, MOST_LIST), requirements::look);
     } else if name == b"pyproject.toml" {
-        tell(content(file, MOST_LIST), requirements::look_at_project);
+        tell(content(file, MOST_LIST), project::look);
     } else if name.ends_with(b".pth") && file.size <= MOST_LIST as u64 {
         let text = content(file, MOST_LIST).unwrap_or_default();
         for (line, found) in pth::look(&text) {
