@@ -65,6 +65,13 @@ const ROWS: &[(Ability, &[&str])] = &[
             "from sys import modules as m; m['os']",
             "getattr(getattr(x, '__builtins__'), y)",
             "import_module('custom_nodes.' + x.decode())",
+            "import_module(f'custom{x}.y')",
+            "import_module('os' + '.path')",
+            "run('metsys'[::-1])",
+            "operator.attrgetter('sys' + 'tem')(os)",
+            "globals().get('system')",
+            "vars(os)[name]",
+            "globals()['os']()",
             "# coding: latin-1\n__import__(x)",
         ],
     ),
@@ -73,6 +80,7 @@ const ROWS: &[(Ability, &[&str])] = &[
         &[
             "import requests",
             "import numpy as np, httpx as h",
+            "self.sock.connect(x)",
             "from urllib.request import urlopen",
             "from urllib import request",
             "import socket",
@@ -136,13 +144,19 @@ const ROWS: &[(Ability, &[&str])] = &[
             "ssl._create_default_https_context = x",
             r#"requests.get(x, **{"verify": False})"#,
             "from ssl import CERT_NONE",
+            "env['GIT_SSL_NO_VERIFY'] = '1'",
             "def f(*, verify=False): pass",
         ],
     ),
     (Ability::Unpickles, &["np.load(x, allow_pickle=True)", "torch.load(x, weights_only=False)", "import joblib"]),
     (
         Ability::NativeCode,
-        &["ctypes.CDLL('x.so')", "ctypes.cdll.LoadLibrary(x)", "from torch.utils.cpp_extension import load"],
+        &[
+            "ctypes.CDLL('x.so')",
+            "ctypes.windll.kernel32.Sleep(1)",
+            "ctypes.cdll.LoadLibrary(x)",
+            "from torch.utils.cpp_extension import load",
+        ],
     ),
     (
         Ability::ChangesPermissions,
@@ -213,6 +227,17 @@ def train(model, eval):
 class B(A):
     @classmethod
     def all(cls): return cls.__subclasses__()
+y = text[::-1]
+name = names.attrgetter("name")
+sys.modules["os"] = sys.modules[name]
+thing = globals()["os"]
+thing = globals()[name]
+thing = cache.get("system")
+db.connect()
+hub = sock.recv()
+model = module.load(x)
+a.system()
+words = ["apt", "words", "uv"]
 "#;
 
 /// Texts that are too long to stand in a table, each with whether they are told.
