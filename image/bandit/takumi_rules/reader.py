@@ -11,7 +11,7 @@ from . import words
 
 # A string longer than this that is nothing but letters, digits and `+/=` is data that somebody encoded.
 LONG_BLOB = 2000
-BLOB = re.compile(rf"[A-Za-z0-9+/=\\]{{{LONG_BLOB + 1}}}")
+LETTERS = re.compile(r"[A-Za-z0-9+/=\\]+")
 # Beyond so many characters of source for each of a string's own it is written in escapes, letters too.
 ESCAPED = 3
 # Words of one string that are looked at as a command.
@@ -333,7 +333,8 @@ class Reader:
         lines = self.lines[node.lineno : node.end_lineno - 1]
         written = sum(len(line.strip()) for line in lines) if lines else node.end_col_offset - node.col_offset
         escaped = written > LONG_BLOB and written > ESCAPED * len(text) and " " not in text
-        return escaped or bool(BLOB.search(text.replace("\n", "").encode("unicode_escape").decode()))
+        letters = LETTERS.findall(text.replace("\n", "").encode("unicode_escape").decode())
+        return escaped or any(len(run) > LONG_BLOB for run in letters)
 
     # Settings.
 
