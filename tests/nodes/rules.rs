@@ -227,7 +227,7 @@ def train(model, eval):
 class B(A):
     @classmethod
     def all(cls): return cls.__subclasses__()
-y = text[::-1]
+y = text[::-1] + f"{x:064b}"[::-1]
 name = names.attrgetter("name")
 sys.modules["os"] = sys.modules[name]
 thing = globals()["os"]

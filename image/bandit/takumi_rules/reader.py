@@ -253,7 +253,7 @@ class Reader:
     def look_at_Subscript(self, node):
         owner, index = node.value, node.slice
         line = line_of(owner)
-        if is_backwards(node) and text_of(owner) is not None:
+        if is_backwards(node) and isinstance(owner, ast.Constant):
             self.say("hides-calls", line, "a string backwards")
         if isinstance(owner, ast.Call):
             self.look_at_table(owner, node, index)
