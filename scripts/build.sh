@@ -98,6 +98,8 @@ build_comfyui() {
     install -m 0711 "$NODES" "$root/takumi-nodes"
     install -m 0644 "$ROOT/image/python/launcher.py" "$root/opt"
     install -m 0644 "$ROOT/image/python/takumi_aiohttp.py" "$ROOT/image/requirements/bandit.txt" "$packages"
+    cp -r "$ROOT/image/bandit" "$packages"
+    rm -rf "$packages/bandit/takumi_rules/__pycache__"
     if [[ -n $COMFYUI ]]; then
         comfyui_files -cf - | tar -C "$root/app" -xf -
         cat "$COMFYUI/requirements.txt" "$ROOT/image/requirements/comfyui.txt" >"$packages/venv.txt"
@@ -107,7 +109,7 @@ build_comfyui() {
     fi
     # Root's, and nobody else may change it: what runs in there is the app's user.
     chown -R 0:0 "$STAGE" 2>/dev/null || true
-    chmod -R u=rwX,go=rX "$root/app"
+    chmod -R u=rwX,go=rX "$root/app" "$packages/bandit"
     say "downloading the wheels of $([[ -n $COMFYUI ]] && echo "ComfyUI and Bandit: gigabytes with PyTorch" || echo Bandit)"
     download_wheels "$packages"
     build_image "$IMAGE_PREFIX-comfyui" "$STAGE" --label "takumi.recipe=$(recipe)" --build-arg "BASE=$BASE" --build-arg "VARIANT=$VARIANT" \

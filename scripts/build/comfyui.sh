@@ -43,7 +43,7 @@ recipe() {
     {
         sha256sum <"$INIT"
         sha256sum <"$NODES"
-        cat "$ROOT/image/Dockerfile" "$ROOT"/image/python/*.py "$ROOT"/image/requirements/*.txt
+        cat "$ROOT/image/Dockerfile" "$ROOT"/image/python/*.py "$ROOT"/image/requirements/*.txt "$ROOT"/image/bandit/*/*.{py,txt}
         image_id "$BASE"
         echo "$VARIANT $COMFYUI_CONTENT ${PIP_EXTRA:-} ${WHEELS:+$(cd "$WHEELS" && sha256sum ./*.whl)}"
     } | sha256sum | cut -c 1-16

@@ -1,14 +1,13 @@
-//! What a scanner of Python does not look at, or not see: requirements, hooks, native code, links, and calls that are hidden.
+//! What a scanner of Python does not look at: requirements, hooks, native code, links, archives.
 //!
 //! JavaScript is not looked at: it runs in the browser, and every second node brings some.
 
 mod binary;
 mod environment;
+mod project;
 mod pth;
 mod requirements;
-mod source;
-mod tokens;
-mod words;
+mod text;
 
 use super::Place;
 use super::ability::Ability;
@@ -16,8 +15,8 @@ use super::known;
 use super::tree::{File, Kind, Tree};
 use crate::sys::Errno;
 use crate::text::Shown;
-use source::Sign;
 use std::collections::BTreeMap;
+use text::Sign;
 
 /// Everything of that kind in a node.
 pub fn look(tree: &Tree) -> Vec<Place> {
@@ -31,12 +30,6 @@ pub fn look_at_environment(tree: &Tree) -> Vec<Place> {
 
 /// Reads a file as far as so many bytes, see [`Tree::content`].
 type Content<'a> = &'a dyn Fn(&File, usize) -> Result<Vec<u8>, Errno>;
-
-/// The largest source that is read: a hundred times what people write.
-const MOST_SOURCE: usize = 4 << 20;
-
-/// How much Python is read of one node; what is beyond is told.
-const MOST_SOURCE_OF_NODE: u64 = 128 << 20;
 
 /// The largest list of requirements.
 const MOST_LIST: usize = 1 << 20;
@@ -96,7 +89,7 @@ fn look_at(name: &[u8], files: &[File], content: Content) -> Vec<Place> {
     if let Some(why) = std::str::from_utf8(name).ok().and_then(known::bad_node) {
         seen.add_file(name, Ability::KnownBad, &why);
     }
-    let (mut sources, mut archives) = (MOST_SOURCE_OF_NODE, MOST_ARCHIVES_OF_NODE);
+    let mut archives = MOST_ARCHIVES_OF_NODE;
     for file in files {
         match &file.kind {
             Kind::Link(target) if binary::leaves(&file.path, target) => {
@@ -106,9 +99,7 @@ fn look_at(name: &[u8], files: &[File], content: Content) -> Vec<Place> {
             Kind::Other => seen.add_file(&file.path, Ability::LeavesNode, "a socket, a pipe or a device"),
             Kind::Plain { begins, .. } => {
                 look_at_name(file, begins, &mut seen);
-                if is_source(&file.path) {
-                    look_at_source(file, content, &mut sources, &mut seen);
-                } else if binary::may_be_archive(begins) && archives >= file.size {
+                if binary::may_be_archive(begins) && archives >= file.size {
                     archives -= file.size;
                     if let Some(sign) = content(file, MOST_ARCHIVE).ok().as_deref().and_then(binary::look_at_archive) {
                         seen.add(&file.path, sign);
@@ -141,17 +132,6 @@ fn look_at_name(file: &File, begins: &[u8; 8], seen: &mut Seen) {
     }
 }
 
-fn look_at_source(file: &File, content: Content, left: &mut u64, seen: &mut Seen) {
-    if *left < file.size {
-        return seen.add_file(&file.path, Ability::HidesCalls, "not read: the node has more Python than anybody reads");
-    }
-    *left -= file.size;
-    match content(file, MOST_SOURCE) {
-        Ok(text) => source::look(&text, &mut |sign| seen.add(&file.path, sign)),
-        Err(_) => seen.add_file(&file.path, Ability::HidesCalls, "not read: too large, or nobody may"),
-    }
-}
-
 /// Requirements in their several forms, and `.pth` files, which are weights of models nearly always.
 fn look_at_list(file: &File, content: Content, seen: &mut Seen) {
     let name = last_name(&file.path).to_ascii_lowercase();
@@ -162,7 +142,7 @@ fn look_at_list(file: &File, content: Content, seen: &mut Seen) {
     if requirements::is_list(&file.path) {
         tell(content(file, MOST_LIST), requirements::look);
     } else if name == b"pyproject.toml" {
-        tell(content(file, MOST_LIST), requirements::look_at_project);
+        tell(content(file, MOST_LIST), project::look);
     } else if name.ends_with(b".pth") && file.size <= MOST_LIST as u64 {
         let text = content(file, MOST_LIST).unwrap_or_default();
         for (line, found) in pth::look(&text) {
@@ -171,11 +151,6 @@ fn look_at_list(file: &File, content: Content, seen: &mut Seen) {
             }
         }
     }
-}
-
-fn is_source(path: &[u8]) -> bool {
-    let name = path.to_ascii_lowercase();
-    name.ends_with(b".py") || name.ends_with(b".pyw")
 }
 
 fn last_name(path: &[u8]) -> &[u8] {

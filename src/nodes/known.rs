@@ -1,8 +1,8 @@
-//! Packages, nodes and names that are known to be malicious: known_bad.txt, which says for each who reported it.
+//! Packages, nodes and names that are known to be malicious: image/bandit/takumi_rules/known_bad.txt, which says for each who reported it.
 
 use std::sync::OnceLock;
 
-const LIST: &str = include_str!("known_bad.txt");
+const LIST: &str = include_str!("../../image/bandit/takumi_rules/known_bad.txt");
 
 /// One line of the list.
 struct Entry<'a> {

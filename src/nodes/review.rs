@@ -179,14 +179,15 @@ fn scan(request: &Request, jobs: &[Job]) -> Vec<Outcome> {
 
 /// Adds what the scanner found to what was found beside it.
 fn count(report: &mut Report, places: &mut Vec<Place>, issue: &Issue, tree: &Tree) {
-    report.severities[match issue.severity {
-        Severity::High => 0,
-        Severity::Medium => 1,
-        Severity::Low => 2,
-    }] += 1;
-    if let Some(ability) = super::ability::of_test(&issue.test) {
-        let file = shown_path(tree, issue.file);
-        places.push(Place { ability, file, line: Some(issue.line), detail: None, severity: Some(issue.severity) });
+    match issue.severity {
+        Some(Severity::High) => report.severities[0] += 1,
+        Some(Severity::Medium) => report.severities[1] += 1,
+        Some(Severity::Low) => report.severities[2] += 1,
+        None => {}
+    }
+    if let Some(ability) = issue.ability {
+        let (file, detail) = (shown_path(tree, issue.file), issue.detail.clone());
+        places.push(Place { ability, file, line: Some(issue.line), detail, severity: issue.severity });
     }
 }
 

@@ -1,7 +1,8 @@
 //! The scanner: Bandit, or a program with its options and JSON, run where what it scans cannot steer it.
 //!
 //! It is found by a path that COMMAND has no hand in ([`find`]), is given each file by its name, so that no directory is searched
-//! for settings, and must account for every one of them ([`answer`]): a file that it is silent about was not scanned.
+//! for settings, and must account for every one of them ([`answer`]), as must our own rules in it (image/bandit): a file that one of
+//! the two is silent about was not scanned.
 
 mod answer;
 mod find;
@@ -11,6 +12,7 @@ mod run;
 mod tests;
 
 use super::Severity;
+use super::ability::Ability;
 use super::tree::Tree;
 use crate::machine::trust::Trust;
 use std::ffi::CString;
@@ -41,10 +43,14 @@ pub struct Issue {
     pub file: usize,
     /// Its line.
     pub line: u32,
-    /// As `B605`.
+    /// As `B605`; `T100` for a place that our own rules found.
     pub test: String,
-    /// As it was rated.
-    pub severity: Severity,
+    /// As it was rated; ours rate nothing.
+    pub severity: Option<Severity>,
+    /// What it tells of the node; none for style.
+    pub ability: Option<Ability>,
+    /// What stands there, where that says more than its line.
+    pub detail: Option<String>,
 }
 
 /// What came of a job: what it found and which files it could not parse (index and reason), or why it is no answer.

@@ -206,7 +206,7 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_SCAN_COMMAND",
         "bandit",
         "command",
-        "the scanner: Bandit, or a program with its options and JSON; a path, or a name in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin or /bin; nothing of it may be COMMAND's to write",
+        "the scanner: a Bandit with the rules of image/bandit beside it; a path, or a name in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin or /bin; nothing of it may be COMMAND's to write",
     ),
     now(
         "TAKUMI_SCAN",

@@ -75,10 +75,15 @@ pub fn outcome(scanner: &Scanner, tree: &Tree) -> Outcome {
 /// `file:line test severity` of what was found, and `file: reason` of what was not scanned.
 pub fn scan(scanner: &Scanner, node: &Node) -> (Vec<String>, Vec<String>) {
     let tree = node.tree();
+    scan_of(outcome(scanner, &tree), &tree)
+}
+
+pub fn scan_of(outcome: Outcome, tree: &Tree) -> (Vec<String>, Vec<String>) {
     let name = |index: usize| String::from_utf8_lossy(&tree.files[index].path).into_owned();
-    let (issues, unscanned) = outcome(scanner, &tree).unwrap();
+    let (issues, unscanned) = outcome.unwrap();
     let issue = |issue: &takumi_init::for_tests::scan::Issue| {
-        format!("{}:{} {} {:?}", name(issue.file), issue.line, issue.test, issue.severity)
+        let severity = issue.severity.map(|severity| format!(" {severity:?}")).unwrap_or_default();
+        format!("{}:{} {}{severity}", name(issue.file), issue.line, issue.test)
     };
     (
         issues.iter().map(issue).collect(),

@@ -30,11 +30,14 @@ fn scanner(lines: &str) -> Folder {
     folder
 }
 
-/// Names every file that it is given, and finds nothing in it.
+/// Gives a receipt for every file that it is given, and finds nothing in it.
 const CLEAN: &str = "import json, sys
-none = {f'SEVERITY.{rank}': 0 for rank in ('UNDEFINED', 'LOW', 'MEDIUM', 'HIGH')}
+counts = {f'SEVERITY.{rank}': 0 for rank in ('LOW', 'MEDIUM', 'HIGH')} | {'SEVERITY.UNDEFINED': 1}
 files = sys.argv[sys.argv.index('--') + 1:]
-print(json.dumps({'results': [], 'errors': [], 'metrics': {name: none for name in files + ['_totals']}}))";
+receipt = {'line_number': 1, 'test_id': 'T100', 'issue_severity': 'UNDEFINED', 'issue_text': 'takumi 1'}
+results = [receipt | {'filename': name} for name in files]
+print(json.dumps({'results': results, 'errors': [], 'metrics': {name: counts for name in files + ['_totals']}}))
+sys.exit(1)";
 
 fn readable(node: &Node) -> &Path {
     std::fs::set_permissions(&node.0.0, PermissionsExt::from_mode(0o755)).unwrap();

@@ -1,7 +1,7 @@
 //! Files that no scanner of Python reads: native code, compiled Python, archives with Python in them, and links out of the node.
 
 use super::super::ability::Ability;
-use super::source::Sign;
+use super::text::Sign;
 
 /// What a plain file is by its name and what it begins with.
 pub(super) fn look(path: &[u8], begins: &[u8; 8]) -> Option<(Ability, &'static str)> {

@@ -1,6 +1,6 @@
 //! `.pth` files: `site` adds each line to the module path, and runs each line that begins with `import`.
 
-use super::requirements::lines;
+use super::text::lines;
 
 /// A line of a `.pth` file that does something.
 #[derive(PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use super::super::ability::Ability;
 use super::super::known;
-use super::source::Sign;
+use super::text::{Sign, lines};
 
 /// Whether pip, ComfyUI-Manager or a person reads this file as a list of requirements.
 pub(super) fn is_list(path: &[u8]) -> bool {
@@ -42,14 +42,6 @@ pub(super) fn look(content: &[u8], tell: &mut dyn FnMut(Sign)) {
         }
     }
     judge(&joined, first, tell);
-}
-
-/// The lines of a text, whichever way they end.
-pub(super) fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
-    content.split_inclusive(|&byte| byte == b'\n').flat_map(|line| {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        line.strip_suffix(b"\r").unwrap_or(line).split(|&byte| byte == b'\r')
-    })
 }
 
 /// Options whose value leads to packages that the index does not have.
@@ -181,81 +173,6 @@ pub(super) fn without_credentials(line: &str) -> String {
     }
     written.push_str(rest);
     written
-}
-
-/// What of a `pyproject.toml` pip or uv would install. No parser of TOML: what looks like a requirement in a table of requirements, and
-/// in the tables of tools the keys that name a source.
-pub(super) fn look_at_project(content: &[u8], tell: &mut dyn FnMut(Sign)) {
-    let mut table = String::new();
-    let mut key = String::new();
-    let mut in_array = false;
-    for (index, line) in lines(content).enumerate() {
-        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
-        let line = String::from_utf8_lossy(line.get(..line.len().min(4000)).unwrap_or_default());
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let header = line.starts_with('[') && !line.contains(['"', '\'', ',']);
-        if header || (!in_array && line.starts_with('[')) {
-            in_array = false;
-            table = line.trim_matches(|character| matches!(character, '[' | ']' | ' ')).to_string();
-            continue;
-        }
-        let mut value = line;
-        if !in_array && let Some((name, rest)) = line.split_once('=') {
-            (key, value) = (name.trim().trim_matches('"').to_string(), rest.trim());
-            in_array = value.starts_with('[');
-        }
-        let strings = strings(value);
-        // Behind the last string of the line.
-        let tail = value.rsplit(['"', '\'']).next().unwrap_or_default();
-        if tail.split('#').next().is_some_and(|tail| tail.contains(']')) {
-            in_array = false;
-        }
-        for found in strings {
-            judge_of_project(&table, &key, found, number, tell);
-        }
-    }
-}
-
-fn judge_of_project(table: &str, key: &str, value: &str, number: u32, tell: &mut dyn FnMut(Sign)) {
-    let requirements = match table {
-        "project" => key == "dependencies",
-        "project.optional-dependencies" | "dependency-groups" => true,
-        "build-system" => key == "requires",
-        _ => false,
-    };
-    let tool = ["tool.uv", "tool.poetry", "tool.pdm", "tool.pixi", "tool.hatch", "tool.pip"]
-        .iter()
-        .any(|tool| table.starts_with(tool));
-    let project_page = matches!(key, "homepage" | "repository" | "documentation") || table.ends_with("urls");
-    let elsewhere = (requirements && leads_elsewhere(value)) || (tool && !project_page && value.contains("://"));
-    if elsewhere {
-        tell((Ability::PackagesFromElsewhere, number, without_credentials(value)));
-    }
-    let pinned = if tool { known::bad(key, Some(value.trim_start_matches(['=', '^', '~']))) } else { None };
-    let bad =
-        if requirements || elsewhere { known_bad(value).or_else(|| known::bad_text(value.as_bytes())) } else { pinned };
-    if let Some(why) = bad {
-        tell((Ability::KnownBad, number, why));
-    }
-}
-
-/// The strings in a line of TOML.
-fn strings(line: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut rest = line;
-    while let Some(begin) = rest.find(['"', '\'', '#']) {
-        let (quote, after) = rest.split_at(begin).1.split_at(1);
-        if quote == "#" {
-            break;
-        }
-        let Some((text, following)) = after.split_once(quote) else { break };
-        found.push(text);
-        rest = following;
-    }
-    found
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The scanner's processes: which files each is given, how many run at once, and what came of each.
 
-use super::answer::{self, Understood};
+use super::answer::{self, Refusal, Understood};
 use super::process::{self, End, Ended, Running};
 use super::{Job, Outcome, Scanner};
 use crate::nodes::tree::{File, Kind};
@@ -225,9 +225,14 @@ fn judge(job: &Job, batch: &Batch, ended: &Ended, slowest: Duration) -> Result<U
     }
     let given = batch.files.iter().filter_map(|&number| Some((number, job.tree.files.get(number)?.path.as_slice())));
     let given: Vec<(usize, &[u8])> = given.collect();
-    answer::understand(&ended.output, code, &given)
-        .map_err(|what| (format!("the scanner's answer cannot be trusted: {what}"), true))
+    answer::understand(&ended.output, code, &given).map_err(|refusal| match refusal {
+        Refusal::Strange(what) => (format!("the scanner's answer cannot be trusted: {what}"), true),
+        Refusal::NoRules => (NO_RULES.to_owned(), false),
+    })
 }
+
+const NO_RULES: &str = "the scanner ran without the rules of takumi-init: install image/bandit beside its Bandit (takumi_rules and \
+                        takumi_rules-1.dist-info into its site-packages)";
 
 /// How it broke, with its last word.
 fn crash(ended: &Ended, how: &str) -> String {

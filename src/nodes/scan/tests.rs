@@ -47,14 +47,21 @@ fn shell(lines: &str) -> Scanner {
     Scanner { program: c"/bin/sh".to_owned(), arguments: arguments.to_vec() }
 }
 
-/// The lines of one that finds nothing in any of its files.
+/// The lines of one that finds nothing in any of its files, but for the receipt of our rules.
 const CLEAN: &str = r#"
     shift 11
-    printf '{"errors": [], "results": [], "metrics": {"_totals": {}'
+    printf '{"errors": [], "metrics": {"_totals": {}'
     for file do
-        printf ', "./%s": {"SEVERITY.UNDEFINED": 0, "SEVERITY.LOW": 0, "SEVERITY.MEDIUM": 0, "SEVERITY.HIGH": 0}' "$file"
+        printf ', "./%s": {"SEVERITY.UNDEFINED": 1, "SEVERITY.LOW": 0, "SEVERITY.MEDIUM": 0, "SEVERITY.HIGH": 0}' "$file"
     done
-    echo '}}'
+    comma='}, "results": ['
+    for file do
+        printf '%s{"filename": "./%s", "line_number": 1, "test_id": "T100", "issue_severity": "UNDEFINED", "issue_text": "takumi 1"}' \
+            "$comma" "$file"
+        comma=,
+    done
+    echo ']}'
+    exit 1
 "#;
 
 fn plain(path: &str, size: u64) -> File {
