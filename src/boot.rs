@@ -16,12 +16,12 @@ mod verbs;
 pub use report::report;
 pub use verbs::nodes;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, StartedAs};
 use crate::machine::{Machine, proxy};
-use crate::ownership::{self, Target, Volume};
+use crate::ownership::{self, Container, Target, Volume};
 use crate::posture::finding::Finding;
 use crate::posture::report::Report;
-use crate::privilege::{Dropped, drop, verify};
+use crate::privilege::{self, Dropped, verify};
 use crate::secrets::{self, Secrets};
 use crate::settings::{Ownership, Settings};
 use crate::supervise::child::{self, Child};
@@ -34,7 +34,7 @@ use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, credentia
 use crate::text::Shown;
 use crate::{confine, logging};
 use again::{Again, Prepared, reboot_marker};
-use before::{Before, become_whom};
+use before::{become_whom, started_as};
 use log::{debug, info, warn};
 use nodes::{Nodes, Purpose};
 use refusal::Refusal;
@@ -61,7 +61,7 @@ pub fn start(command: &[&CStr], environment: Environment) -> u8 {
             let reboot = again.as_ref().map(|(marker, start)| Reboot { marker, start });
             let code = run::supervise(running.child, running.terms, reboot);
             // `exit` runs no destructor: the place of the reboot's marker would stay on its volume.
-            std::mem::drop(running.again);
+            drop(running.again);
             process::exit(code)
         }
         Err(refusal) => refusal.tell(),
@@ -92,7 +92,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     let parent = process::parent_id();
     let inherited = inherited::keep_only(&settings.keep, environment, own)?;
 
-    let before = Before::look()?;
+    let before = started_as()?;
     let new_user = become_whom(&settings, &before)?;
     let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
     let Nobody { dropped, secrets, volumes, report, machine, nodes } = become_nobody(&plan, own)?;
@@ -129,7 +129,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
         is_pid_1,
         health_url: settings.health_url.clone().unwrap_or_default(),
     };
-    let is_root = new_user.as_ref().map_or(before.users.real, |identity| identity.user) == UserId(0);
+    let is_root = new_user.as_ref().map_or(before.users.real, |identity| identity.ids.user) == UserId(0);
     let lock = confine::prepare(&dropped, &settings, &machine, own, is_root)?;
     let (umask, listen_pid) = (settings.umask, inherited.listens);
     let prepared = Prepared { dropped, environment: finished, mask, sigchld_ignored, umask, listen_pid, lock };
@@ -179,11 +179,11 @@ fn become_nobody(plan: &Plan, own: ProcessId) -> Result<Nobody, Refusal> {
     let dropped = match (plan.new_user, means) {
         (Some(identity), Some(means)) => {
             if own == ProcessId(1) {
-                hand_over_stdio(identity.user);
+                hand_over_stdio(identity.ids.user);
             }
-            drop::become_user(identity, means)?
+            privilege::become_user(&identity.ids, means)?
         }
-        _ => drop::stay_user(plan.before.users, plan.before.groups, plan.before.capabilities)?,
+        _ => privilege::stay_user(plan.before.users, plan.before.groups, plan.before.capabilities)?,
     };
     Ok(Nobody { dropped, secrets, volumes, report: shields.report, machine: shields.machine, nodes })
 }
@@ -198,15 +198,15 @@ fn volume_paths(settings: &Settings) -> Vec<PathBuf> {
     settings.volumes.iter().map(|path| PathBuf::from(OsStr::from_bytes(path.to_bytes()))).collect()
 }
 
-fn own_volumes(settings: &Settings, before: &Before, identity: &Identity) -> Result<Vec<Volume>, Refusal> {
+fn own_volumes(settings: &Settings, before: &StartedAs, identity: &Identity) -> Result<Vec<Volume>, Refusal> {
     if settings.volumes.is_empty() {
         return Ok(Vec::new());
     }
-    let target = Target { uid: identity.user, gid: identity.group };
+    let target = Target { uid: identity.ids.user, gid: identity.ids.group };
     // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
     let mut stopped = || told_to_stop().unwrap_or(false);
     let paths = volume_paths(settings);
-    Ok(ownership::prepare(&paths, settings.ownership, &target, &before.container(), &mut stopped)?)
+    Ok(ownership::prepare(&paths, settings.ownership, &target, &Container::of(before), &mut stopped)?)
 }
 
 /// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only pipes and
@@ -261,13 +261,13 @@ fn let_go() {
     }
 }
 
-fn tell(before: &Before, dropped: &Dropped, new_user: Option<&Identity>, command: &[&CStr]) {
+fn tell(before: &StartedAs, dropped: &Dropped, new_user: Option<&Identity>, command: &[&CStr]) {
     if !dropped.seen_in_proc {
         warn!("/proc cannot be read: the drop was verified by prctl, capget and getres*id alone (mount /proc)");
     }
     let name = Shown(command.first().map_or(b"", |name| name.to_bytes()));
     match new_user {
-        Some(identity) if identity.user == UserId(0) => {
+        Some(identity) if identity.ids.user == UserId(0) => {
             info!("starting {name} as {identity}: root by choice, no capability")
         }
         Some(identity) => info!("starting {name} as {identity}: no capability, no_new_privs"),

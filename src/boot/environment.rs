@@ -72,13 +72,12 @@ fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Ve
 mod tests {
     use super::*;
     use crate::secrets::Variable;
+    use crate::sys::credentials::Credentials;
     use crate::sys::{GroupId, UserId};
 
     fn app() -> Identity {
         Identity {
-            user: UserId(1000),
-            group: GroupId(1000),
-            groups: vec![],
+            ids: Credentials { user: UserId(1000), group: GroupId(1000), groups: vec![] },
             name: b"app".to_vec(),
             home: b"/home/app".to_vec(),
             started_home: Some(b"/root".to_vec()),

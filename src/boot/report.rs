@@ -1,6 +1,6 @@
 //! `--report`: what a start here would find. Changes nothing.
 
-use super::before::{Before, become_whom};
+use super::before::{become_whom, started_as};
 use super::nodes::{Nodes, Purpose};
 use super::refusal::Refusal;
 use super::shields::{Plan, detail_and_fix};
@@ -41,7 +41,7 @@ fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
     let (level, format) = Settings::log(environment);
     logging::configure(level, format);
     let settings = Settings::read(environment).map_err(Refusal::Settings)?;
-    let before = Before::look()?;
+    let before = started_as()?;
     let (new_user, nobody) = match become_whom(&settings, &before) {
         Ok(new_user) => (new_user, None),
         Err(refusal) => (None, Some(refusal.to_string())),

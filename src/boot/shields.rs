@@ -1,12 +1,11 @@
 //! The findings of a start: what `boot` itself knows of the plan, brought together with what the machine shows.
 
-use super::before::Before;
 use super::refusal::Refusal;
 use super::volume_paths;
-use crate::identity::Identity;
+use crate::identity::{Identity, StartedAs};
 use crate::logging;
 use crate::machine::{self, Machine, Wish};
-use crate::ownership::{self, Outcome, Target, Volume};
+use crate::ownership::{self, Container, Outcome, Target, Volume};
 use crate::posture::report::{Report, Style};
 use crate::posture::{self, finding::Finding};
 use crate::privilege::drop::{self, Means};
@@ -20,7 +19,7 @@ use std::path::Path;
 /// What is to be started, before anything is changed.
 pub(super) struct Plan<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) before: &'a Before,
+    pub(super) before: &'a StartedAs,
     pub(super) environment: &'a [&'a CStr],
     /// The target of a start as root.
     pub(super) new_user: Option<&'a Identity>,
@@ -35,7 +34,7 @@ pub(super) struct Shields {
 impl Plan<'_> {
     /// What the drop needs. Nothing in a start as an ordinary user.
     pub(super) fn means(&self) -> Result<Option<Means>, Refusal> {
-        let means = |user| drop::means(user, self.before.capabilities, self.before.setgroups_denied());
+        let means = |user: &Identity| drop::means(&user.ids, self.before.capabilities, self.before.setgroups_denied());
         Ok(self.new_user.map(means).transpose()?)
     }
 
@@ -44,7 +43,7 @@ impl Plan<'_> {
         let wish = Wish {
             settings: self.settings,
             environment: self.environment,
-            user: self.new_user,
+            user: self.new_user.map(|identity| &identity.ids),
             namespace: self.before.namespace.as_ref(),
             only: None,
         };
@@ -62,7 +61,7 @@ impl Plan<'_> {
     /// What the drop will give. It is verified afterwards, and a start ends with 125 if it does not hold.
     fn identity(&self) -> [Finding; 3] {
         let who = match self.new_user {
-            Some(identity) if identity.user == UserId(0) => format!("{identity}, root by choice"),
+            Some(identity) if identity.ids.user == UserId(0) => format!("{identity}, root by choice"),
             Some(identity) => identity.to_string(),
             None => self.as_started(),
         };
@@ -87,7 +86,7 @@ impl Plan<'_> {
     /// What a start would make of each volume; changes nothing.
     pub(super) fn inspect_volumes(&self) -> Vec<Finding> {
         let target = match self.new_user {
-            Some(identity) => Target { uid: identity.user, gid: identity.group },
+            Some(identity) => Target { uid: identity.ids.user, gid: identity.ids.group },
             None => Target { uid: self.before.users.real, gid: self.before.groups.real },
         };
         let each = |path: &std::path::PathBuf| self.inspect(path, &target);
@@ -97,7 +96,7 @@ impl Plan<'_> {
     fn inspect(&self, path: &Path, target: &Target) -> Finding {
         let mut never = || false;
         let mode = self.settings.ownership;
-        match ownership::inspect(path, mode, target, &self.before.container(), &mut never) {
+        match ownership::inspect(path, mode, target, &Container::of(self.before), &mut never) {
             Err(error) => {
                 let (detail, fix) = detail_and_fix(&error.to_string());
                 Finding { required: true, ..Finding::missing("volumes", detail, fix) }
@@ -125,9 +124,9 @@ impl Plan<'_> {
         let state = State {
             report: shields.report.clone(),
             identity: Who {
-                user: identity.user.0,
-                group: identity.group.0,
-                groups: identity.groups.iter().map(|group| group.0).collect(),
+                user: identity.ids.user.0,
+                group: identity.ids.group.0,
+                groups: identity.ids.groups.iter().map(|group| group.0).collect(),
             },
             process,
             settings: settings.map(|variable| variable.to_string_lossy().into_owned()).collect(),

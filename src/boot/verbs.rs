@@ -1,6 +1,6 @@
 //! `--nodes`: what is known of the nodes, and what a person says to it.
 
-use super::before::{Before, become_whom};
+use super::before::{become_whom, started_as};
 use super::nodes::Nodes;
 use super::refusal::Refusal;
 use crate::identity::Identity;
@@ -58,7 +58,7 @@ fn prepare(environment: &[&CStr]) -> Result<(Nodes, Option<Identity>), Why> {
     // A person who asks wants a look, whatever a start does.
     settings.scan = Scan::Warn;
     settings.skip.retain(|id| *id != "node-scan");
-    let before = Before::look().map_err(Why::Refused)?;
+    let before = started_as().map_err(Why::Refused)?;
     let user = become_whom(&settings, &before).map_err(Why::Refused)?;
     let nodes = Nodes::of(&settings, environment);
     let nodes =

@@ -16,9 +16,9 @@ pub mod sockets;
 pub mod status;
 pub mod user_namespace;
 
-use crate::identity::Identity;
 use crate::settings::{Settings, Wanted};
 use crate::sys::Errno;
+use crate::sys::credentials::Credentials;
 use devices::Devices;
 use limits::Limits;
 use mounts::Mounts;
@@ -65,7 +65,7 @@ pub struct Wish<'a> {
     /// The environment, as the container got it.
     pub environment: &'a [&'a CStr],
     /// Whom COMMAND becomes, where that is not who runs already: device nodes are opened as that user.
-    pub user: Option<&'a Identity>,
+    pub user: Option<&'a Credentials>,
     /// What the caller has read already.
     pub namespace: Option<&'a Result<UserNamespace, Errno>>,
     /// These checks alone; `None`: all.

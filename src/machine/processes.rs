@@ -89,10 +89,15 @@ pub fn descends_from(process: Process, ancestor: ProcessId) -> bool {
 }
 
 fn read_of<'buffer>(id: ProcessId, file: &str, buffer: &'buffer mut [u8]) -> Option<&'buffer [u8]> {
+    with_path(id, file, |path| io::read_into(path, buffer))?.ok()
+}
+
+/// Calls `act` with the path of a process's `file` in /proc.
+pub fn with_path<Answer>(id: ProcessId, file: &str, act: impl FnOnce(&CStr) -> Answer) -> Option<Answer> {
     use std::io::Write;
     let mut path = [0_u8; 40];
     write!(&mut path[..], "/proc/{id}/{file}\0").ok()?;
-    io::read_into(CStr::from_bytes_until_nul(&path).ok()?, buffer).ok()
+    CStr::from_bytes_until_nul(&path).ok().map(act)
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ pub fn look(wish: &Wish, stopped: &mut dyn FnMut() -> bool) -> Result<Vec<Seen>,
 
 /// From here on it is COMMAND's user in a lock of its own.
 fn enter(child: &in_child::Child, wish: &Wish, lock: &spawn::Lock) -> Result<(), String> {
-    let whom = wish.user.map(|identity| (identity.user, identity.group, identity.groups.as_slice()));
+    let whom = wish.user.map(|identity| &identity.ids);
     let cannot = |what: &str, errno: Errno| format!("cannot {what}: {errno}");
     crate::sys::credentials::set_no_new_privileges().map_err(|errno| cannot("give up new privileges", errno))?;
     child.become_whom(whom).map_err(|errno| cannot("become COMMAND's user", errno))?;

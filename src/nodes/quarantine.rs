@@ -46,7 +46,7 @@ pub enum Way {
 /// Names with a slash are virtual environments. Errors: no child could be made or become that user.
 pub fn put(directory: &CStr, names: &[String], way: Way, user: Option<&Identity>) -> Result<Vec<Moved>, Errno> {
     let answer = in_child::run(PATIENCE, 1 << 20, |child| {
-        let whom = user.map(|identity| (identity.user, identity.group, identity.groups.as_slice()));
+        let whom = user.map(|identity| &identity.ids);
         let ready = child.become_whom(whom).and_then(|()| child.keep_apart());
         let moved = ready.map(|()| put_all(directory, names, way)).map_err(|errno| errno.0);
         if let Ok(text) = serde_json::to_vec(&moved) {

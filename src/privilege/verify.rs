@@ -1,10 +1,9 @@
 //! The drop as the kernel sees it. gosu, su-exec, setpriv and chroot run the workload as root where a call answers 0 and does
 //! nothing; so every outcome is read back, by two ways where there are two, and getting a privilege back is tried.
 
-use super::drop::{MOST_CAPABILITIES, sorted};
 use super::{Dropped, Error};
 use crate::machine::status::{self, Status};
-use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::credentials::{self, Capabilities, MOST_CAPABILITIES, Three};
 use crate::sys::{Errno, GroupId, UserId, io};
 use crate::text::List;
 use std::os::fd::RawFd;
@@ -34,7 +33,7 @@ pub(super) fn verify(expected: &Expected) -> Result<Dropped, Error> {
 fn by_calls(expected: &Expected) -> Result<(), Error> {
     same("user ids", read("the user ids", credentials::user_ids())?, expected.users)?;
     same("group ids", read("the group ids", credentials::group_ids())?, expected.group_ids)?;
-    let groups = sorted(read("the supplementary groups", credentials::groups())?);
+    let groups = read("the supplementary groups", credentials::groups())?;
     if groups != expected.groups {
         return Err(Error::Kept("supplementary groups are", List(&groups).to_string()));
     }
@@ -54,7 +53,7 @@ fn by_proc(expected: &Expected, status: &Status) -> Result<u64, Error> {
     let ids =
         [expected.group_ids.real, expected.group_ids.effective, expected.group_ids.saved, expected.group_ids.effective];
     same("group ids in /proc", status.group_ids, Some(ids))?;
-    same("groups in /proc", status.groups.clone().map(sorted).as_ref(), Some(&expected.groups))?;
+    same("groups in /proc", status.groups.as_ref(), Some(&expected.groups))?;
     same("no_new_privs in /proc", status.no_new_privileges, Some(true))?;
     for (name, set) in status::SETS.iter().zip(status.capabilities) {
         let may_remain = *name == status::SETS[status::BOUNDING] && !expected.empty_bounding_set;

@@ -11,11 +11,12 @@ pub mod state;
 mod verdict;
 
 use crate::logging;
+use crate::machine::status;
+use crate::machine::user_namespace::UserNamespace;
 use crate::posture::finding::{Finding, Status};
 use crate::settings::Settings;
 use crate::sys::clock::Instant;
 use crate::sys::{ProcessId, Signal, SignalSet, UserId, credentials, io, memory, process, signal, watchdog};
-use identity::Before;
 use log::{debug, error};
 use serde::Serialize;
 use shields::Required;
@@ -80,13 +81,16 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
     let end = began.after(settings.health_timeout);
     arm(Instant::now().until(end));
     let state = trusted.as_ref().ok();
-    let before = match Before::look().and_then(|before| before.drop(&settings, state).map(|_| before)) {
-        Ok(before) => before,
+    // What the engine gave.
+    let given = status::read().ok();
+    let started = match identity::drop_all(&settings, state.map(|state| &state.identity)) {
+        Ok(started) => started,
         Err(error) => return Report::undropped(&error.to_string()),
     };
 
-    let found = processes::find(state);
-    let by_choice = settings.allow_root || before.root_is_ordinary();
+    let init = state.map(|state| ProcessId(state.process.id));
+    let found = processes::find(init);
+    let by_choice = settings.allow_root || started.namespace().is_some_and(UserNamespace::root_is_an_ordinary_user);
     let user = state.map(|state| UserId(state.identity.user));
     let mut findings = shields::of_processes(found, by_choice, user);
     let last = Instant::now().until(end);
@@ -97,7 +101,7 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
             _ => None,
         };
         let devices = state.map_or(&[][..], |state| &state.devices);
-        let required = Required { settings: &settings, environment, given: before.given, running, devices };
+        let required = Required { settings: &settings, environment, given, running, devices };
         findings.extend(required.examine(deadline));
     }
     let url = settings.health_url.as_deref();
@@ -106,7 +110,7 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
         _ => (Answer::NotAsked, Progress::default()),
     };
     // COMMAND may have ended, or begun, while its server was waited for.
-    let found = if answer == Answer::NotAsked { found } else { processes::find(state) };
+    let found = if answer == Answer::NotAsked { found } else { processes::find(init) };
     let place = String::from_utf8_lossy(url.unwrap_or_default());
     let mut verdict = verdict::judge(found, &answer, &place, progress);
     if let Err(why) = &trusted {

@@ -1,19 +1,16 @@
 //! Who is `init`, who is COMMAND, and whether anybody there is at work: /proc alone, of which anybody may read this much.
 
-use super::state::State;
 use super::verdict::{Found, Life, Sample};
-use crate::machine::processes::{self, Times};
-use crate::machine::status::{self, Status};
-use crate::sys::{Errno, ProcessId, UserId, fs, io, process};
-use std::ffi::CStr;
+use crate::machine::processes::{self, Times, with_path};
+use crate::sys::{ProcessId, UserId, fs, io, process};
 use std::os::fd::AsFd;
 
 /// How many processes a look at the descendants takes in.
 const MOST: usize = 4096;
 
-/// Finds both. `state`: what the start left, where that is trusted.
-pub fn find(state: Option<&State>) -> Found {
-    let Some(init) = state.map(|state| ProcessId(state.process.id)).or_else(find_init) else { return Found::NoInit };
+/// Finds both. `init`: which the start said it is, where that is trusted.
+pub fn find(init: Option<ProcessId>) -> Found {
+    let Some(init) = init.or_else(find_init) else { return Found::NoInit };
     let mut name = [0; 16];
     let command = command_of(processes::name(init, &mut name));
     let init_now = life(init, processes::times(init));
@@ -78,12 +75,6 @@ fn owner(id: ProcessId) -> Option<UserId> {
     fs::stat(directory.as_fd(), fs::Freshness::Cached).ok().map(|stat| stat.uid)
 }
 
-/// Ids and capability sets of a process.
-pub fn status(id: ProcessId) -> Result<Status, Errno> {
-    let text = with_path(id, "/status", |path| io::read_whole(path, 1 << 20)).ok_or(Errno(libc::ENOENT))??;
-    if text.is_empty() { Err(Errno(libc::ENODATA)) } else { Ok(status::parse(&text)) }
-}
-
 /// One look at COMMAND and all its descendants.
 pub fn look(command: ProcessId) -> Vec<Sample> {
     let mut everybody = Vec::new();
@@ -110,7 +101,7 @@ pub fn look(command: ProcessId) -> Vec<Sample> {
 /// What a process read and wrote, through the page cache or not (`man 5 proc_pid_io`).
 fn bytes(id: ProcessId) -> Option<u64> {
     let mut buffer = [0; 512];
-    let text = with_path(id, "/io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
+    let text = with_path(id, "io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
     sum_of_bytes(buffer.get(..text)?)
 }
 
@@ -124,13 +115,6 @@ fn sum_of_bytes(text: &[u8]) -> Option<u64> {
         }
     }
     sum
-}
-
-fn with_path<Answer>(id: ProcessId, file: &str, act: impl FnOnce(&CStr) -> Answer) -> Option<Answer> {
-    use std::io::Write;
-    let mut path = [0_u8; 40];
-    write!(&mut path[..], "/proc/{id}{file}\0").ok()?;
-    CStr::from_bytes_until_nul(&path).ok().map(act)
 }
 
 #[cfg(test)]
@@ -178,6 +162,5 @@ mod tests {
         let own = process::own_id();
         let sample = look(own).into_iter().find(|sample| sample.id == own).unwrap();
         assert!(sample.io.is_some_and(|bytes| bytes > 0) && sample.start > 0, "{sample:?}");
-        assert_eq!(status(own).unwrap().users, status::read().unwrap().users);
     }
 }

@@ -1,8 +1,7 @@
 //! The shields as they are now: what `init` and COMMAND hold, what is required, and the GPU of the start.
 
-use super::processes;
 use super::verdict::Found;
-use crate::machine::status::{BOUNDING, SETS, Status};
+use crate::machine::status::{self, BOUNDING, SETS, Status};
 use crate::machine::user_namespace::UserNamespace;
 use crate::machine::{self, Wish, devices};
 use crate::posture::{self, finding::Finding, gpu};
@@ -24,7 +23,7 @@ pub fn of_processes(found: Found, root_by_choice: bool, expected: Option<UserId>
     };
     let looked: Vec<(&str, Result<Status, Errno>)> = processes
         .into_iter()
-        .map(|(who, id)| (who, processes::status(id)))
+        .map(|(who, id)| (who, status::of(id)))
         .filter(|(_, status)| !matches!(status, Err(Errno(libc::ENOENT | libc::ESRCH))))
         .collect();
     judge_processes(&looked, root_by_choice, expected)
@@ -198,7 +197,7 @@ impl Required<'_> {
         // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was given.
         if let Some(given) = &self.given {
             let mut given = given.clone();
-            if let Some(Ok(command)) = self.running.map(|(_, command)| processes::status(command)) {
+            if let Some(Ok(command)) = self.running.map(|(_, command)| status::of(command)) {
                 (given.seccomp, given.seccomp_filters) = (command.seccomp, command.seccomp_filters);
             }
             machine.status = Ok(given);
@@ -208,7 +207,7 @@ impl Required<'_> {
             && let Some((init, command)) = self.running
             && ids.contains(&CONFINED)
         {
-            own.push(confined(&processes::status(init), &processes::status(command)));
+            own.push(confined(&status::of(init), &status::of(command)));
         }
         posture::examine(self.settings, &machine, own, Some(ids))
     }

@@ -51,7 +51,7 @@ const LINKS: usize = 40;
 /// Python's own library has 4000 files.
 const ENTRIES: usize = 100_000;
 /// The owner that the kernel shows for one outside this user namespace (/proc/sys/kernel/overflowuid): nobody in here.
-const OVERFLOW: UserId = UserId(65_534);
+const OVERFLOW: UserId = UserId(crate::machine::user_namespace::OVERFLOW);
 
 /// Where an absolute path leads, each step of the way looked at.
 pub(super) fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
