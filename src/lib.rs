@@ -13,6 +13,7 @@ pub mod logging;
 pub mod machine;
 pub mod nodes;
 pub mod ownership;
+pub mod path;
 pub mod posture;
 pub mod privilege;
 pub mod probe;

@@ -8,6 +8,7 @@ mod values;
 pub use values::{ByName, Confine, KeepDescriptors, Ownership, Rewrite, Rung, Scan, Scope, UserSpec, Wanted};
 
 use crate::logging::Format;
+use crate::path::is_within;
 use crate::sys::Signal;
 use crate::text::Shown;
 use log::LevelFilter;
@@ -314,7 +315,7 @@ impl Settings {
         if demands && self.nodes.is_none() {
             refuse("TAKUMI_NODES", "", "the directory of the nodes, which TAKUMI_SCAN=block or quarantine demands");
         }
-        let within = |path: &CString, volume: &CString| parse::is_within(path.to_bytes(), volume.to_bytes());
+        let within = |path: &CString, volume: &CString| is_within(path.to_bytes(), volume.to_bytes());
         if self.scan == Scan::Off && self.require.contains(&"node-scan") {
             refuse("TAKUMI_SCAN", "off", "a scan: TAKUMI_REQUIRE requires node-scan");
         }

@@ -1,6 +1,7 @@
 //! From bytes to values. A parser says what it expected; who calls it knows the variable.
 
 use super::{ByName, Rewrite, Rung, UserSpec};
+use crate::path;
 use crate::sys::Signal;
 use std::ffi::CString;
 use std::time::Duration;
@@ -76,11 +77,7 @@ pub fn list<Item>(text: &[u8], separator: u8, item: impl Fn(&[u8]) -> Parsed<Ite
 /// Directories with colons between them.
 pub fn directories(text: &[u8]) -> Parsed<Vec<CString>> {
     list(text, b':', |part| {
-        let mut components = part.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-        let below_root = part.starts_with(b"/") && components.clone().next().is_some();
-        if !below_root || components.any(|name| name == b"..") {
-            return Err(DIRECTORIES);
-        }
+        path::names(part).filter(|names| !names.is_empty()).ok_or(DIRECTORIES)?;
         CString::new(part).map_err(|_| DIRECTORIES)
     })
 }
@@ -187,15 +184,6 @@ pub fn health_url(text: &[u8]) -> Parsed<Option<Vec<u8>>> {
         return Err(URL);
     }
     Ok(Some(text.to_vec()))
-}
-
-/// Whether a path is a directory or lies in it, by its names alone.
-pub fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    let components = |path: &[u8]| -> Vec<Vec<u8>> {
-        let names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-        names.map(<[u8]>::to_vec).collect()
-    };
-    components(path).starts_with(&components(directory))
 }
 
 #[cfg(test)]

@@ -112,8 +112,7 @@ fn text(path: &[u8]) -> Result<CString, Errno> {
 
 /// The names of a path, last first.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    let names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-    names.rev().map(<[u8]>::to_vec).collect()
+    crate::path::components(path).rev().map(<[u8]>::to_vec).collect()
 }
 
 /// Whether a directory is looked into for names that are not known beforehand.

@@ -34,12 +34,7 @@ const OPTIONS: [&CStr; 11] =
     [c"-q", c"-f", c"json", c"-n", c"1", c"--ignore-nosec", c"--ini", c"/dev/null", c"-x", c"//", c"--"];
 
 /// All of it. There is no home, and nobody can make one: stevedore, which finds Bandit's tests, would keep a list of them there.
-const ENVIRONMENT: [&CStr; 4] = [
-    c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    c"LANG=C.UTF-8",
-    c"LC_ALL=C.UTF-8",
-    c"HOME=/dev/null",
-];
+const ENVIRONMENT: [&CStr; 4] = [crate::path::PATH, c"LANG=C.UTF-8", c"LC_ALL=C.UTF-8", c"HOME=/dev/null"];
 
 /// Files of one node for one process.
 struct Batch {
