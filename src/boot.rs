@@ -127,7 +127,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
         rules: Rules::of(&settings, is_pid_1),
         scope: settings.scope,
         is_pid_1,
-        health_url: settings.health_url.clone().unwrap_or_default(),
+        health_url: settings.health_url.clone(),
     };
     let is_root = new_user.as_ref().map_or(before.users.real, |identity| identity.ids.user) == UserId(0);
     let lock = confine::prepare(&dropped, &settings, &machine, own, is_root)?;

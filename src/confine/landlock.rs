@@ -4,6 +4,7 @@ use super::Error;
 use crate::machine::mounts::{Mount, Mounts};
 use crate::machine::second_lock::{SecondLock, WHOLE};
 use crate::path::{self, is_within};
+use crate::posture::ports;
 use crate::settings::{Confine, Settings};
 use crate::sys::landlock::{Ruleset, rights};
 use crate::sys::{Errno, fs, io};
@@ -56,7 +57,7 @@ fn handled(level: u32, confine: Confine) -> u64 {
 pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     let level = needs.kernel.level();
     let handled = handled(level, needs.settings.confine);
-    let ports = needs.kernel.held_ports();
+    let ports = ports::of(needs.settings, needs.kernel);
     let rules = Ruleset::new(handled, ports.is_some(), level >= WHOLE)
         .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
     let allow = |place: &OwnedFd, rights| {
@@ -90,7 +91,7 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
         }
     }
     for port in ports.unwrap_or_default() {
-        let answer = rules.allow_port(*port);
+        let answer = rules.allow_port(port);
         answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))?;
     }
     Ok(rules)

@@ -1,6 +1,7 @@
 //! The second lock: how much of it the kernel gives, and what it leaves open.
 
 use super::finding::Finding;
+use super::ports;
 use crate::machine::Machine;
 use crate::machine::second_lock::SecondLock;
 use crate::settings::{Confine, Settings};
@@ -19,7 +20,7 @@ pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
         };
     };
     let strict = settings.confine == Confine::Strict;
-    let detail = format!("{}; not covered: {}", given(kernel), List(&open(kernel, strict)));
+    let detail = format!("{}; not covered: {}", given(settings, kernel), List(&open(kernel, strict)));
     if kernel.landlock.is_err() || kernel.filters.is_err() {
         return Finding::missing(ID, detail, lacking(kernel));
     }
@@ -30,7 +31,7 @@ pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
     Finding::held(ID, detail)
 }
 
-fn given(kernel: &SecondLock) -> String {
+fn given(settings: &Settings, kernel: &SecondLock) -> String {
     let landlock = match kernel.landlock {
         Ok(level) => {
             format!("Landlock level {level}: COMMAND writes volumes, tmpfs, TAKUMI_WRITABLE and devices alone")
@@ -38,7 +39,7 @@ fn given(kernel: &SecondLock) -> String {
         Err(Errno(libc::EOPNOTSUPP)) => "no Landlock: it is turned off".to_string(),
         Err(errno) => format!("no Landlock: {errno}"),
     };
-    let ports = match kernel.held_ports() {
+    let ports = match ports::of(settings, kernel).as_deref() {
         Some([]) => ", connects to no TCP port".to_string(),
         Some(ports) => format!(", connects to TCP ports {} alone", List(ports)),
         None => String::new(),
@@ -59,9 +60,9 @@ fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
         (level > 0, "modes, times and owners of its own files"),
         (level > 0 && (!strict || level < 3), "emptying its own files elsewhere (truncate)"),
         (true, "UDP"),
-        (kernel.ports.is_none(), "TCP connections (no proxy is set)"),
-        (kernel.ports.is_some() && level < 4, "TCP connections (Linux 6.7)"),
-        (kernel.held_ports().is_some(), "those ports of other addresses"),
+        (kernel.proxies.is_none(), "TCP connections (no proxy is set)"),
+        (kernel.proxies.is_some() && level < 4, "TCP connections (Linux 6.7)"),
+        (kernel.holds_ports(), "those ports of other addresses"),
         (below(2), "(renames between directories fail before Linux 5.19)"),
         (level < 6, "abstract sockets and other signals (Linux 6.12)"),
         (level == 0, "files"),
@@ -94,7 +95,7 @@ mod tests {
     }
 
     fn lock(level: u32, ports: Option<&[u16]>) -> Option<SecondLock> {
-        Some(SecondLock { landlock: Ok(level), filters: Ok(()), ports: ports.map(<[u16]>::to_vec) })
+        Some(SecondLock { landlock: Ok(level), filters: Ok(()), proxies: ports.map(<[u16]>::to_vec) })
     }
 
     #[test]
@@ -123,8 +124,8 @@ mod tests {
     fn half_a_lock_is_missing() {
         for errno in [libc::ENOSYS, libc::EOPNOTSUPP, libc::EPERM] {
             let halves = [
-                SecondLock { landlock: Err(Errno(errno)), filters: Ok(()), ports: None },
-                SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), ports: None },
+                SecondLock { landlock: Err(Errno(errno)), filters: Ok(()), proxies: None },
+                SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
             ];
             for half in halves {
                 let finding = judged(Confine::Auto, false, Some(half));

@@ -10,6 +10,7 @@ mod shields;
 pub mod state;
 mod verdict;
 
+use crate::http::Url;
 use crate::logging;
 use crate::machine::status;
 use crate::machine::user_namespace::UserNamespace;
@@ -104,14 +105,14 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
         let required = Required { settings: &settings, environment, given, running, devices };
         findings.extend(required.examine(deadline));
     }
-    let url = settings.health_url.as_deref();
+    let url = settings.health_url.as_ref();
     let (answer, progress) = match (verdict::without_asking(found), url, found) {
         (None, Some(url), Found::Both(_, command)) => ask(url, command.id, deadline),
         _ => (Answer::NotAsked, Progress::default()),
     };
     // COMMAND may have ended, or begun, while its server was waited for.
     let found = if answer == Answer::NotAsked { found } else { processes::find(init) };
-    let place = String::from_utf8_lossy(url.unwrap_or_default());
+    let place = url.map(Url::to_string).unwrap_or_default();
     let mut verdict = verdict::judge(found, &answer, &place, progress);
     if let Err(why) = &trusted {
         let _ = write!(verdict.process.detail, " (from /proc alone: {why})");
@@ -132,7 +133,7 @@ fn settings_of(state: &State) -> Option<Settings> {
     Settings::read(&variables.iter().map(CString::as_c_str).collect::<Vec<_>>()).ok()
 }
 
-fn ask(url: &[u8], command: ProcessId, deadline: Instant) -> (Answer, Progress) {
+fn ask(url: &Url, command: ProcessId, deadline: Instant) -> (Answer, Progress) {
     let mut exchange = match http::Exchange::with(url) {
         Ok(exchange) => exchange,
         Err(answer) => return (answer, Progress::default()),

@@ -7,6 +7,7 @@ mod values;
 
 pub use values::{ByName, Confine, KeepDescriptors, Ownership, Rewrite, Rung, Scan, Scope, UserSpec, Wanted};
 
+use crate::http::Url;
 use crate::logging::Format;
 use crate::path::is_within;
 use crate::sys::Signal;
@@ -46,7 +47,7 @@ pub struct Settings {
     pub reboot: bool,
     pub keep: KeepDescriptors,
     pub exit_ok: Vec<u8>,
-    pub health_url: Option<Vec<u8>>,
+    pub health_url: Option<Url>,
     pub health_timeout: Duration,
     pub env_files: Vec<CString>,
     pub secrets: Vec<Vec<u8>>,
