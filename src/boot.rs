@@ -17,7 +17,7 @@ pub use report::report;
 pub use verbs::nodes;
 
 use crate::identity::{Identity, StartedAs};
-use crate::machine::{Machine, proxy};
+use crate::machine::Machine;
 use crate::ownership::{self, Container, Target, Volume};
 use crate::posture::finding::Finding;
 use crate::posture::report::Report;
@@ -97,7 +97,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     let plan = Plan { settings: &settings, before: &before, environment, new_user: new_user.as_ref() };
     let Nobody { dropped, secrets, volumes, report, machine, nodes } = become_nobody(&plan, own)?;
     let marker = reboot_marker(&settings);
-    let mut exports = proxy::exports(environment, settings.egress);
+    let mut exports = environment::proxies(environment, settings.egress);
     exports.extend(marker.as_ref().map(Marker::variable));
     let finished = environment::for_command(environment, secrets, new_user.as_ref(), &exports, inherited.listens);
     let style = shields::style(environment);
