@@ -1,5 +1,5 @@
-//! As much of HTTP as `init` speaks: the URL that it asks, and one exchange with a server that may be anybody. Whatever that does takes
-//! no longer than its deadline, and no more memory than the caller has for the answer.
+//! As much of HTTP as `init` speaks: the URL that it asks, and one exchange with a server that may be anybody. Whatever that
+//! does takes no longer than the deadline, and no more memory than the caller has for the answer.
 
 use crate::sys::Errno;
 use crate::sys::clock::Instant;
@@ -80,8 +80,8 @@ pub fn send(stream: &mut TcpStream, request: &[u8], deadline: Instant) -> io::Re
     stream.write_all(request)
 }
 
-/// Reads on into `answer`, of which `filled` bytes are there, until `seen` has seen in it what it looks for. `None`: the answer ends, or
-/// is longer than there is room for.
+/// Reads on into `answer`, of which `filled` bytes are there, until `seen` has seen in it what it looks for. `None`: the answer
+/// ends, or is longer than there is room for.
 pub fn read<Seen>(
     stream: &mut TcpStream,
     answer: &mut [u8],

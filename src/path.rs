@@ -29,8 +29,9 @@ pub fn is_within(path: &[u8], directory: &[u8]) -> bool {
     components(directory).all(|name| names.next() == Some(name))
 }
 
-/// Holds on to (`O_PATH`) the directory that these names lead to from `root`, following no link: whoever may write a directory on the way
-/// could have planted one. `otherwise`: what is taken in place of the name of this number that cannot be held, or why nothing is.
+/// Holds on to (`O_PATH`) the directory that these names lead to from `root`, following no link: whoever may write a directory
+/// on the way could have planted one. `otherwise`: what is taken for the name of this number, which cannot be held, or why
+/// nothing is.
 pub fn pin<Why>(
     root: OwnedFd,
     names: &[CString],

@@ -71,8 +71,8 @@ fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Ve
 
 /// The variables that COMMAND gets besides, `NAME=value`, each in the place of one of that name that came: both cases of every
 /// name that is not set, with the value of its other case, else of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; and NO_PROXY with the
-/// names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which of the eight they read (curl takes
-/// no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
+/// names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which of the
+/// eight they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
 pub fn proxies(environment: &[&CStr], egress: Wanted) -> Vec<CString> {
     let values = proxy::values(environment);
     let families = values.proxies.map(|[lower, upper]| lower.or(upper));

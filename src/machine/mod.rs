@@ -1,6 +1,6 @@
-//! Observation only: what the kernel says of this process and its surroundings, sorted into kinds; what follows from it is judged in
-//! `posture`. Some of it can only be asked by trying, which leaves nothing behind: a child becomes COMMAND's user and opens device
-//! nodes, the proxy is sent a CONNECT, and the root gets a file without a name.
+//! Observation only: what the kernel says of this process and its surroundings, sorted into kinds; what follows from it is
+//! judged in `posture`. Some of it can only be asked by trying, which leaves nothing behind: a child becomes COMMAND's user and
+//! opens device nodes, the proxy is sent a CONNECT, and the root gets a file without a name.
 
 pub mod capabilities;
 pub mod devices;

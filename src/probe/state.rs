@@ -55,7 +55,7 @@ impl Process {
         let mut buffer = [0; 40];
         let boot = io::read_into(c"/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
         let boot = String::from_utf8_lossy(boot.trim_ascii()).into_owned();
-        Some(Process { id: id.0, start_time: processes::times(id)?.start, boot })
+        Some(Process { id: id.0, start_time: processes::look(id)?.start, boot })
     }
 }
 

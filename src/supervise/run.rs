@@ -321,7 +321,7 @@ impl Supervisor<'_> {
     fn signal_each_below(&mut self, signal: Signal) {
         let own = self.own;
         let answer = processes::for_each(|process| {
-            if !process.zombie && processes::descends_from(process, own) {
+            if !process.is_zombie() && processes::descends_from(process, own) {
                 let _ = signal::kill(process.id.0, signal);
             }
         });
@@ -340,7 +340,7 @@ impl Supervisor<'_> {
         let mut left = false;
         let answer = processes::for_each(|process| {
             let ours = process.id != self.own && (self.is_pid_1 || processes::descends_from(process, self.own));
-            left = left || (ours && !process.zombie && signal::may_signal(process.id));
+            left = left || (ours && !process.is_zombie() && signal::may_signal(process.id));
         });
         // Without /proc only children can be known of.
         if answer.is_ok() { left } else { wait::has_children() }

@@ -15,8 +15,9 @@ pub struct Arrow {
 }
 
 impl Arrow {
-    /// The two neighbours that it joins: the first parts in which its ends differ, `boot` and `sys` or `sys::fs` and `sys::io`, each with all
-    /// that lies below. `None` between a page and a file of its own folder: what the page says is said for all of them.
+    /// The two neighbours that it joins: the first parts in which its ends differ, `boot` and `sys` or `sys::fs` and `sys::io`,
+    /// each with all that lies below. `None` between a page and a file of its own folder: what the page says is said for all
+    /// of them.
     fn neighbours(&self) -> Option<(&str, &str)> {
         let [mut from, mut to] = [&self.from, &self.to].map(|module| module.split("::"));
         let mut same = 0;

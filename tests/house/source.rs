@@ -1,5 +1,5 @@
-//! As much of Rust as it takes to find the paths in a file: `crate::…` and `super::…`, in `use` and anywhere else. Comments, literals and what
-//! is compiled for tests alone count for nothing.
+//! As much of Rust as it takes to find the paths in a file: `crate::…` and `super::…`, in `use` and anywhere else. Comments,
+//! literals and what is compiled for tests alone count for nothing.
 
 /// A path, from its first name on, and the line that it begins in.
 pub type Named = (Vec<String>, usize);
