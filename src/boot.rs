@@ -19,10 +19,9 @@ mod verbs;
 mod volumes;
 
 pub use report::report;
-pub use verbs::nodes;
+pub use verbs::{NodesVerb, nodes};
 
-use crate::identity::Identity;
-use crate::machine::proxy;
+use crate::identity::{Identity, StartedAs};
 use crate::ownership;
 use crate::posture::finding::Finding;
 use crate::posture::report::Report;
@@ -41,7 +40,7 @@ use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, credentia
 use crate::text::Shown;
 use crate::{confine, logging};
 use again::{Again, Prepared, reboot_marker};
-use before::{Before, become_whom};
+use before::{become_whom, preflight, started_as};
 use log::{debug, info, warn};
 use node_scan::{NodeScan, Purpose};
 use plan::Plan;
@@ -98,10 +97,10 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     let inherited = inherited::keep_only(&settings.keep, environment, own)?;
 
     // Nothing is changed so far.
-    let before = Before::look()?;
+    let before = started_as()?;
     let target = become_whom(&settings, &before)?;
     let new_user = target.as_ref();
-    let preflight = before.preflight(new_user)?;
+    let preflight = preflight(&before, new_user)?;
     let plan = Plan { settings: &settings, before: &before, environment, new_user, nobody: None, lacks: None };
     let machine = plan.observe();
     // What comes of volumes and nodes is judged when it is known.
@@ -121,7 +120,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
 
     let dropped = drop_privileges(&plan, preflight, own)?;
     let marker = reboot_marker(&settings);
-    let mut exports = proxy::exports(environment, settings.egress);
+    let mut exports = environment::proxies(environment, settings.egress);
     exports.extend(marker.as_ref().map(Marker::variable));
     let finished = environment::for_command(environment, secrets, new_user, &exports, inherited.listens);
     let style = print::style(environment);
@@ -162,7 +161,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
 }
 
 fn terms(settings: &Settings, is_pid_1: bool) -> Terms {
-    let health_url = settings.health_url.clone().unwrap_or_default();
+    let health_url = settings.health_url.clone();
     Terms { rules: Rules::of(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
 }
 
@@ -177,12 +176,12 @@ fn refuse_unmet(report: &Report, is_known: fn(Check) -> bool) -> Result<(), Refu
 fn drop_privileges(plan: &Plan, preflight: Option<Means>, own: ProcessId) -> Result<Dropped, Refusal> {
     let before = plan.before;
     let (Some(identity), Some(preflight)) = (plan.new_user, preflight) else {
-        return Ok(privilege::drop::stay_user(before.users, before.groups, before.capabilities)?);
+        return Ok(privilege::stay_user(before.users, before.groups, before.capabilities)?);
     };
     if own == ProcessId(1) {
-        hand_over_stdio(identity.user);
+        hand_over_stdio(identity.ids.user);
     }
-    Ok(privilege::drop::become_user(identity, preflight)?)
+    Ok(privilege::become_user(&identity.ids, preflight)?)
 }
 
 /// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only pipes and
@@ -246,13 +245,13 @@ fn let_go() {
     }
 }
 
-fn tell(before: &Before, dropped: &Dropped, new_user: Option<&Identity>, command: &[&CStr]) {
+fn tell(before: &StartedAs, dropped: &Dropped, new_user: Option<&Identity>, command: &[&CStr]) {
     if !dropped.seen_in_proc {
         warn!("/proc cannot be read: the drop was verified by prctl, capget and getres*id alone (mount /proc)");
     }
     let name = Shown(command.first().map_or(b"", |name| name.to_bytes()));
     match new_user {
-        Some(identity) if identity.user == UserId(0) => {
+        Some(identity) if identity.ids.user == UserId(0) => {
             info!("starting {name} as {identity}: root by choice, no capability")
         }
         Some(identity) => info!("starting {name} as {identity}: no capability, no_new_privs"),

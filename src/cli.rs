@@ -1,5 +1,6 @@
 //! Verbs and options.
 
+use crate::boot::NodesVerb;
 use crate::settings::table::Help;
 use crate::sys::entry::Start;
 use crate::sys::io;
@@ -45,15 +46,6 @@ enum Verb<'a> {
     },
     WrongNodes,
     Unknown(&'a CStr),
-}
-
-/// What a person asks of the nodes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum NodesVerb<'a> {
-    List,
-    Show(&'a CStr),
-    Approve(&'a CStr),
-    Revoke(&'a CStr),
 }
 
 fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {

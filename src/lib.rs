@@ -13,6 +13,7 @@ pub(crate) mod logging;
 pub(crate) mod machine;
 pub(crate) mod nodes;
 pub(crate) mod ownership;
+pub(crate) mod path;
 pub(crate) mod posture;
 pub(crate) mod privilege;
 pub(crate) mod probe;

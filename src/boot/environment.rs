@@ -2,8 +2,9 @@
 //! cases, and the new user's HOME, USER and LOGNAME.
 
 use crate::identity::Identity;
+use crate::machine::proxy;
 use crate::secrets::Secrets;
-use crate::settings::{is_ours, name_and_value, value_of};
+use crate::settings::{Wanted, is_ours, name_and_value, value_of};
 use std::ffi::{CStr, CString};
 use zeroize::Zeroizing;
 
@@ -68,17 +69,46 @@ fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Ve
     [home, variable("USER", &user.name), variable("LOGNAME", &user.name)].into_iter().flatten().collect()
 }
 
+/// The variables that COMMAND gets besides, `NAME=value`, each in the place of one of that name that came: both cases of every
+/// name that is not set, with the value of its other case, else of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; and NO_PROXY with the
+/// names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which of the
+/// eight they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
+pub fn proxies(environment: &[&CStr], egress: Wanted) -> Vec<CString> {
+    let values = proxy::values(environment);
+    let families = values.proxies.map(|[lower, upper]| lower.or(upper));
+    let Some(any) = families.iter().copied().flatten().next().filter(|_| egress != Wanted::Off) else {
+        return Vec::new();
+    };
+    let mut exports = Vec::with_capacity(8);
+    let mut export = |name: &str, value: &[u8]| {
+        // There is no NUL in a variable: none is lost.
+        exports.extend(CString::new([name.as_bytes(), b"=", value].concat()).ok());
+    };
+    for ((names, values), family) in proxy::NAMES.iter().zip(values.proxies).zip(families) {
+        for (name, _) in names.iter().zip(values).filter(|(_, value)| value.is_none()) {
+            export(name, family.unwrap_or(any));
+        }
+    }
+    let [lower, upper] = values.except;
+    for (name, (own, other)) in proxy::EXCEPT.iter().zip([(lower, upper), (upper, lower)]) {
+        let value = proxy::with_loopback(own.or(other).unwrap_or_default());
+        if own != Some(&value) {
+            export(name, &value);
+        }
+    }
+    exports
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::secrets::Variable;
+    use crate::sys::credentials::Credentials;
     use crate::sys::{GroupId, UserId};
 
     fn app() -> Identity {
         Identity {
-            user: UserId(1000),
-            group: GroupId(1000),
-            groups: vec![],
+            ids: Credentials { user: UserId(1000), group: GroupId(1000), groups: vec![] },
             name: b"app".to_vec(),
             home: b"/home/app".to_vec(),
             started_home: Some(b"/root".to_vec()),
@@ -138,5 +168,58 @@ mod tests {
             made_with(secrets, &came, Some(&app()), false),
             ["A=1", "TOKEN=a=b", "HOME=/data", "USER=app", "LOGNAME=app"]
         );
+    }
+
+    fn exported(variables: &[&CStr]) -> Vec<String> {
+        let mut exports: Vec<String> =
+            proxies(variables, Wanted::Auto).iter().map(|variable| variable.to_str().unwrap().into()).collect();
+        exports.sort_unstable();
+        exports
+    }
+
+    #[test]
+    fn both_cases_of_every_name_reach_command() {
+        let expected = [
+            "ALL_PROXY=http://p:1", "HTTPS_PROXY=http://p:1", "HTTP_PROXY=http://p:1",
+            "NO_PROXY=localhost,127.0.0.1,::1", "all_proxy=http://p:1", "http_proxy=http://p:1",
+            "https_proxy=http://p:1", "no_proxy=localhost,127.0.0.1,::1",
+        ];
+        for name in proxy::NAMES.as_flattened() {
+            let variable = CString::new(format!("{name}=http://p:1")).unwrap();
+            let others: Vec<&str> =
+                expected.into_iter().filter(|line| !line.starts_with(&format!("{name}="))).collect();
+            assert_eq!(exported(&[&variable]), others, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_stays_byte_for_byte() {
+        let came =
+            [c"HTTP_PROXY=http://\xffa ", c"https_proxy=http://b", c"all_proxy=", c"NO_PROXY=.internal, LOCALHOST"];
+        let mut exports = proxies(&came, Wanted::Require);
+        exports.sort_unstable();
+        let expected = [
+            c"ALL_PROXY=http://b",
+            c"HTTPS_PROXY=http://b",
+            c"NO_PROXY=.internal, LOCALHOST,127.0.0.1,::1",
+            c"all_proxy=http://b",
+            c"http_proxy=http://\xffa ",
+            c"no_proxy=.internal, LOCALHOST,127.0.0.1,::1",
+        ];
+        assert_eq!(exports, expected.map(CStr::to_owned));
+        // Each of the two keeps what it says.
+        let both = exported(&[c"ALL_PROXY=http://a", c"NO_PROXY=::1,localhost,127.0.0.1", c"no_proxy=x"]);
+        assert!(both.contains(&"no_proxy=x,localhost,127.0.0.1,::1".to_string()), "{both:?}");
+        assert!(!both.iter().any(|line| line.starts_with("NO_PROXY=")), "{both:?}");
+        // `*` among others is a host of that name for requests: nothing is to be won by adding to it.
+        assert!(
+            !exported(&[c"ALL_PROXY=http://a", c"NO_PROXY=*", c"no_proxy=*"]).iter().any(|line| line.contains("::1"))
+        );
+    }
+
+    #[test]
+    fn nothing_is_exported_without_a_proxy_or_when_told_not_to() {
+        assert_eq!(exported(&[c"A=1", c"NO_PROXY=x", c"HTTP_PROXY=", c"FTP_PROXY=http://a"]), [""; 0]);
+        assert!(proxies(&[c"HTTP_PROXY=http://a"], Wanted::Off).is_empty());
     }
 }

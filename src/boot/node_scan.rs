@@ -264,7 +264,7 @@ impl NodeScan {
 
 /// From here on the child is COMMAND's user, in a sandbox of its own.
 fn enter(child: &in_child::Child, user: Option<&Identity>, sandbox: Option<&confine::Lock>) -> Result<(), String> {
-    let whom = user.map(|identity| (identity.user, identity.group, identity.groups.as_slice()));
+    let whom = user.map(|identity| &identity.ids);
     let cannot = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
     credentials::set_no_new_privileges().map_err(cannot("give up new privileges"))?;
     child.become_whom(whom).map_err(cannot("become COMMAND's user"))?;

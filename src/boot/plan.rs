@@ -1,7 +1,6 @@
 //! What is to be started, and whether a start may be: the machine is observed once, and judged as often as something more is known.
 
-use super::before::Before;
-use crate::identity::Identity;
+use crate::identity::{Identity, StartedAs};
 use crate::machine::{self, Machine, Wish};
 use crate::posture::report::Report;
 use crate::posture::{self, finding::Finding};
@@ -14,7 +13,7 @@ use std::ffi::CStr;
 /// What is to be started, before anything is changed.
 pub(super) struct Plan<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) before: &'a Before,
+    pub(super) before: &'a StartedAs,
     pub(super) environment: &'a [&'a CStr],
     /// The target of a start as root.
     pub(super) new_user: Option<&'a Identity>,
@@ -28,7 +27,7 @@ impl Plan<'_> {
         machine::observe(&Wish {
             settings: self.settings,
             environment: self.environment,
-            user: self.new_user,
+            user: self.new_user.map(|identity| &identity.ids),
             namespace: self.before.namespace.as_ref(),
             only: None,
         })
@@ -43,7 +42,7 @@ impl Plan<'_> {
     /// What the drop will give. It is verified afterwards, and a start ends with 125 if it does not hold.
     fn identity(&self) -> [Finding; 3] {
         let who = match self.new_user {
-            Some(identity) if identity.user == UserId(0) => format!("{identity}, root by choice"),
+            Some(identity) if identity.ids.user == UserId(0) => format!("{identity}, root by choice"),
             Some(identity) => identity.to_string(),
             None => {
                 let before = self.before;
@@ -73,7 +72,7 @@ mod tests {
     #[test]
     fn the_three_that_always_hold_are_in_every_report_and_refuse() {
         let (users, groups) = (Three::all(UserId(1000)), Three::all(GroupId(1000)));
-        let before = Before { users, groups, capabilities: Capabilities::NONE, namespace: None };
+        let before = StartedAs { users, groups, capabilities: Capabilities::NONE, namespace: None };
         let settings = Settings::default();
         let problem = Problem::new("cannot become the user: it lacks (all)", "add --cap-add SETUID");
         let verdict = |nobody: Option<&Problem>, lacks: Option<&Problem>| {

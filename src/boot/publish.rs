@@ -17,9 +17,9 @@ pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: Proc
     let state = State {
         report: report.clone(),
         identity: Who {
-            user: identity.user.0,
-            group: identity.group.0,
-            groups: identity.groups.iter().map(|group| group.0).collect(),
+            user: identity.ids.user.0,
+            group: identity.ids.group.0,
+            groups: identity.ids.groups.iter().map(|group| group.0).collect(),
         },
         process,
         settings: settings.map(|variable| variable.to_string_lossy().into_owned()).collect(),

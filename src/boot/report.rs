@@ -1,6 +1,6 @@
 //! `--report`: what a start here would find. Changes nothing.
 
-use super::before::{Before, become_whom};
+use super::before::{become_whom, preflight, started_as};
 use super::node_scan::{NodeScan, Purpose};
 use super::plan::Plan;
 use super::refusal::Refusal;
@@ -42,10 +42,10 @@ fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
     let (level, format) = Settings::log(environment);
     logging::configure(level, format);
     let settings = Settings::read(environment).map_err(Refusal::Settings)?;
-    let before = Before::look()?;
+    let before = started_as()?;
     let target = become_whom(&settings, &before);
     let new_user = target.as_ref().ok().and_then(Option::as_ref);
-    let lacks = before.preflight(new_user).err().map(Problem::from);
+    let lacks = preflight(&before, new_user).err().map(Problem::from);
     let nobody = target.as_ref().err().cloned();
     let plan = Plan { settings: &settings, before: &before, environment, new_user, nobody, lacks };
     let machine = plan.observe();

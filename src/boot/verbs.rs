@@ -1,9 +1,8 @@
 //! `--nodes`: what is known of the nodes, and what a person says to it.
 
-use super::before::{Before, become_whom};
+use super::before::{become_whom, started_as};
 use super::node_scan::{Access, NodeScan};
 use super::refusal::Refusal;
-use crate::cli::NodesVerb;
 use crate::identity::Identity;
 use crate::logging;
 use crate::settings::Settings;
@@ -11,6 +10,15 @@ use crate::sys::io;
 use crate::text::Line;
 use log::error;
 use std::ffi::CStr;
+
+/// What a person asks of the nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NodesVerb<'a> {
+    List,
+    Show(&'a CStr),
+    Approve(&'a CStr),
+    Revoke(&'a CStr),
+}
 
 /// Does it and prints on stdout. Returns 0, or 1 where it could not be done.
 pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
@@ -39,7 +47,7 @@ pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
 
 fn prepare(environment: &[&CStr]) -> Result<(Option<NodeScan>, Option<Identity>), Refusal> {
     let settings = Settings::read(environment).map_err(Refusal::Settings)?;
-    let before = Before::look()?;
+    let before = started_as()?;
     let user = become_whom(&settings, &before)?;
     Ok((NodeScan::asked(&settings, environment), user))
 }

@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use super::refusal::Refusal;
 use super::told_to_stop;
-use crate::ownership::{self, Outcome, Target, Volume};
+use crate::ownership::{self, Container, Outcome, Target, Volume};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
 use crate::settings::{Ownership, Settings};
@@ -17,23 +17,24 @@ pub(super) fn prepare(plan: &Plan) -> Result<Vec<Volume>, Refusal> {
     let Some(identity) = plan.new_user.filter(|_| !paths.is_empty()) else {
         return Ok(ownership::volumes_of_a_plain_start(&paths)?);
     };
-    let target = Target { uid: identity.user, gid: identity.group };
+    let target = Target { uid: identity.ids.user, gid: identity.ids.group };
     // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
     let mut stopped = || told_to_stop().unwrap_or(false);
-    Ok(ownership::prepare(&paths, plan.settings.ownership, &target, &plan.before.container(), &mut stopped)?)
+    Ok(ownership::prepare(&paths, plan.settings.ownership, &target, &Container::of(plan.before), &mut stopped)?)
 }
 
 /// What a start would make of each; changes nothing.
 pub(super) fn inspect(plan: &Plan) -> Vec<Finding> {
     let target = match plan.new_user {
-        Some(identity) => Target { uid: identity.user, gid: identity.group },
+        Some(identity) => Target { uid: identity.ids.user, gid: identity.ids.group },
         None => Target { uid: plan.before.users.real, gid: plan.before.groups.real },
     };
     paths(plan.settings).iter().map(|path| inspect_one(plan, path, &target)).collect()
 }
 
 fn inspect_one(plan: &Plan, path: &Path, target: &Target) -> Finding {
-    let inspected = ownership::inspect(path, plan.settings.ownership, target, &plan.before.container(), &mut || false);
+    let inspected =
+        ownership::inspect(path, plan.settings.ownership, target, &Container::of(plan.before), &mut || false);
     let problem = match inspected {
         Err(error) => error.into(),
         Ok(volume) => {

@@ -1,8 +1,10 @@
 //! The rules: where COMMAND may write, and whom it may call.
 
 use super::Error;
-use crate::machine::mounts::{Mount, Mounts, is_at_or_below};
+use crate::machine::mounts::{Mount, Mounts};
 use crate::machine::second_lock::{SecondLock, WHOLE};
+use crate::path::{self, is_within};
+use crate::posture::ports;
 use crate::settings::{Confine, Settings};
 use crate::sys::landlock::{Ruleset, rights};
 use crate::sys::{Errno, fs, io};
@@ -55,7 +57,7 @@ fn handled(level: u32, confine: Confine) -> u64 {
 pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     let level = needs.kernel.level();
     let handled = handled(level, needs.settings.confine);
-    let ports = needs.kernel.held_ports();
+    let ports = ports::of(needs.settings, needs.kernel);
     let rules = Ruleset::new(handled, ports.is_some(), level >= WHOLE)
         .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
     let allow = |place: &OwnedFd, rights| {
@@ -89,7 +91,7 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
         }
     }
     for port in ports.unwrap_or_default() {
-        let answer = rules.allow_port(*port);
+        let answer = rules.allow_port(port);
         answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))?;
     }
     Ok(rules)
@@ -110,17 +112,13 @@ pub(super) fn nothing_to_write(level: u32) -> Result<Ruleset, Error> {
 /// Whether COMMAND may write this mount, because it is memory: not a root of memory, which would be everything, nor the kernel's own
 /// trees, in which engines hide files under empty tmpfs.
 fn is_for_writing(mount: &Mount) -> bool {
-    let of_kernel = [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|top| is_at_or_below(mount.point(), top));
+    let of_kernel = [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|top| is_within(mount.point(), top));
     mount.filesystem() == "tmpfs" && !mount.has("ro") && mount.point() != b"/" && !of_kernel
 }
 
-/// Holds on to a directory without following a link on the way: COMMAND of the last start may have planted one in a volume.
 fn pin(path: &CStr) -> Result<OwnedFd, Errno> {
-    let names = path.to_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".");
-    names.into_iter().try_fold(fs::open_root()?, |directory, name| {
-        let name = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
-        if name.as_bytes() == b".." { Err(Errno(libc::EINVAL)) } else { fs::pin_directory_at(directory.as_fd(), &name) }
-    })
+    let names = path::names(path.to_bytes()).ok_or(Errno(libc::EINVAL))?;
+    path::pin(fs::open_root()?, &names, |_, _, errno| Err(errno))
 }
 
 #[cfg(test)]
@@ -148,17 +146,5 @@ mod tests {
         let mounts = Mounts::parse(table);
         let points: Vec<_> = mounts.iter().filter(|mount| is_for_writing(mount)).map(|mount| mount.point()).collect();
         assert_eq!(points, [b"/tmp"]);
-    }
-
-    #[test]
-    fn a_link_is_not_followed() {
-        let top = std::env::temp_dir().join(format!("takumi-test-pin-{}", std::process::id()));
-        std::fs::create_dir_all(top.join("real/below")).unwrap();
-        let _ = std::os::unix::fs::symlink("real", top.join("link"));
-        let pinned = |name: &str| pin(&CString::new(top.join(name).to_str().unwrap()).unwrap()).map(drop);
-        let answers = ["real/below", "link", "link/below", "real/../real", "none"].map(pinned);
-        let _ = std::fs::remove_dir_all(&top);
-        assert_eq!(answers[0], Ok(()));
-        assert!(answers[1..].iter().all(Result::is_err), "{answers:?}");
     }
 }

@@ -2,19 +2,17 @@
 
 pub mod passwd;
 pub mod resolve;
+mod started_as;
 
-use crate::sys::{GroupId, UserId};
+use crate::sys::credentials::Credentials;
+pub use started_as::StartedAs;
 
 /// A user that was resolved and may be the target.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
-    /// The user.
-    pub user: UserId,
-    /// Its group.
-    pub group: GroupId,
-    /// Supplementary groups, ascending. The primary group is among them: files that deny a group are then denied to it too,
+    /// Its numbers. The primary group is among the supplementary ones: files that deny a group are then denied to it too,
     /// whatever group a child makes its own (CVE-2022-36109).
-    pub groups: Vec<GroupId>,
+    pub ids: Credentials,
     /// The user's name, or its id where /etc/passwd has none.
     pub name: Vec<u8>,
     /// Its home, `/` where /etc/passwd has none.

@@ -2,9 +2,10 @@
 
 use super::Identity;
 use super::passwd::{self, User};
-use crate::machine::user_namespace::{IdMap, UserNamespace};
+use crate::machine::user_namespace::{IdMap, OVERFLOW, UserNamespace};
 use crate::problem::Problem;
 use crate::settings::{ByName, Settings};
+use crate::sys::credentials::{Credentials, sorted};
 use crate::sys::{GroupId, UserId};
 use crate::text::Shown;
 use std::fmt;
@@ -54,9 +55,6 @@ impl From<Error> for Problem {
     }
 }
 
-/// What nodes show whose group is not mapped (`DEFAULT_OVERFLOWGID` of the kernel); also where /proc does not tell the map.
-const OVERFLOW: GroupId = GroupId(65_534);
-
 /// The default of PUID.
 const DEFAULT_USER: u32 = 1000;
 
@@ -79,14 +77,8 @@ pub fn resolve(settings: &Settings, sources: &Sources) -> Result<Identity, Error
     }
     let groups = supplementary(settings, sources, &user, group, named_group.is_some())?;
     let started_home = passwd::users(sources.passwd).find(|user| user.id == 0).map(|user| user.home.to_vec());
-    Ok(Identity {
-        user: UserId(user.id),
-        group: GroupId(group),
-        groups,
-        name: user.name,
-        home: user.home,
-        started_home,
-    })
+    let ids = Credentials { user: UserId(user.id), group: GroupId(group), groups };
+    Ok(Identity { ids, name: user.name, home: user.home, started_home })
 }
 
 /// Whom the settings name, where that is not who runs already. For a start as an ordinary user: the defaults name nobody.
@@ -188,7 +180,8 @@ fn supplementary(
         None => {
             // A user whose group is named is in no other (`docker run --user`), but a GPU is to be opened all the same.
             let of_user = passwd::groups(sources.group).filter(|group| !group_named && group.has(&user.name));
-            let of_devices = sources.of_devices.iter().copied().filter(|&group| group != OVERFLOW);
+            // Nodes whose group is not mapped show this one, also where /proc does not tell the map.
+            let of_devices = sources.of_devices.iter().copied().filter(|&group| group != GroupId(OVERFLOW));
             of_user.map(|group| GroupId(group.id)).chain(of_devices).collect()
         }
     };
@@ -203,9 +196,7 @@ fn supplementary(
     }
     groups.retain(|&group| group != GroupId(0));
     groups.push(GroupId(group));
-    groups.sort_unstable();
-    groups.dedup();
-    Ok(groups)
+    Ok(sorted(groups))
 }
 
 impl fmt::Display for Identity {
@@ -214,10 +205,10 @@ impl fmt::Display for Identity {
         write!(
             f,
             "uid {} ({}), gid {}, groups {}",
-            self.user,
+            self.ids.user,
             Shown(&self.name),
-            self.group,
-            crate::text::List(&self.groups)
+            self.ids.group,
+            crate::text::List(&self.ids.groups)
         )
     }
 }
@@ -247,8 +238,8 @@ mod tests {
         let namespace = UserNamespace::of_map(map.as_bytes());
         let sources = Sources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace), of_devices };
         let identity = resolve(&settings(variables), &sources)?;
-        let groups = identity.groups.iter().map(|group| group.0).collect();
-        Ok((identity.user.0, identity.group.0, groups, String::from_utf8(identity.home).unwrap()))
+        let groups = identity.ids.groups.iter().map(|group| group.0).collect();
+        Ok((identity.ids.user.0, identity.ids.group.0, groups, String::from_utf8(identity.home).unwrap()))
     }
 
     const WHOLE: &str = "0 0 4294967295";
@@ -287,7 +278,7 @@ mod tests {
             "what is not mapped cannot be joined"
         );
         let sources = Sources { passwd: b"", group: b"", namespace: None, of_devices: &[65_534, 226].map(GroupId) };
-        assert_eq!(resolve(&settings(&[]), &sources).unwrap().groups, [226, 1000].map(GroupId));
+        assert_eq!(resolve(&settings(&[]), &sources).unwrap().ids.groups, [226, 1000].map(GroupId));
     }
 
     #[test]

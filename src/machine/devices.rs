@@ -8,6 +8,7 @@ pub mod nodes;
 use super::Wish;
 use crate::settings::checks::Check;
 use crate::settings::{Wanted, value_of};
+use crate::sys::credentials::sorted;
 use crate::sys::{GroupId, io};
 pub use access::Opened;
 use driver::Driver;
@@ -62,7 +63,7 @@ impl Devices {
             return seen;
         }
         if !seen.nodes.is_empty() && wish.wants(&[Check::GpuAccess]) {
-            seen.user = wish.user.map(|identity| identity.user.0).or_else(access::own_user);
+            seen.user = wish.user.map(|whom| whom.user.0).or_else(access::own_user);
             access::open_all(&mut seen.nodes, wish.user, patience);
         }
         seen.driver = Driver::look(root);
@@ -120,10 +121,7 @@ fn groups_of(nodes: &[Node]) -> Vec<GroupId> {
     const GROUP: u32 = 0o060;
     let files = nodes.iter().filter_map(|node| node.file.ok()).filter(|file| file.is_character());
     let closed = files.filter(|file| file.mode & OTHERS != OTHERS && file.mode & GROUP == GROUP);
-    let mut groups: Vec<GroupId> = closed.map(|file| file.group).filter(|group| group.0 != 0).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    groups
+    sorted(closed.map(|file| file.group).filter(|group| group.0 != 0).collect())
 }
 
 /// Opens these nodes once more, in a child and as who runs, all within `patience`. The answers come with their paths, in order.

@@ -1,4 +1,6 @@
-//! Observation only: what the kernel says of this process and its surroundings. Nothing here judges or changes anything.
+//! Observation only: what the kernel says of this process and its surroundings, sorted into kinds; what follows from it is
+//! judged in `posture`. Some of it can only be asked by trying, which leaves nothing behind: a child becomes COMMAND's user and
+//! opens device nodes, the proxy is sent a CONNECT, and the root gets a file without a name.
 
 pub mod capabilities;
 pub mod devices;
@@ -17,10 +19,10 @@ pub mod status;
 pub mod trust;
 pub mod user_namespace;
 
-use crate::identity::Identity;
 use crate::settings::checks::{Check, Shield};
 use crate::settings::{Settings, Wanted};
 use crate::sys::Errno;
+use crate::sys::credentials::Credentials;
 use devices::Devices;
 use limits::Limits;
 use mounts::Mounts;
@@ -67,7 +69,7 @@ pub struct Wish<'a> {
     /// The environment, as the container got it.
     pub environment: &'a [&'a CStr],
     /// Whom COMMAND becomes, where that is not who runs already: device nodes are opened as that user.
-    pub user: Option<&'a Identity>,
+    pub user: Option<&'a Credentials>,
     /// What the caller has read already.
     pub namespace: Option<&'a Result<UserNamespace, Errno>>,
     /// These checks alone; `None`: all.

@@ -1,5 +1,6 @@
 //! The mounts of this mount namespace: /proc/self/mountinfo (`man 5 proc_pid_mountinfo`).
 
+use crate::path::is_within;
 use crate::sys::{Errno, io};
 
 /// One mount. Its texts lie behind each other in one piece of memory: PID 1 keeps what a start scatters.
@@ -47,8 +48,8 @@ impl Mounts {
     /// The mount that `path` (absolute, without links) lies on.
     pub fn of(&self, path: &[u8]) -> Option<&Mount> {
         let longest =
-            self.0.iter().filter(|mount| is_at_or_below(path, mount.point())).map(|mount| mount.point().len()).max();
-        self.0.iter().rfind(|mount| Some(mount.point().len()) == longest && is_at_or_below(path, mount.point()))
+            self.0.iter().filter(|mount| is_within(path, mount.point())).map(|mount| mount.point().len()).max();
+        self.0.iter().rfind(|mount| Some(mount.point().len()) == longest && is_within(path, mount.point()))
     }
 }
 
@@ -107,12 +108,6 @@ impl Mount {
     }
 }
 
-/// Whether `path` is `top` or lies below it; both absolute.
-pub fn is_at_or_below(path: &[u8], top: &[u8]) -> bool {
-    let top = top.strip_suffix(b"/").unwrap_or(top);
-    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
 /// Space, tab, newline and backslash stand as three octal digits.
 fn unescape(field: &[u8], to: &mut Vec<u8>) {
     let mut rest = field;
@@ -163,13 +158,5 @@ mod tests {
         assert_eq!(mounts.of(b"/data").unwrap().id, 71);
         assert_eq!(mounts.of(b"/database").unwrap().id, 69);
         assert_eq!(mounts.at(b"/app"), None);
-    }
-
-    #[test]
-    fn below_means_below_a_whole_name() {
-        assert!(
-            is_at_or_below(b"/app/x", b"/app") && is_at_or_below(b"/app", b"/app") && is_at_or_below(b"/app", b"/")
-        );
-        assert!(!is_at_or_below(b"/apps", b"/app") && !is_at_or_below(b"/", b"/app"));
     }
 }

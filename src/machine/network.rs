@@ -3,12 +3,12 @@
 
 use super::proxy::{Named, Proxy};
 use super::{Wish, hosts};
+use crate::http;
 use crate::settings::Wanted;
 use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
 use crate::sys::socket::{self, Begun, Outcome};
 use crate::sys::{Errno, io};
-use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -235,8 +235,7 @@ fn add_reasons(attempts: &mut [Attempt]) {
 
 fn reach(proxy: &Proxy, ask: bool, deadline: Instant) -> Reached {
     let Some(address) = hosts::address(proxy.host.as_bytes()) else { return Reached::NoAddress };
-    let left = Instant::now().until(deadline).max(Duration::from_millis(1));
-    match TcpStream::connect_timeout(&SocketAddr::new(address, proxy.port), left) {
+    match http::connect(SocketAddr::new(address, proxy.port), deadline) {
         Ok(stream) => Reached::Connected(ask.then(|| answer(stream, proxy, deadline))),
         Err(error) => match error.raw_os_error() {
             Some(errno) => Reached::Failed(Errno(errno)),
@@ -255,33 +254,18 @@ fn answer(mut stream: TcpStream, proxy: &Proxy, deadline: Instant) -> Answer {
         }
     }
     request.extend_from_slice(b"\r\n");
-    let left = || Some(Instant::now().until(deadline)).filter(|left| !left.is_zero());
-    let is_late = |error: &std::io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-    let Some(patience) = left() else { return Answer::Late };
-    let _ = stream.set_write_timeout(Some(patience));
-    match stream.write_all(&request) {
-        Err(error) if is_late(&error) => return Answer::Late,
+    match http::send(&mut stream, &request, deadline) {
+        Err(error) if http::is_late(&error) => return Answer::Late,
         // A proxy that answers without reading may have closed already; its answer is still there.
         _ => {}
     }
-    let mut line = [0; 512];
-    let mut filled = 0;
-    while filled < line.len() && !line[..filled].contains(&b'\n') {
-        let Some(patience) = left() else { return Answer::Late };
-        if stream.set_read_timeout(Some(patience)).is_err() {
-            return Answer::Late;
-        }
-        match stream.read(&mut line[filled..]) {
-            Ok(0) if filled == 0 => return Answer::Closed,
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_late(&error) => return Answer::Late,
-            Err(_) if filled == 0 => return Answer::Closed,
-            Err(_) => break,
-        }
+    let (mut line, mut filled) = ([0; 512], 0);
+    let ends = |line: &[u8]| line.contains(&b'\n').then_some(());
+    match http::read(&mut stream, &mut line, &mut filled, deadline, ends) {
+        Err(error) if http::is_late(&error) => Answer::Late,
+        _ if filled == 0 => Answer::Closed,
+        _ => status(&line[..filled]).map_or(Answer::Garbage, Answer::Status),
     }
-    status(&line[..filled]).map_or(Answer::Garbage, Answer::Status)
 }
 
 /// The code of `HTTP/1.1 403 Filtered` (RFC 9112 4).

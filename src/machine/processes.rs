@@ -8,10 +8,32 @@ use std::ffi::CStr;
 pub struct Process {
     /// Its id.
     pub id: ProcessId,
+    /// `R`, `S`, `D`, `T`, `Z` … (`man 5 proc_pid_stat`).
+    pub state: u8,
     /// Its parent; 0 outside this pid namespace.
     pub parent: ProcessId,
+    /// Processor time of all its threads, in user mode and in the kernel, in clock ticks.
+    pub processor: u64,
+    /// When it began: clock ticks since the boot.
+    pub start: u64,
+}
+
+impl Process {
+    fn parse(id: ProcessId, text: &[u8]) -> Option<Self> {
+        // `PID (NAME) STATE PARENT …`; NAME may hold anything, also `)`.
+        let after_name = &text[text.iter().rposition(|&byte| byte == b')')? + 1..];
+        let mut fields = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let parent = ProcessId(fields.next()?.parse().ok()?);
+        let mut number = |passed| fields.nth(passed)?.parse::<u64>().ok();
+        // Fields 14, 15 and 22; the parent is the fourth.
+        Some(Process { id, state, parent, processor: number(9)? + number(0)?, start: number(6)? })
+    }
+
     /// Dead, and not yet waited for.
-    pub zombie: bool,
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
 }
 
 /// Calls `each` with every process of this pid namespace. Errors: the kernel's; ENOENT where /proc is not mounted.
@@ -28,44 +50,7 @@ pub fn for_each(mut each: impl FnMut(Process)) -> Result<(), Errno> {
 /// One process; `None` where it is gone or not to be seen.
 pub fn look(id: ProcessId) -> Option<Process> {
     let mut buffer = [0; 512];
-    let text = read_of(id, "stat", &mut buffer)?;
-    // `PID (NAME) STATE PARENT …`; NAME may hold anything, also `)`.
-    let after_name = &text[text.iter().rposition(|&byte| byte == b')')? + 1..];
-    let mut fields = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace();
-    let zombie = matches!(fields.next()?, "Z" | "X" | "x");
-    Some(Process { id, parent: ProcessId(fields.next()?.parse().ok()?), zombie })
-}
-
-/// What /proc/PID/stat says of a process beside its place in the tree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Times {
-    /// `R`, `S`, `D`, `T`, `Z` … (`man 5 proc_pid_stat`).
-    pub state: u8,
-    /// Its parent; 0 outside this pid namespace.
-    pub parent: ProcessId,
-    /// Processor time of all its threads, in user mode and in the kernel, in clock ticks.
-    pub processor: u64,
-    /// When it began: clock ticks since the boot.
-    pub start: u64,
-}
-
-/// [`Times`] of one process; `None` where it is gone or not to be seen.
-pub fn times(id: ProcessId) -> Option<Times> {
-    let mut buffer = [0; 1024];
-    times_of(read_of(id, "stat", &mut buffer)?)
-}
-
-fn times_of(text: &[u8]) -> Option<Times> {
-    let after_name = &text[text.iter().rposition(|&byte| byte == b')')? + 1..];
-    let fields: Vec<&str> = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().collect();
-    // The state is field 3 of the file.
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    Some(Times {
-        state: *fields.first()?.as_bytes().first()?,
-        parent: ProcessId(fields.get(1)?.parse().ok()?),
-        processor: number(14)? + number(15)?,
-        start: number(22)?,
-    })
+    Process::parse(id, read_of(id, "stat", &mut buffer)?)
 }
 
 /// The name that a process shows (`man 5 proc_pid_comm`), at most 15 bytes; empty where it is gone.
@@ -89,10 +74,15 @@ pub fn descends_from(process: Process, ancestor: ProcessId) -> bool {
 }
 
 fn read_of<'buffer>(id: ProcessId, file: &str, buffer: &'buffer mut [u8]) -> Option<&'buffer [u8]> {
+    with_path(id, file, |path| io::read_into(path, buffer))?.ok()
+}
+
+/// Calls `act` with the path of a process's `file` in /proc.
+pub fn with_path<Answer>(id: ProcessId, file: &str, act: impl FnOnce(&CStr) -> Answer) -> Option<Answer> {
     use std::io::Write;
     let mut path = [0_u8; 40];
     write!(&mut path[..], "/proc/{id}/{file}\0").ok()?;
-    io::read_into(CStr::from_bytes_until_nul(&path).ok()?, buffer).ok()
+    CStr::from_bytes_until_nul(&path).ok().map(act)
 }
 
 #[cfg(test)]
@@ -103,9 +93,10 @@ mod tests {
     #[test]
     fn the_kernels_line_is_read_whatever_the_name_is() {
         let line = b"7 (a) S 9 (b)) D 1 7 7 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 1 0 4711 1 1 1";
-        let expected = Times { state: b'D', parent: ProcessId(1), processor: 42, start: 4711 };
-        assert_eq!(times_of(line), Some(expected));
-        assert_eq!(times_of(b"7 (a) S 1"), None);
+        let id = ProcessId(7);
+        let expected = Process { id, state: b'D', parent: ProcessId(1), processor: 42, start: 4711 };
+        assert_eq!(Process::parse(id, line), Some(expected));
+        assert_eq!(Process::parse(id, b"7 (a) S 1"), None);
     }
 
     #[test]
@@ -113,8 +104,9 @@ mod tests {
         let own = process::own_id();
         let mut found = None;
         for_each(|seen| found = found.or((seen.id == own).then_some(seen))).unwrap();
-        assert_eq!(found, Some(Process { id: own, parent: process::parent_id(), zombie: false }));
-        assert!(descends_from(found.unwrap(), process::parent_id()));
-        assert!(!descends_from(found.unwrap(), own));
+        let found = found.unwrap();
+        assert_eq!((found.id, found.parent, found.is_zombie()), (own, process::parent_id(), false));
+        assert!(descends_from(found, process::parent_id()));
+        assert!(!descends_from(found, own));
     }
 }

@@ -1,17 +1,17 @@
-//! The proxy that the environment names, and what COMMAND's environment must name besides: programs disagree on which of the
-//! eight variables they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
+//! The proxy that the environment names.
 
-use crate::settings::{Wanted, name_and_value};
+use crate::settings::name_and_value;
 use base64ct::{Base64, Encoding};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fmt;
 use zeroize::Zeroizing;
 
 /// Both cases of each variable that names a proxy, the one that is checked first. Where both cases are set, programs take the
 /// lower one (curl, Python's urllib and requests).
-const NAMES: [[&str; 2]; 3] =
+pub const NAMES: [[&str; 2]; 3] =
     [["https_proxy", "HTTPS_PROXY"], ["http_proxy", "HTTP_PROXY"], ["all_proxy", "ALL_PROXY"]];
-const EXCEPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
+/// Both cases of the variable that names what is reached without one.
+pub const EXCEPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
 /// What COMMAND must reach without a proxy: itself.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -122,12 +122,15 @@ pub fn ports(environment: &[&CStr]) -> Option<Vec<u16>> {
 }
 
 /// The values of both cases, in the order of [`NAMES`].
-struct Values<'a> {
-    proxies: [[Option<&'a [u8]>; 2]; 3],
-    except: [Option<&'a [u8]>; 2],
+pub struct Values<'a> {
+    /// Of proxies.
+    pub proxies: [[Option<&'a [u8]>; 2]; 3],
+    /// Of [`EXCEPT`].
+    pub except: [Option<&'a [u8]>; 2],
 }
 
-fn values<'a>(environment: &[&'a CStr]) -> Values<'a> {
+/// Reads them.
+pub fn values<'a>(environment: &[&'a CStr]) -> Values<'a> {
     let mut values = Values { proxies: [[None; 2]; 3], except: [None; 2] };
     for variable in environment {
         let (name, value) = name_and_value(variable.to_bytes());
@@ -212,37 +215,8 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// The variables that COMMAND gets besides, `NAME=value`, each in the place of one of that name that came: both cases of every
-/// name that is not set, with the value of its other case, else of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; and NO_PROXY with the
-/// names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off.
-pub fn exports(environment: &[&CStr], egress: Wanted) -> Vec<CString> {
-    let values = values(environment);
-    let families = values.proxies.map(|[lower, upper]| lower.or(upper));
-    let Some(any) = families.iter().copied().flatten().next().filter(|_| egress != Wanted::Off) else {
-        return Vec::new();
-    };
-    let mut exports = Vec::with_capacity(8);
-    let mut export = |name: &str, value: &[u8]| {
-        // There is no NUL in a variable: none is lost.
-        exports.extend(CString::new([name.as_bytes(), b"=", value].concat()).ok());
-    };
-    for ((names, values), family) in NAMES.iter().zip(values.proxies).zip(families) {
-        for (name, _) in names.iter().zip(values).filter(|(_, value)| value.is_none()) {
-            export(name, family.unwrap_or(any));
-        }
-    }
-    let [lower, upper] = values.except;
-    for (name, (own, other)) in EXCEPT.iter().zip([(lower, upper), (upper, lower)]) {
-        let value = with_loopback(own.or(other).unwrap_or_default());
-        if own != Some(&value) {
-            export(name, &value);
-        }
-    }
-    exports
-}
-
 /// A list of NO_PROXY with the names of loopback appended that it lacks.
-fn with_loopback(list: &[u8]) -> Vec<u8> {
+pub fn with_loopback(list: &[u8]) -> Vec<u8> {
     let mut whole = list.to_vec();
     for name in LOOPBACK {
         if !items(list).any(|item| item.eq_ignore_ascii_case(name.as_bytes()) || item == b"*") {

@@ -16,8 +16,8 @@ pub struct SecondLock {
     pub landlock: Result<u32, Errno>,
     /// Whether the kernel takes filters of system calls.
     pub filters: Result<(), Errno>,
-    /// TCP ports that COMMAND may connect to; `None`: no proxy is set, and all of them.
-    pub ports: Option<Vec<u16>>,
+    /// TCP ports of the proxies that the environment names, each as often as it is named; `None`: it names none.
+    pub proxies: Option<Vec<u16>>,
 }
 
 impl SecondLock {
@@ -26,7 +26,7 @@ impl SecondLock {
         (settings.confine != Confine::Off).then(|| SecondLock {
             landlock: landlock::level(),
             filters: seccomp::available(),
-            ports: proxy::ports(environment).map(|proxies| ports(settings, proxies)),
+            proxies: proxy::ports(environment),
         })
     }
 
@@ -40,49 +40,8 @@ impl SecondLock {
         self.level() >= WHOLE && self.filters.is_ok()
     }
 
-    /// The ports that can be held to: those of level 4.
-    pub fn held_ports(&self) -> Option<&[u16]> {
-        self.ports.as_deref().filter(|_| self.level() >= 4)
-    }
-}
-
-/// The proxy's, the server's own and those of TAKUMI_CONNECT, each once.
-fn ports(settings: &Settings, mut ports: Vec<u16>) -> Vec<u16> {
-    ports.extend(settings.health_url.as_deref().and_then(port_of));
-    ports.extend(&settings.connect);
-    ports.sort_unstable();
-    ports.dedup();
-    ports
-}
-
-/// The port of a TAKUMI_HEALTH_URL, which `settings` has checked: that which COMMAND serves.
-fn port_of(url: &[u8]) -> Option<u16> {
-    let authority = url.strip_prefix(b"http://")?.split(|byte| b"/?#".contains(byte)).next()?;
-    match authority.iter().rposition(|&byte| byte == b':').filter(|_| !authority.ends_with(b"]")) {
-        Some(colon) => std::str::from_utf8(&authority[colon + 1..]).ok()?.parse().ok(),
-        None => Some(80),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(variables: &[&CStr]) -> Option<Vec<u16>> {
-        let settings: Vec<&CStr> =
-            variables.iter().copied().filter(|variable| variable.to_bytes().starts_with(b"TAKUMI")).collect();
-        SecondLock::look(&Settings::read(&settings).unwrap(), variables)?.ports
-    }
-
-    #[test]
-    fn with_a_proxy_the_ports_are_its_own_the_servers_and_those_that_are_named() {
-        const AUTO: &CStr = c"TAKUMI_CONFINE=auto";
-        let url = c"TAKUMI_HEALTH_URL=http://[::1]:8188/prompt";
-        assert_eq!(of(&[AUTO, url, c"TAKUMI_CONNECT=11434"]), None, "no proxy: every port");
-        assert_eq!(of(&[c"https_proxy=http://p:8888"]), None, "off");
-        let proxied = [AUTO, url, c"https_proxy=http://p:8888", c"ALL_PROXY=http://p:9", c"TAKUMI_CONNECT=11434,9"];
-        assert_eq!(of(&proxied), Some(vec![9, 8188, 8888, 11434]));
-        assert_eq!(of(&[AUTO, c"http_proxy=socks5://p:1080"]), Some(vec![]), "what cannot be read opens nothing");
-        assert_eq!(of(&[AUTO, c"http_proxy=http://p", c"TAKUMI_HEALTH_URL=http://h/x:7"]), Some(vec![80]));
+    /// Whether COMMAND can be held to some ports: by level 4.
+    pub fn holds_ports(&self) -> bool {
+        self.proxies.is_some() && self.level() >= 4
     }
 }

@@ -1,7 +1,8 @@
 //! Sockets by which a process would rule the host: those of container engines and of the host's own services.
 
-use super::mounts::{Mount, Mounts, is_at_or_below};
+use super::mounts::{Mount, Mounts};
 use super::places::holds_files;
+use crate::path::is_within;
 use crate::sys::{fs, io};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,7 +49,7 @@ fn is_name(path: &[u8]) -> bool {
 
 /// The image's own files have no socket that somebody listens to.
 fn may_hold_sockets(mount: &Mount) -> bool {
-    mount.point() != b"/" && !is_at_or_below(mount.point(), b"/dev") && holds_files(mount)
+    mount.point() != b"/" && !is_within(mount.point(), b"/dev") && holds_files(mount)
 }
 
 fn search(mount: &Mount, mounts: &Mounts, sockets: &mut Sockets) {

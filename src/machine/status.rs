@@ -1,9 +1,11 @@
-//! /proc/self/status: ids, groups, all five capability sets, no_new_privs and umask in one read, each as the kernel writes it.
+//! /proc/PID/status: ids, groups, all five capability sets, no_new_privs and umask in one read, each as the kernel writes it.
 
-use crate::sys::credentials::CapabilityBits;
-use crate::sys::{Errno, GroupId, UserId, io};
+use super::processes::with_path;
+use crate::sys::credentials::{CapabilityBits, sorted};
+use crate::sys::{Errno, GroupId, ProcessId, UserId, io};
+use std::ffi::CStr;
 
-/// What it says of this process. A field that the kernel does not write is `None`.
+/// What it says of a process. A field that the kernel does not write is `None`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Status {
     /// Real, effective, saved and filesystem user id.
@@ -31,7 +33,16 @@ pub const BOUNDING: usize = 3;
 
 /// Reads it. Errors: the kernel's; ENOENT where /proc is not mounted, ENODATA where it holds nothing.
 pub fn read() -> Result<Status, Errno> {
-    let text = io::read_whole(c"/proc/self/status", 1 << 20)?;
+    read_from(c"/proc/self/status")
+}
+
+/// The same of another process. ENOENT where it is gone.
+pub fn of(id: ProcessId) -> Result<Status, Errno> {
+    with_path(id, "status", read_from).ok_or(Errno(libc::ENOENT))?
+}
+
+fn read_from(path: &CStr) -> Result<Status, Errno> {
+    let text = io::read_whole(path, 1 << 20)?;
     if text.is_empty() { Err(Errno(libc::ENODATA)) } else { Ok(parse(&text)) }
 }
 
@@ -45,7 +56,7 @@ pub fn parse(text: &[u8]) -> Status {
         match &line[..colon] {
             b"Uid" => status.users = four(value).map(|ids| ids.map(UserId)),
             b"Gid" => status.group_ids = four(value).map(|ids| ids.map(GroupId)),
-            b"Groups" => status.groups = numbers(value).map(|ids| ids.into_iter().map(GroupId).collect()),
+            b"Groups" => status.groups = numbers(value).map(|ids| sorted(ids.into_iter().map(GroupId).collect())),
             b"NoNewPrivs" => status.no_new_privileges = value.parse().ok().map(|set: u32| set == 1),
             b"Seccomp" => status.seccomp = value.parse().ok(),
             b"Seccomp_filters" => status.seccomp_filters = value.parse().ok(),
@@ -85,6 +96,11 @@ mod tests {
         assert_eq!(status.capabilities, [Some(0), Some(0x1ff_ffff_ffff), Some(0xa804_25fb), Some(0xc0), Some(1)]);
         assert_eq!((status.no_new_privileges, status.umask), (Some(true), Some(0o22)));
         assert_eq!((status.seccomp, status.seccomp_filters), (Some(2), Some(3)));
+    }
+
+    #[test]
+    fn this_process_is_seen_by_its_id_too() {
+        assert_eq!(of(crate::sys::process::own_id()).unwrap().users, read().unwrap().users);
     }
 
     #[test]

@@ -51,7 +51,7 @@ const LINKS: usize = 40;
 /// Python's own library has 4000 files.
 const ENTRIES: usize = 100_000;
 /// The owner that the kernel shows for one outside this user namespace (/proc/sys/kernel/overflowuid): nobody in here.
-const OVERFLOW: UserId = UserId(65_534);
+const OVERFLOW: UserId = UserId(crate::machine::user_namespace::OVERFLOW);
 
 /// Where an absolute path leads, each step of the way looked at.
 pub fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
@@ -112,8 +112,7 @@ fn text(path: &[u8]) -> Result<CString, Errno> {
 
 /// The names of a path, last first.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    let names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-    names.rev().map(<[u8]>::to_vec).collect()
+    crate::path::components(path).rev().map(<[u8]>::to_vec).collect()
 }
 
 /// Whether a directory is looked into for names that are not known beforehand.

@@ -75,8 +75,8 @@ impl UserNamespace {
     }
 }
 
-/// `DEFAULT_OVERFLOWUID` of the kernel.
-const OVERFLOW: u32 = 65_534;
+/// `DEFAULT_OVERFLOWUID` and `DEFAULT_OVERFLOWGID` of the kernel.
+pub const OVERFLOW: u32 = 65_534;
 
 fn overflow(path: &CStr) -> u32 {
     let mut buffer = [0; 16];

@@ -31,8 +31,6 @@ const PACKAGES: [&CStr; 2] = [c"site-packages", c"dist-packages"];
 const READ_AT_START: [&[u8]; 3] = [b".pth", b".start", b".egg-link"];
 /// Imported at every start of Python, as a module or a package.
 const IMPORTED_AT_START: [&[u8]; 2] = [b"sitecustomize", b"usercustomize"];
-/// An environment's programs stand first in PATH: one of these names runs in place of the image's.
-const PROGRAMS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Virtual environments that COMMAND may write, sorted: VIRTUAL_ENV (what it leads to), and every directory with a `pyvenv.cfg` that
 /// is a volume or lies directly in one.
@@ -71,10 +69,7 @@ fn named(path: &CStr, volumes: &[CString]) -> Option<CString> {
     let mut buffer = [0; 4096];
     let real = DescriptorPath::of(directory.as_fd()).target(&mut buffer).unwrap_or(path.to_bytes());
     let real = without_slashes(&CString::new(real).ok()?)?;
-    let lies_in = |volume: &CString| {
-        let volume = without_slashes(volume).unwrap_or_default();
-        real.to_bytes().strip_prefix(volume.to_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    };
+    let lies_in = |volume: &CString| crate::path::is_within(real.to_bytes(), volume.to_bytes());
     (volumes.iter().any(lies_in) || may_be_written(directory.as_fd())).then_some(real)
 }
 
@@ -141,11 +136,11 @@ fn gather_all(gather: &mut Gather, root: BorrowedFd<'_>) -> Result<(), Over> {
     Ok(())
 }
 
+/// An environment's programs stand first in PATH: one of these names runs in place of the image's.
 fn is_first(program: &CStr) -> bool {
     let name = program.to_bytes();
     name.starts_with(b"python")
-        || PROGRAMS
-            .iter()
+        || crate::path::of_programs()
             .any(|directory| CString::new(beneath(directory.as_bytes(), program)).is_ok_and(|path| io::exists(&path)))
 }
 

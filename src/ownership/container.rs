@@ -1,5 +1,6 @@
 //! What the room knows of the container that it works in.
 
+use crate::identity::StartedAs;
 use crate::machine::user_namespace::UserNamespace;
 use crate::sys::credentials::CapabilityBits;
 use crate::sys::{GroupId, UserId};
@@ -14,6 +15,12 @@ pub struct Container {
 }
 
 impl Container {
+    /// What a start knows of its own.
+    pub fn of(started: &StartedAs) -> Self {
+        let namespace = started.namespace().cloned().unwrap_or_else(UserNamespace::first);
+        Container { namespace, capabilities: started.capabilities.effective }
+    }
+
     /// Container root is the user who started the engine: a chown takes that user's files away.
     pub(super) fn root_is_the_host_user(&self) -> bool {
         self.namespace.root_is_the_host_user()

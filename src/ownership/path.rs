@@ -4,9 +4,10 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::{Error, Target};
+use crate::path::{names, pin};
 use crate::sys::{Errno, UserId, fs};
 use crate::text;
 
@@ -34,17 +35,8 @@ impl fmt::Debug for Shown {
 
 /// The names of an absolute path below `/`.
 pub(super) fn components(path: &Path) -> Result<Vec<CString>, Error> {
-    let refused = || Error::Path(Shown::of(path));
-    let mut parts = path.components();
-    if parts.next() != Some(Component::RootDir) {
-        return Err(refused());
-    }
-    let name = |part: Component<'_>| match part {
-        Component::Normal(name) => CString::new(name.as_bytes()).map_err(|_| refused()),
-        _ => Err(refused()),
-    };
-    let names = parts.map(name).collect::<Result<Vec<_>, _>>()?;
-    if names.is_empty() { Err(refused()) } else { Ok(names) }
+    let names = names(path.as_os_str().as_bytes()).filter(|names| !names.is_empty());
+    names.ok_or_else(|| Error::Path(Shown::of(path)))
 }
 
 /// Pins the directory (`O_PATH`). Where it is missing, it and what leads to it is made, and the directory itself, not what
@@ -55,23 +47,24 @@ pub(super) fn open(path: &Path, creates_for: Option<&Target>) -> Result<Option<O
         let hint = hint(act, errno, at);
         Error::System { act, at: Shown::of(at), errno, hint }
     };
-    let mut at = PathBuf::from("/");
-    let mut directory = fs::open_root().map_err(|errno| system("open", &at, errno))?;
-    for (index, name) in names.iter().enumerate() {
-        at.push(OsStr::from_bytes(name.to_bytes()));
-        let next = match fs::pin_directory_at(directory.as_fd(), name) {
-            Err(Errno(libc::ENOENT)) => {
-                let Some(target) = creates_for else { return Ok(None) };
-                let is_volume = index + 1 == names.len();
-                create(directory.as_fd(), name, is_volume.then_some(target))
-                    .map_err(|errno| system("create", &at, errno))?
+    let root = fs::open_root().map_err(|errno| system("open", Path::new("/"), errno))?;
+    let pinned = pin(root, &names, |parent, number, errno| {
+        let way = names[..=number].iter().map(|name| OsStr::from_bytes(name.to_bytes()));
+        let (name, at) = (&names[number], Path::new("/").join(way.collect::<PathBuf>()));
+        match (errno, creates_for) {
+            (Errno(libc::ENOENT), None) => Err(None),
+            (Errno(libc::ENOENT), Some(target)) => {
+                let owner = (number + 1 == names.len()).then_some(target);
+                create(parent, name, owner).map_err(|errno| Some(system("create", &at, errno)))
             }
-            Err(Errno(libc::ELOOP | libc::ENOTDIR)) => return Err(no_directory(path, &at, directory.as_fd(), name)),
-            next => next.map_err(|errno| system("open", &at, errno))?,
-        };
-        directory = next;
+            (Errno(libc::ELOOP | libc::ENOTDIR), _) => Err(Some(no_directory(path, &at, parent, name))),
+            (errno, _) => Err(Some(system("open", &at, errno))),
+        }
+    });
+    match pinned {
+        Err(Some(error)) => Err(error),
+        pinned => Ok(pinned.ok()),
     }
-    Ok(Some(directory))
 }
 
 fn create(parent: BorrowedFd<'_>, name: &CStr, owner: Option<&Target>) -> Result<OwnedFd, Errno> {
@@ -138,7 +131,5 @@ mod tests {
         for path in ["", "data", "/", "//", "/.", "/data/../etc", "./data"] {
             assert!(components(Path::new(path)).is_err(), "{path}");
         }
-        let names = components(Path::new("//data/./models/")).unwrap();
-        assert_eq!(names, [c"data".to_owned(), c"models".to_owned()]);
     }
 }

@@ -1,12 +1,12 @@
 //! A long walk says that it lives, and listens for being told to stop.
 
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::outcome::Tally;
 use super::path::Shown;
-use super::walk::Stop;
 
 /// A look at the clock costs as much as a fiftieth of an entry; on a cold disk so many entries take a tenth of a second.
 const ENTRIES_A_LOOK: u32 = 16;
@@ -35,20 +35,20 @@ impl<'a> Watch<'a> {
         Self { volume, interrupted, started: now, asked: now, told: None, is_terminal, entries: 0 }
     }
 
-    /// Counts one entry.
-    pub(super) fn tick(&mut self, tally: &Tally) -> Result<(), Stop> {
+    /// Counts one entry. The walk is to end where the caller has been told to stop.
+    pub(super) fn tick(&mut self, tally: &Tally) -> ControlFlow<()> {
         self.entries += 1;
         if self.entries < ENTRIES_A_LOOK {
-            return Ok(());
+            return ControlFlow::Continue(());
         }
         self.entries = 0;
         let now = Instant::now();
         if now.duration_since(self.asked) < ASKED_EVERY {
-            return Ok(());
+            return ControlFlow::Continue(());
         }
         self.asked = now;
         if (self.interrupted)() {
-            return Err(Stop::Interrupted);
+            return ControlFlow::Break(());
         }
         let since_told = now.duration_since(self.told.unwrap_or(self.started));
         let pause = match self.told {
@@ -60,7 +60,7 @@ impl<'a> Watch<'a> {
             self.told = Some(now);
             self.tell(tally, now.duration_since(self.started));
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
 
     fn tell(&self, tally: &Tally, elapsed: Duration) {

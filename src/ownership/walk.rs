@@ -114,7 +114,9 @@ impl Walk<'_> {
             match entry {
                 Ok(Some(entry)) if entry.is_the_way_here() => continue,
                 Ok(Some(entry)) => {
-                    watch.tick(self.tally)?;
+                    if watch.tick(self.tally).is_break() {
+                        return Err(Stop::Interrupted.into());
+                    }
                     if let Some((child, stat)) = self.visit(directory, frame, &entry, depth)? {
                         window.push(child, &stat, !self.repair.is_right(&stat));
                     }

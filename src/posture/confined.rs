@@ -1,6 +1,7 @@
 //! The second lock: how much of it the kernel gives, and what it leaves open.
 
 use super::finding::Finding;
+use super::ports;
 use crate::machine::Machine;
 use crate::machine::second_lock::SecondLock;
 use crate::settings::checks::Check;
@@ -20,7 +21,7 @@ pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
         };
     };
     let strict = settings.confine == Confine::Strict;
-    let detail = format!("{}; not covered: {}", given(kernel), List(&open(kernel, strict)));
+    let detail = format!("{}; not covered: {}", given(settings, kernel), List(&open(kernel, strict)));
     if kernel.landlock.is_err() || kernel.filters.is_err() {
         return Finding::missing(ID, detail, lacking(kernel));
     }
@@ -31,7 +32,7 @@ pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
     Finding::held(ID, detail)
 }
 
-fn given(kernel: &SecondLock) -> String {
+fn given(settings: &Settings, kernel: &SecondLock) -> String {
     let landlock = match kernel.landlock {
         Ok(level) => {
             format!("Landlock level {level}: COMMAND writes volumes, tmpfs, TAKUMI_WRITABLE and devices alone")
@@ -39,7 +40,7 @@ fn given(kernel: &SecondLock) -> String {
         Err(Errno(libc::EOPNOTSUPP)) => "no Landlock: it is turned off".to_string(),
         Err(errno) => format!("no Landlock: {errno}"),
     };
-    let ports = match kernel.held_ports() {
+    let ports = match ports::of(settings, kernel).as_deref() {
         Some([]) => ", connects to no TCP port".to_string(),
         Some(ports) => format!(", connects to TCP ports {} alone", List(ports)),
         None => String::new(),
@@ -60,9 +61,9 @@ fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
         (level > 0, "modes, times and owners of its own files"),
         (level > 0 && (!strict || level < 3), "emptying its own files elsewhere (truncate)"),
         (true, "UDP"),
-        (kernel.ports.is_none(), "TCP connections (no proxy is set)"),
-        (kernel.ports.is_some() && level < 4, "TCP connections (Linux 6.7)"),
-        (kernel.held_ports().is_some(), "those ports of other addresses"),
+        (kernel.proxies.is_none(), "TCP connections (no proxy is set)"),
+        (kernel.proxies.is_some() && level < 4, "TCP connections (Linux 6.7)"),
+        (kernel.holds_ports(), "those ports of other addresses"),
         (below(2), "(renames between directories fail before Linux 5.19)"),
         (level < 6, "abstract sockets and other signals (Linux 6.12)"),
         (level == 0, "files"),
@@ -95,7 +96,7 @@ mod tests {
     }
 
     fn lock(level: u32, ports: Option<&[u16]>) -> Option<SecondLock> {
-        Some(SecondLock { landlock: Ok(level), filters: Ok(()), ports: ports.map(<[u16]>::to_vec) })
+        Some(SecondLock { landlock: Ok(level), filters: Ok(()), proxies: ports.map(<[u16]>::to_vec) })
     }
 
     #[test]
@@ -124,8 +125,8 @@ mod tests {
     fn half_a_lock_is_missing() {
         for errno in [libc::ENOSYS, libc::EOPNOTSUPP, libc::EPERM] {
             let halves = [
-                SecondLock { landlock: Err(Errno(errno)), filters: Ok(()), ports: None },
-                SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), ports: None },
+                SecondLock { landlock: Err(Errno(errno)), filters: Ok(()), proxies: None },
+                SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
             ];
             for half in halves {
                 let finding = judged(Confine::Auto, false, Some(half));

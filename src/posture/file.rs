@@ -2,8 +2,9 @@
 
 use super::finding::Finding;
 use crate::machine::Machine;
-use crate::machine::mounts::{Mount, Mounts, is_at_or_below};
+use crate::machine::mounts::{Mount, Mounts};
 use crate::machine::places::{Place, Places};
+use crate::path::is_within;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
 use crate::text::Shown;
@@ -88,11 +89,11 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     if places.baked.is_empty() {
         return Finding::skipped(ID, "TAKUMI_BAKED names none");
     }
-    let is_volume = |mount: &Mount| places.volumes.iter().any(|volume| is_at_or_below(mount.point(), volume.path()));
+    let is_volume = |mount: &Mount| places.volumes.iter().any(|volume| is_within(mount.point(), volume.path()));
     // Below it, at it, or over a parent of it, which hides it whole.
     let is_baked = |mount: &&Mount| {
-        let of_parent = |baked: &[u8]| mount.point() != b"/" && is_at_or_below(baked, mount.point());
-        places.baked.iter().map(Place::path).any(|baked| is_at_or_below(mount.point(), baked) || of_parent(baked))
+        let of_parent = |baked: &[u8]| mount.point() != b"/" && is_within(baked, mount.point());
+        places.baked.iter().map(Place::path).any(|baked| is_within(mount.point(), baked) || of_parent(baked))
     };
     let over: Vec<&Mount> = mounts.iter().filter(is_baked).filter(|mount| !is_volume(mount)).collect();
     match over.first() {

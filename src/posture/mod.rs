@@ -8,6 +8,7 @@ pub mod finding;
 pub mod gpu;
 pub mod identity;
 pub mod network;
+pub mod ports;
 pub mod report;
 
 use crate::machine::Machine;

@@ -1,10 +1,9 @@
 //! The drop itself.
 
-use super::verify::{self, Expected};
-use super::{Dropped, Error};
-use crate::identity::Identity;
+use super::Error;
+use super::verify::Expected;
 use crate::machine::capabilities;
-use crate::sys::credentials::{self, Capabilities, MOST_CAPABILITIES, Three};
+use crate::sys::credentials::{self, Capabilities, Credentials, MOST_CAPABILITIES, Three};
 use crate::sys::{Errno, GroupId, UserId};
 
 /// `SECBIT_NOROOT`, `SECBIT_NO_CAP_AMBIENT_RAISE` and their locks, and the locks of `KEEP_CAPS` and `NO_SETUID_FIXUP`, which stay
@@ -17,33 +16,38 @@ pub struct Means {
     may_lock: bool,
 }
 
-/// Becomes `identity`, a start as root's target.
-pub fn become_user(identity: &Identity, Means { groups_are_right, may_lock }: Means) -> Result<Dropped, Error> {
+/// Becomes `target`. The answer is what must be found afterwards.
+pub(super) fn become_user(
+    target: &Credentials,
+    Means { groups_are_right, may_lock }: Means,
+) -> Result<Expected, Error> {
     credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
     if !groups_are_right {
-        credentials::set_groups(&identity.groups)
-            .map_err(|errno| Error::Step("set the supplementary groups", errno))?;
+        credentials::set_groups(&target.groups).map_err(|errno| Error::Step("set the supplementary groups", errno))?;
     }
-    credentials::set_group_ids(identity.group).map_err(|errno| Error::Step("set the group id", errno))?;
+    credentials::set_group_ids(target.group).map_err(|errno| Error::Step("set the group id", errno))?;
     if may_lock {
         empty_bounding_set()?;
         credentials::set_secure_bits(SECURE_BITS).map_err(|errno| Error::Step("lock the secure bits", errno))?;
     }
     clear_ambient_set()?;
-    credentials::set_user_ids(identity.user).map_err(|errno| Error::Step("set the user id", errno))?;
+    credentials::set_user_ids(target.user).map_err(|errno| Error::Step("set the user id", errno))?;
     give_up_the_rest()?;
-
-    verify::verify(&Expected {
-        users: Three::all(identity.user),
-        group_ids: Three::all(identity.group),
-        groups: identity.groups.clone(),
+    Ok(Expected {
+        users: Three::all(target.user),
+        group_ids: Three::all(target.group),
+        groups: target.groups.clone(),
         empty_bounding_set: true,
         secure_bits: may_lock.then_some(SECURE_BITS),
     })
 }
 
 /// Gives up whatever an ordinary user was started with, and stays that user.
-pub fn stay_user(users: Three<UserId>, group_ids: Three<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
+pub(super) fn stay_user(
+    users: Three<UserId>,
+    group_ids: Three<GroupId>,
+    held: Capabilities,
+) -> Result<Expected, Error> {
     let groups = groups()?;
     credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
     let may_lock = held.effective & capabilities::SETPCAP != 0;
@@ -52,18 +56,18 @@ pub fn stay_user(users: Three<UserId>, group_ids: Three<GroupId>, held: Capabili
     }
     clear_ambient_set()?;
     give_up_the_rest()?;
-    verify::verify(&Expected { users, group_ids, groups, empty_bounding_set: may_lock, secure_bits: None })
+    Ok(Expected { users, group_ids, groups, empty_bounding_set: may_lock, secure_bits: None })
 }
 
-/// Says what the drop to `identity` lacks, before a volume is changed for a user that nobody can become. `held`: what capget said
+/// Says what the drop to `target` lacks, before a volume is changed for a user that nobody can become. `held`: what capget said
 /// at the start; `setgroups_denied`: what the user namespace says.
-pub fn means(identity: &Identity, held: Capabilities, setgroups_denied: bool) -> Result<Means, Error> {
-    let groups_are_right = groups()? == identity.groups;
+pub fn means(target: &Credentials, held: Capabilities, setgroups_denied: bool) -> Result<Means, Error> {
+    let groups_are_right = groups()? == target.groups;
     if !groups_are_right && setgroups_denied {
         return Err(Error::GroupsDenied);
     }
-    let group_is_right = credentials::group_ids() == Ok(Three::all(identity.group));
-    let user_is_right = credentials::user_ids() == Ok(Three::all(identity.user));
+    let group_is_right = credentials::group_ids() == Ok(Three::all(target.group));
+    let user_is_right = credentials::user_ids() == Ok(Three::all(target.user));
     let mut missing = 0;
     if !user_is_right {
         missing |= capabilities::SETUID & !held.effective;

@@ -8,10 +8,20 @@ pub mod verify;
 
 use crate::machine::capabilities;
 use crate::problem::Problem;
-use crate::sys::credentials::CapabilityBits;
-use crate::sys::{Errno, UserId};
+use crate::sys::credentials::{Capabilities, CapabilityBits, Credentials, Three};
+use crate::sys::{Errno, GroupId, UserId};
 
-/// The proof that this process holds no privilege and cannot get one back. Only [`drop`] makes it, and only after [`verify`].
+/// Becomes `target`, whom a start as root is for.
+pub fn become_user(target: &Credentials, means: drop::Means) -> Result<Dropped, Error> {
+    verify::verify(&drop::become_user(target, means)?)
+}
+
+/// Gives up whatever an ordinary user was started with, and stays that user.
+pub fn stay_user(users: Three<UserId>, groups: Three<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
+    verify::verify(&drop::stay_user(users, groups, held)?)
+}
+
+/// The proof that this process holds no privilege and cannot get one back. Only [`verify`] makes it.
 #[derive(Debug)]
 pub struct Dropped {
     /// Who it is now, and what it starts.

@@ -3,7 +3,7 @@
 
 use super::{Dropped, Error};
 use crate::machine::status::{self, Status};
-use crate::sys::credentials::{self, Capabilities, MOST_CAPABILITIES, Three, sorted};
+use crate::sys::credentials::{self, Capabilities, MOST_CAPABILITIES, Three};
 use crate::sys::{Errno, GroupId, UserId, io};
 use crate::text::List;
 use std::os::fd::RawFd;
@@ -54,7 +54,7 @@ fn by_proc(expected: &Expected, status: &Status) -> Result<u64, Error> {
     let ids =
         [expected.group_ids.real, expected.group_ids.effective, expected.group_ids.saved, expected.group_ids.effective];
     same("group ids in /proc", status.group_ids, Some(ids))?;
-    same("groups in /proc", status.groups.clone().map(sorted).as_ref(), Some(&expected.groups))?;
+    same("groups in /proc", status.groups.as_ref(), Some(&expected.groups))?;
     same("no_new_privs in /proc", status.no_new_privileges, Some(true))?;
     for (name, set) in status::SETS.iter().zip(status.capabilities) {
         let may_remain = *name == status::SETS[status::BOUNDING] && !expected.empty_bounding_set;

@@ -10,14 +10,16 @@ mod shields;
 pub mod state;
 mod verdict;
 
+use crate::http::Url;
 use crate::logging;
+use crate::machine::status;
+use crate::machine::user_namespace::UserNamespace;
 use crate::posture::finding::{Finding, Status};
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
 use crate::sys::{ProcessId, Signal, SignalSet, UserId, credentials, io, memory, process, signal, watchdog};
-use identity::Before;
 use log::{debug, error};
 use serde::Serialize;
 use shields::Required;
@@ -82,13 +84,16 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
     let end = began.after(settings.health_timeout);
     arm(Instant::now().until(end));
     let state = trusted.as_ref().ok();
-    let before = match Before::look().and_then(|before| before.drop(&settings, state).map(|_| before)) {
-        Ok(before) => before,
+    // What the engine gave.
+    let given = status::read().ok();
+    let started = match identity::drop_all(&settings, state.map(|state| &state.identity)) {
+        Ok(started) => started,
         Err(problem) => return Report::undropped(problem),
     };
 
-    let found = processes::find(state);
-    let by_choice = settings.allow_root || before.root_is_ordinary();
+    let init = state.map(|state| ProcessId(state.process.id));
+    let found = processes::find(init);
+    let by_choice = settings.allow_root || started.namespace().is_some_and(UserNamespace::root_is_an_ordinary_user);
     let user = state.map(|state| UserId(state.identity.user));
     let mut findings = shields::of_processes(&shields::look(found), by_choice, user);
     let last = Instant::now().until(end);
@@ -99,17 +104,17 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
             _ => None,
         };
         let devices = state.map_or(&[][..], |state| &state.devices);
-        let required = Required { settings: &settings, environment, given: before.given, running, devices };
+        let required = Required { settings: &settings, environment, given, running, devices };
         findings.extend(required.examine(deadline));
     }
-    let url = settings.health_url.as_deref();
+    let url = settings.health_url.as_ref();
     let (answer, progress) = match (verdict::without_asking(found), url, found) {
         (None, Some(url), Found::Both(_, command)) => ask(url, command.id, deadline),
         _ => (Answer::NotAsked, Progress::default()),
     };
     // COMMAND may have ended, or begun, while its server was waited for.
-    let found = if answer == Answer::NotAsked { found } else { processes::find(state) };
-    let place = String::from_utf8_lossy(url.unwrap_or_default());
+    let found = if answer == Answer::NotAsked { found } else { processes::find(init) };
+    let place = url.map(Url::to_string).unwrap_or_default();
     let mut verdict = verdict::judge(found, &answer, &place, progress);
     if let Err(why) = &trusted {
         let _ = write!(verdict.process.detail, " (from /proc alone: {why})");
@@ -130,7 +135,7 @@ fn settings_of(state: &State) -> Option<Settings> {
     Settings::read(&variables.iter().map(CString::as_c_str).collect::<Vec<_>>()).ok()
 }
 
-fn ask(url: &[u8], command: ProcessId, deadline: Instant) -> (Answer, Progress) {
+fn ask(url: &Url, command: ProcessId, deadline: Instant) -> (Answer, Progress) {
     let mut exchange = match http::Exchange::with(url) {
         Ok(exchange) => exchange,
         Err(answer) => return (answer, Progress::default()),

@@ -1,30 +1,27 @@
 //! Who is `init`, who is COMMAND, and whether anybody there is at work: /proc alone, of which anybody may read this much.
 
-use super::state::State;
 use super::verdict::{Found, Life, Sample};
-use crate::machine::processes::{self, Times};
-use crate::machine::status::{self, Status};
-use crate::sys::{Errno, ProcessId, UserId, fs, io, process};
-use std::ffi::CStr;
+use crate::machine::processes::{self, Process, with_path};
+use crate::sys::{ProcessId, UserId, fs, io, process};
 use std::os::fd::AsFd;
 
 /// How many processes a look at the descendants takes in.
 const MOST: usize = 4096;
 
-/// Finds both. `state`: what the start left, where that is trusted.
-pub fn find(state: Option<&State>) -> Found {
-    let Some(init) = state.map(|state| ProcessId(state.process.id)).or_else(find_init) else { return Found::NoInit };
+/// Finds both. `init`: which the start said it is, where that is trusted.
+pub fn find(init: Option<ProcessId>) -> Found {
+    let Some(init) = init.or_else(find_init) else { return Found::NoInit };
     let mut name = [0; 16];
     let command = command_of(processes::name(init, &mut name));
-    let init_now = life(init, processes::times(init));
+    let init_now = life(init, processes::look(init));
     let Some(command) = command else { return Found::NoCommand(init_now) };
     // An id that came to somebody else, or that counts in another pid namespace, is not COMMAND's.
-    let times = processes::times(command).filter(|times| times.parent == init);
-    Found::Both(init_now, life(command, times))
+    let process = processes::look(command).filter(|process| process.parent == init);
+    Found::Both(init_now, life(command, process))
 }
 
-fn life(id: ProcessId, times: Option<Times>) -> Life {
-    Life { id, state: times.map(|times| times.state) }
+fn life(id: ProcessId, process: Option<Process>) -> Life {
+    Life { id, state: process.map(|process| process.state) }
 }
 
 /// COMMAND's id, as `init` shows it in its own name.
@@ -45,13 +42,9 @@ fn find_init() -> Option<ProcessId> {
     }
     let own = process::own_id();
     let mut candidates = Vec::new();
-    let listed = io::for_each_name(c"/proc", |entry| {
-        let id = std::str::from_utf8(entry).ok().and_then(|entry| entry.parse().ok()).map(ProcessId);
-        let Some(id) = id.filter(|&id| id != own && candidates.len() < MOST) else { return };
-        if is_init(processes::name(id, &mut name))
-            && let Some(times) = processes::times(id)
-        {
-            candidates.push(Candidate { id, start: times.start, is_closed: owner(id) == Some(UserId(0)) });
+    let listed = processes::for_each(|Process { id, start, .. }| {
+        if id != own && candidates.len() < MOST && is_init(processes::name(id, &mut name)) {
+            candidates.push(Candidate { id, start, is_closed: owner(id) == Some(UserId(0)) });
         }
     });
     listed.ok()?;
@@ -78,31 +71,24 @@ fn owner(id: ProcessId) -> Option<UserId> {
     fs::stat(directory.as_fd(), fs::Freshness::Cached).ok().map(|stat| stat.uid)
 }
 
-/// Ids and capability sets of a process.
-pub fn status(id: ProcessId) -> Result<Status, Errno> {
-    let text = with_path(id, "/status", |path| io::read_whole(path, 1 << 20)).ok_or(Errno(libc::ENOENT))??;
-    if text.is_empty() { Err(Errno(libc::ENODATA)) } else { Ok(status::parse(&text)) }
-}
-
 /// One look at COMMAND and all its descendants.
 pub fn look(command: ProcessId) -> Vec<Sample> {
-    let mut everybody = Vec::new();
-    let _ = io::for_each_name(c"/proc", |entry| {
-        let id = std::str::from_utf8(entry).ok().and_then(|entry| entry.parse().ok()).map(ProcessId);
-        if let Some(id) = id.filter(|_| everybody.len() < MOST)
-            && let Some(times) = processes::times(id)
-        {
-            everybody.push((id, times));
+    let mut everybody: Vec<Process> = Vec::new();
+    let _ = processes::for_each(|process| {
+        if everybody.len() < MOST {
+            everybody.push(process);
         }
     });
     let mut found = Vec::new();
     let mut next = vec![command];
     while let Some(parent) = next.pop() {
         // Taken out when it is found, so that a picture with a ring in it (ids that came again meanwhile) ends too.
-        let index = everybody.iter().position(|(id, _)| *id == parent);
-        let Some((id, times)) = index.map(|index| everybody.swap_remove(index)) else { continue };
-        found.push(Sample { id, start: times.start, state: times.state, processor: times.processor, io: bytes(id) });
-        next.extend(everybody.iter().filter(|(_, times)| times.parent == id).map(|(id, _)| *id));
+        let index = everybody.iter().position(|process| process.id == parent);
+        let Some(Process { id, start, state, processor, .. }) = index.map(|index| everybody.swap_remove(index)) else {
+            continue;
+        };
+        found.push(Sample { id, start, state, processor, io: bytes(id) });
+        next.extend(everybody.iter().filter(|process| process.parent == id).map(|process| process.id));
     }
     found
 }
@@ -110,7 +96,7 @@ pub fn look(command: ProcessId) -> Vec<Sample> {
 /// What a process read and wrote, through the page cache or not (`man 5 proc_pid_io`).
 fn bytes(id: ProcessId) -> Option<u64> {
     let mut buffer = [0; 512];
-    let text = with_path(id, "/io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
+    let text = with_path(id, "io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
     sum_of_bytes(buffer.get(..text)?)
 }
 
@@ -124,13 +110,6 @@ fn sum_of_bytes(text: &[u8]) -> Option<u64> {
         }
     }
     sum
-}
-
-fn with_path<Answer>(id: ProcessId, file: &str, act: impl FnOnce(&CStr) -> Answer) -> Option<Answer> {
-    use std::io::Write;
-    let mut path = [0_u8; 40];
-    write!(&mut path[..], "/proc/{id}{file}\0").ok()?;
-    CStr::from_bytes_until_nul(&path).ok().map(act)
 }
 
 #[cfg(test)]
@@ -178,6 +157,5 @@ mod tests {
         let own = process::own_id();
         let sample = look(own).into_iter().find(|sample| sample.id == own).unwrap();
         assert!(sample.io.is_some_and(|bytes| bytes > 0) && sample.start > 0, "{sample:?}");
-        assert_eq!(status(own).unwrap().users, status::read().unwrap().users);
     }
 }

@@ -1,8 +1,7 @@
 //! The shields as they are now: what `init` and COMMAND hold, what is required, and the GPU of the start.
 
-use super::processes;
 use super::verdict::Found;
-use crate::machine::status::{BOUNDING, SETS, Status};
+use crate::machine::status::{self, BOUNDING, SETS, Status};
 use crate::machine::user_namespace::UserNamespace;
 use crate::machine::{self, Machine, Wish, devices};
 use crate::posture::{self, finding::Finding, gpu};
@@ -18,7 +17,7 @@ use std::time::Duration;
 /// `init` and COMMAND as /proc shows them: before COMMAND runs `init` still needs what it has. Who has ended holds nothing and is left out.
 pub fn look(found: Found) -> Vec<(&'static str, Result<Status, Errno>)> {
     let Found::Both(init, command) = found else { return Vec::new() };
-    let looked = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, processes::status(id)));
+    let looked = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, status::of(id)));
     let is_there = |(_, status): &(_, _)| !matches!(status, Err(Errno(libc::ENOENT | libc::ESRCH)));
     looked.into_iter().filter(is_there).collect()
 }
@@ -181,7 +180,7 @@ impl Required<'_> {
             namespace: None,
             only: Some(checks),
         });
-        let running = self.running.map(|(init, command)| [init, command].map(processes::status));
+        let running = self.running.map(|(init, command)| [init, command].map(status::of));
         // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was given.
         if let Some(given) = &self.given {
             let mut given = given.clone();

@@ -13,7 +13,7 @@ pub mod tool;
 
 pub use error::Error;
 
-use crate::settings::parse::is_within;
+use crate::path::is_within;
 use crate::settings::{Settings, name_and_value, value_of};
 use crate::sys::secret;
 use crate::text::Shown;

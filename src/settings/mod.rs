@@ -7,7 +7,9 @@ mod values;
 
 pub use values::{ByName, Confine, KeepDescriptors, Ownership, Rewrite, Rung, Scan, Scope, UserSpec, Wanted};
 
+use crate::http::Url;
 use crate::logging::Format;
+use crate::path::is_within;
 use crate::sys::Signal;
 use crate::text::Shown;
 use checks::Check;
@@ -46,7 +48,7 @@ pub struct Settings {
     pub reboot: bool,
     pub keep: KeepDescriptors,
     pub exit_ok: Vec<u8>,
-    pub health_url: Option<Vec<u8>>,
+    pub health_url: Option<Url>,
     pub health_timeout: Duration,
     pub env_files: Vec<CString>,
     pub secrets: Vec<Vec<u8>>,
@@ -306,7 +308,7 @@ impl Settings {
         if demands && self.nodes.is_none() {
             refuse("TAKUMI_NODES", "", "the directory of the nodes, which TAKUMI_SCAN=block or quarantine demands");
         }
-        let within = |path: &CString, volume: &CString| parse::is_within(path.to_bytes(), volume.to_bytes());
+        let within = |path: &CString, volume: &CString| is_within(path.to_bytes(), volume.to_bytes());
         if self.scan == Scan::Off && self.require.contains(&Check::NodeScan) {
             refuse("TAKUMI_SCAN", "off", "a scan: TAKUMI_REQUIRE requires node-scan");
         }

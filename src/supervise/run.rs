@@ -7,6 +7,7 @@ use super::child::Child;
 use super::epitaph::{Death, Sender};
 use super::lifecycle::{Action, Event, Lifecycle, Rules};
 use super::reboot::Marker;
+use crate::http::Url;
 use crate::machine::limits::{self, OutOfMemory};
 use crate::machine::processes;
 use crate::settings::Scope;
@@ -35,7 +36,7 @@ pub struct Terms {
     /// Whether this process is.
     pub is_pid_1: bool,
     /// TAKUMI_HEALTH_URL, whose server a drain asks.
-    pub health_url: Vec<u8>,
+    pub health_url: Option<Url>,
 }
 
 /// What a new start of COMMAND takes (TAKUMI_REBOOT).
@@ -79,7 +80,7 @@ struct Supervisor<'a> {
     child: Child,
     scope: Scope,
     is_pid_1: bool,
-    health_url: Vec<u8>,
+    health_url: Option<Url>,
     reboot: Option<Reboot<'a>>,
     /// The child that drains ComfyUI, while it does.
     drain: Option<ProcessId>,
@@ -320,7 +321,7 @@ impl Supervisor<'_> {
     fn signal_each_below(&mut self, signal: Signal) {
         let own = self.own;
         let answer = processes::for_each(|process| {
-            if !process.zombie && processes::descends_from(process, own) {
+            if !process.is_zombie() && processes::descends_from(process, own) {
                 let _ = signal::kill(process.id.0, signal);
             }
         });
@@ -339,7 +340,7 @@ impl Supervisor<'_> {
         let mut left = false;
         let answer = processes::for_each(|process| {
             let ours = process.id != self.own && (self.is_pid_1 || processes::descends_from(process, self.own));
-            left = left || (ours && !process.zombie && signal::may_signal(process.id));
+            left = left || (ours && !process.is_zombie() && signal::may_signal(process.id));
         });
         // Without /proc only children can be known of.
         if answer.is_ok() { left } else { wait::has_children() }

@@ -35,6 +35,24 @@ impl<Id: Copy + PartialEq> Three<Id> {
     }
 }
 
+/// Whom a process acts as.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Credentials {
+    /// The user.
+    pub user: UserId,
+    /// Its group.
+    pub group: GroupId,
+    /// Supplementary groups, as [`sorted`] has them.
+    pub groups: Vec<GroupId>,
+}
+
+/// Ascending, each once: lists of groups are compared.
+pub fn sorted(mut groups: Vec<GroupId>) -> Vec<GroupId> {
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}
+
 /// No id is ever -1: a getter that leaves it there, as nix's own do, has written nothing.
 const POISON: u32 = u32::MAX;
 
@@ -74,7 +92,7 @@ pub fn try_effective_group(id: GroupId) -> Result<(), Errno> {
     Ok(unistd::setresgid(GroupId(POISON).into(), id.into(), GroupId(POISON).into())?)
 }
 
-/// The supplementary groups of this thread, ascending.
+/// The supplementary groups of this thread, [`sorted`].
 pub fn groups() -> Result<Vec<GroupId>, Errno> {
     // Most lists are short; the kernel says EINVAL where this one is not long enough (NGROUPS_MAX is 65536).
     for room in [32, 65_536] {
@@ -96,24 +114,16 @@ pub fn groups() -> Result<Vec<GroupId>, Errno> {
     Err(Errno(libc::EINVAL))
 }
 
-/// Groups as they are compared: ascending, each once.
-pub fn sorted(mut groups: Vec<GroupId>) -> Vec<GroupId> {
-    groups.sort_unstable();
-    groups.dedup();
-    groups
-}
-
 /// Sets the supplementary groups.
 pub fn set_groups(groups: &[GroupId]) -> Result<(), Errno> {
     let list: Vec<Gid> = groups.iter().copied().map(Gid::from).collect();
     Ok(unistd::setgroups(&list)?)
 }
 
-/// Capabilities that a kernel can know; it says EINVAL from its last on.
-pub const MOST_CAPABILITIES: u32 = 64;
-
 /// A set of capabilities as the kernel's 64 bits.
 pub type CapabilityBits = u64;
+/// How many a kernel can know; it says EINVAL from its last on.
+pub const MOST_CAPABILITIES: u32 = CapabilityBits::BITS;
 
 /// Effective, permitted and inheritable capabilities.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,9 +3,9 @@
 //!
 //! Plain fork(2): the child has its own copy of memory, so whatever becomes of it leaves no lock held and no value half written.
 
-use super::credentials::{self, Capabilities, Three};
+use super::credentials::{self, Capabilities, Credentials, Three};
 use super::errno::cerr;
-use super::ids::{GroupId, ProcessId, UserId};
+use super::ids::ProcessId;
 use super::signal::{self, Signal};
 use super::{Errno, clock, clock::Instant, io, process, wait};
 use nix::poll::PollFlags;
@@ -45,21 +45,21 @@ impl Child {
         credentials::die_with(self.parent)
     }
 
-    /// Becomes that user with these groups (`None`: stays who it is) without any capability, as COMMAND will be. Fails closed: what
+    /// Becomes that user with its groups (`None`: stays who it is) without any capability, as COMMAND will be. Fails closed: what
     /// the kernel shows afterwards counts, not what a call answered.
-    pub fn become_whom(&self, whom: Option<(UserId, GroupId, &[GroupId])>) -> Result<(), Errno> {
-        if let Some((user, group, groups)) = whom {
-            if credentials::groups()? != groups {
-                credentials::set_groups(groups)?;
+    pub fn become_whom(&self, whom: Option<&Credentials>) -> Result<(), Errno> {
+        if let Some(whom) = whom {
+            if credentials::groups()? != whom.groups {
+                credentials::set_groups(&whom.groups)?;
             }
-            credentials::set_group_ids(group)?;
-            credentials::set_user_ids(user)?;
+            credentials::set_group_ids(whom.group)?;
+            credentials::set_user_ids(whom.user)?;
         }
         credentials::clear_capabilities()?;
-        let right = whom.is_none_or(|(user, group, groups)| {
-            credentials::user_ids() == Ok(Three::all(user))
-                && credentials::group_ids() == Ok(Three::all(group))
-                && credentials::groups().as_deref() == Ok(groups)
+        let right = whom.is_none_or(|whom| {
+            credentials::user_ids() == Ok(Three::all(whom.user))
+                && credentials::group_ids() == Ok(Three::all(whom.group))
+                && credentials::groups().as_ref() == Ok(&whom.groups)
         });
         let bare = credentials::capabilities()? == Capabilities::NONE;
         if right && bare { Ok(()) } else { Err(Errno(libc::EPERM)) }

@@ -1,8 +1,7 @@
 //! What opening a node says, asked as COMMAND's user: a mode, a device cgroup, a driver and a GPU each have their own errno.
 
 use super::nodes::Node;
-use crate::identity::Identity;
-use crate::sys::credentials;
+use crate::sys::credentials::{self, Credentials};
 use crate::sys::{Errno, device, in_child};
 use std::ffi::CString;
 use std::time::Duration;
@@ -21,7 +20,7 @@ pub enum Opened {
 }
 
 /// Opens each of them as that user (`None`: as who runs), and closes it again.
-pub(super) fn open_all(nodes: &mut [Node], user: Option<&Identity>, patience: Duration) {
+pub(super) fn open_all(nodes: &mut [Node], user: Option<&Credentials>, patience: Duration) {
     let devices = nodes.iter_mut().filter(|node| node.file.is_ok_and(|file| file.is_character()));
     let mut devices: Vec<(CString, &mut Node)> =
         devices.filter_map(|node| Some((CString::new(node.path.as_str()).ok()?, node))).collect();
@@ -33,14 +32,13 @@ pub(super) fn open_all(nodes: &mut [Node], user: Option<&Identity>, patience: Du
 }
 
 /// Opens each path, for writing too where its flag is set. The answers are in the order of the paths.
-pub(super) fn open_each(asked: &[(&CString, bool)], user: Option<&Identity>, patience: Duration) -> Vec<Opened> {
+pub(super) fn open_each(asked: &[(&CString, bool)], user: Option<&Credentials>, patience: Duration) -> Vec<Opened> {
     if asked.is_empty() {
         return Vec::new();
     }
     let most = (asked.len() + 1) * WORD;
     let answer = in_child::run(patience, most, |child| {
-        let whom = user.map(|identity| (identity.user, identity.group, identity.groups.as_slice()));
-        let ready = child.become_whom(whom).and_then(|()| child.keep_apart());
+        let ready = child.become_whom(user).and_then(|()| child.keep_apart());
         let say = |answer: Result<(), Errno>| child.tell(&answer.map_or_else(|errno| errno.0, |()| 0).to_ne_bytes());
         if say(ready).is_err() || ready.is_err() {
             return;
@@ -121,16 +119,9 @@ mod tests {
 
     #[test]
     fn who_cannot_be_is_not_asked_as() {
-        let identity = Identity {
-            user: UserId(u32::MAX),
-            group: GroupId(u32::MAX),
-            groups: vec![GroupId(54_321)],
-            name: vec![],
-            home: vec![],
-            started_home: None,
-        };
+        let nobody = Credentials { user: UserId(u32::MAX), group: GroupId(u32::MAX), groups: vec![GroupId(54_321)] };
         let null = CString::new("/dev/null").unwrap();
-        let answers = open_each(&[(&null, true)], Some(&identity), Duration::from_secs(20));
+        let answers = open_each(&[(&null, true)], Some(&nobody), Duration::from_secs(20));
         assert!(matches!(answers[..], [Opened::NotTried(_)]), "{answers:?}");
     }
 
@@ -145,9 +136,8 @@ mod tests {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
             std::os::unix::fs::chown(&file, Some(owner), Some(group)).unwrap();
             let groups = vec![GroupId(44), GroupId(1000)];
-            let (user, group) = (UserId(user), GroupId(1000));
-            let identity = Identity { user, group, groups, name: vec![], home: vec![], started_home: None };
-            open_each(&[(&path, true)], Some(&identity), Duration::from_secs(20))[0]
+            let user = Credentials { user: UserId(user), group: GroupId(1000), groups };
+            open_each(&[(&path, true)], Some(&user), Duration::from_secs(20))[0]
         };
         let answers = [
             open(0o600, 0, 44, 1000),

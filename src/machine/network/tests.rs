@@ -1,4 +1,5 @@
 use super::*;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 /// Docker's bridge, Linux 6.1.

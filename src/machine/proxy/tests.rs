@@ -1,4 +1,5 @@
 use super::*;
+use std::ffi::CString;
 
 fn named(variables: &[&CStr]) -> Named {
     Named::of(variables)
@@ -93,52 +94,4 @@ fn a_login_becomes_a_header_and_is_shown_nowhere() {
     for secret in ["hunter", "s3cret", encoded.as_str()] {
         assert!(!shown.contains(secret), "{shown}");
     }
-}
-
-fn exported(variables: &[&CStr]) -> Vec<String> {
-    let mut exports: Vec<String> =
-        exports(variables, Wanted::Auto).iter().map(|variable| variable.to_str().unwrap().into()).collect();
-    exports.sort_unstable();
-    exports
-}
-
-#[test]
-fn both_cases_of_every_name_reach_command() {
-    let expected = [
-        "ALL_PROXY=http://p:1", "HTTPS_PROXY=http://p:1", "HTTP_PROXY=http://p:1", "NO_PROXY=localhost,127.0.0.1,::1",
-        "all_proxy=http://p:1", "http_proxy=http://p:1", "https_proxy=http://p:1", "no_proxy=localhost,127.0.0.1,::1",
-    ];
-    for name in NAMES.as_flattened() {
-        let variable = CString::new(format!("{name}=http://p:1")).unwrap();
-        let others: Vec<&str> = expected.into_iter().filter(|line| !line.starts_with(&format!("{name}="))).collect();
-        assert_eq!(exported(&[&variable]), others, "{name}");
-    }
-}
-
-#[test]
-fn what_is_set_stays_byte_for_byte() {
-    let came = [c"HTTP_PROXY=http://\xffa ", c"https_proxy=http://b", c"all_proxy=", c"NO_PROXY=.internal, LOCALHOST"];
-    let mut exports = exports(&came, Wanted::Require);
-    exports.sort_unstable();
-    let expected = [
-        c"ALL_PROXY=http://b",
-        c"HTTPS_PROXY=http://b",
-        c"NO_PROXY=.internal, LOCALHOST,127.0.0.1,::1",
-        c"all_proxy=http://b",
-        c"http_proxy=http://\xffa ",
-        c"no_proxy=.internal, LOCALHOST,127.0.0.1,::1",
-    ];
-    assert_eq!(exports, expected.map(CStr::to_owned));
-    // Each of the two keeps what it says.
-    let both = exported(&[c"ALL_PROXY=http://a", c"NO_PROXY=::1,localhost,127.0.0.1", c"no_proxy=x"]);
-    assert!(both.contains(&"no_proxy=x,localhost,127.0.0.1,::1".to_string()), "{both:?}");
-    assert!(!both.iter().any(|line| line.starts_with("NO_PROXY=")), "{both:?}");
-    // `*` among others is a host of that name for requests: nothing is to be won by adding to it.
-    assert!(!exported(&[c"ALL_PROXY=http://a", c"NO_PROXY=*", c"no_proxy=*"]).iter().any(|line| line.contains("::1")));
-}
-
-#[test]
-fn nothing_is_exported_without_a_proxy_or_when_told_not_to() {
-    assert_eq!(exported(&[c"A=1", c"NO_PROXY=x", c"HTTP_PROXY=", c"FTP_PROXY=http://a"]), [""; 0]);
-    assert!(exports(&[c"HTTP_PROXY=http://a"], Wanted::Off).is_empty());
 }

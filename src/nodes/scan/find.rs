@@ -2,13 +2,11 @@
 
 use super::Scanner;
 use crate::machine::trust::{Trouble, Trust, follow, follow_to_closed, look_through};
+use crate::path::of_programs;
 use crate::sys::{Errno, fs, io};
 use crate::text::Shown;
 use std::ffi::CString;
 use std::os::fd::AsFd;
-
-/// Where a name is looked for: COMMAND's PATH could lead into what is scanned.
-const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// `-I`: no PYTHON… variable, no user's packages, nothing from the working directory (it implies `-E`, `-P` and `-s`). `-B`: no
 /// compiled file is written.
@@ -55,9 +53,11 @@ fn located(command: &[u8]) -> Result<Vec<u8>, String> {
     if command.contains(&b'/') {
         return Err(format!("TAKUMI_SCAN_COMMAND is {shown}: a path of the scanner begins with /"));
     }
-    let paths = PLACES.iter().map(|place| [place.as_bytes(), b"/", command].concat());
+    // COMMAND's PATH could lead into what is scanned.
+    let places: Vec<&str> = of_programs().collect();
+    let paths = places.iter().map(|place| [place.as_bytes(), b"/", command].concat());
     let found = paths.into_iter().find(|path| CString::new(path.as_slice()).is_ok_and(|path| io::exists(&path)));
-    found.ok_or_else(|| format!("the scanner {shown} is not in {}: {INSTALL}", PLACES.join(":")))
+    found.ok_or_else(|| format!("the scanner {shown} is not in {}: {INSTALL}", places.join(":")))
 }
 
 /// What an executable file begins with, once every step of the way to it was looked at.

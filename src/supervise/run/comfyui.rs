@@ -17,16 +17,18 @@ impl Supervisor<'_> {
         // COMMAND gets no signal yet: this one it never dies of.
         self.remember(Signal::CHLD, taken);
         let end = self.life.deadline().unwrap_or(Instant::now());
-        match drain::begin(&self.health_url, end) {
-            Ok(id) => {
+        match self.health_url.as_ref().map(|url| drain::begin(url, end)) {
+            Some(Ok(id)) => {
                 self.drain = Some(id);
-                None
+                return None;
             }
-            Err(errno) => {
+            Some(Err(errno)) => {
                 warn!("no process can be made to drain ComfyUI: {errno} (raise --pids-limit or --ulimit nproc)");
-                self.happens(Event::Drained, None)
             }
+            // `settings` takes no drain without a URL.
+            None => {}
         }
+        self.happens(Event::Drained, None)
     }
 
     /// What it does from now on is nobody's wish. It is reaped as any orphan.
