@@ -8,7 +8,9 @@ use super::errno::cerr;
 use super::ids::ProcessId;
 use super::signal::{self, Signal};
 use super::{Errno, clock, clock::Instant, io, process, wait};
+use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
+use nix::unistd;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -74,8 +76,18 @@ impl Child {
 /// Runs `work` in a child and returns what it tells, `most` bytes of it, within `patience`. The child ends with the work.
 ///
 /// Errors: those of pipe(2) and fork(2); EIO where a fork that made nobody says that it did.
+/// The child has none of the parent's stdin, stdout and stderr: one that hangs in a driver would keep whoever reads them waiting, as
+/// `docker exec` does with those of a health check.
 pub fn run(patience: Duration, most: usize, work: impl FnOnce(&Child)) -> Result<Answer, Errno> {
-    run_while(patience, most, &mut || true, work)
+    run_while(patience, most, &mut || true, |child| {
+        // Without /dev/null it keeps them: the work matters more.
+        if let Ok(null) = io::open_with(c"/dev/null", OFlag::O_RDWR) {
+            let _ = unistd::dup2_stdin(&null);
+            let _ = unistd::dup2_stdout(&null);
+            let _ = unistd::dup2_stderr(&null);
+        }
+        work(child);
+    })
 }
 
 /// How long a child is left alone before it is asked again whether it may go on.

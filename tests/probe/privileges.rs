@@ -120,7 +120,8 @@ fn a_check_that_cannot_drop_looks_at_nothing() {
     let url = server.url();
     let inside = Inside::init(&[("TAKUMI_HEALTH_URL", &url)], &["sleep", "600"]);
     inside.check(&[]).expect("healthy");
-    let asked = server.sent();
+    // The server counts what it sent a moment after it was read.
+    let asked = eventually("the answer", || Some(server.sent()).filter(|&sent| sent > 0));
     let line = format!("exec {} --check", inside.path());
     let checked = crate::inside::run(&mut inside.enter(&["capsh", "--drop=cap_setuid,cap_setgid", "--", "-c", &line]));
     checked.expect("unhealthy").says("cannot drop its own privileges").says("CAP_SETUID").says("--cap-add SETUID");
