@@ -142,16 +142,28 @@ fn a_reboot_looks_again() {
     require!(comfyui);
     let kept = Kept::with(&["well"]);
     // ComfyUI-Manager installs a node and asks for a new start.
-    let line = "if test -e /tmp/again; then ls /data/custom_nodes; exit 3; fi; touch /tmp/again; \
-                cp -r /nodes/miner /data/custom_nodes/; touch \"$__COMFY_CLI_SESSION__.reboot\"; exit 0";
-    let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(line).run();
+    let installs = |name: &str| {
+        format!(
+            "if test -e /tmp/again; then ls /data/custom_nodes; exit 3; fi; touch /tmp/again; \
+             cp -r /nodes/miner /data/custom_nodes/{name}; touch \"$__COMFY_CLI_SESSION__.reboot\"; exit 0"
+        )
+    };
+    let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(&installs("miner")).run();
     says(&warned, 3, &[HEADLINE, "miner: not approved", "counts when it starts again"]);
     assert_eq!(warned.stdout, "miner\nwell\n");
     // What was approved at the start does.
     assert!(!warned.stderr.contains("no approval counts"), "{}", warned.stderr);
 
+    // After the drop the file of approvals is closed to `init`: they come from its memory.
+    let kept = Kept::with(&["miner"]);
+    assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
+    let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(&installs("other")).run();
+    says(&warned, 3, &[HEADLINE, "other: not approved"]);
+    assert!(!warned.stderr.contains("miner: not approved"), "{}", warned.stderr);
+
     let kept = Kept::with(&["well"]);
-    let blocked = kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(line).run();
+    let blocked =
+        kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(&installs("miner")).run();
     says(&blocked, 125, &["required and not held: node-scan: not approved: miner"]);
     assert_eq!(blocked.stdout, "");
 }
