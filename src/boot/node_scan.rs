@@ -107,10 +107,10 @@ impl NodeScan {
         let (answer, kept) = match self.ask(user, &[verb], Access::Read, &mut stopped) {
             Ok(answered) => answered,
             Err(Error::Stopped) => return Err(Refusal::ToldToStop),
-            Err(error) => return Ok(self.unknown(error.to_string())),
+            Err(error) => return Ok(self.unknown(&error, purpose)),
         };
         let Some(verdict) = answer.verdict else {
-            return Ok(self.unknown(Error::Failed(answer.error.unwrap_or_default()).to_string()));
+            return Ok(self.unknown(&Error::Failed(answer.error.unwrap_or_default()), purpose));
         };
         let required = self.mode != Scan::Warn;
         let finding = match verdict.passed {
@@ -212,10 +212,15 @@ impl NodeScan {
         Err(format!("cannot execute {}: {errno}", Shown(path.to_bytes())))
     }
 
-    fn unknown(&self, why: String) -> Finding {
+    fn unknown(&self, why: &Error, purpose: Purpose) -> Finding {
         let fix =
             "see the reason; `init --nodes list` in the container tries again, TAKUMI_SCAN=off starts without a look";
-        Finding { required: self.mode != Scan::Warn, ..Finding::unknown(Check::NodeScan, why, fix) }
+        let required = self.mode != Scan::Warn;
+        // Where it refuses nothing it is not to pass in silence.
+        if !required && purpose == Purpose::Start {
+            warn!("{why}");
+        }
+        Finding { required, ..Finding::unknown(Check::NodeScan, why.to_string(), fix) }
     }
 
     fn log_state(&self, warned: bool, forgets: Option<&node_state::Error>) {

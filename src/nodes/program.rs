@@ -118,7 +118,10 @@ fn refuse_capabilities() -> Result<(), String> {
 fn scan(path: &Path, json: bool, variables: &[&CStr], stopped: &dyn Fn() -> bool) -> ExitCode {
     let scanned = || -> Result<judge::Judged, String> {
         refuse_capabilities()?;
-        let settings = Settings::read(variables)
+        // The others are those of a container.
+        let is_needed = |variable: &&&CStr| variable.to_bytes().starts_with(b"TAKUMI_SCAN_COMMAND=");
+        let variables: Vec<&CStr> = variables.iter().filter(is_needed).copied().collect();
+        let settings = Settings::read(&variables)
             .map_err(|mistakes| mistakes.iter().map(|it| it.to_string() + "; ").collect::<String>())?;
         let cannot = |why: &dyn std::fmt::Display| format!("cannot read {}: {why}", path.display());
         let whole = path.canonicalize().map_err(|error| cannot(&error))?;
