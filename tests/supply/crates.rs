@@ -47,15 +47,15 @@ fn runtime_set() -> BTreeSet<String> {
     let crates = tree.stdout.lines().map(|line| {
         let mut words = line.split(' ');
         let (name, version) = (words.next().unwrap(), words.next().unwrap().trim_start_matches('v'));
-        format!("pkg:cargo/{name}@{version}")
+        (name.to_owned(), version.to_owned())
     });
-    let crates: BTreeSet<String> = crates.collect();
+    let crates: BTreeSet<(String, String)> = crates.collect();
     let lock = std::fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
-    for each in &crates {
-        let (name, version) = each.trim_start_matches("pkg:cargo/").split_once('@').unwrap();
-        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")), "{each} is not in Cargo.lock");
+    for (name, version) in &crates {
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")), "{name} is not in Cargo.lock");
     }
-    crates
+    // A plus is written out in a package URL.
+    crates.iter().map(|(name, version)| format!("pkg:cargo/{name}@{}", version.replace('+', "%2B"))).collect()
 }
 
 #[test]
