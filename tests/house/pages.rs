@@ -137,6 +137,14 @@ fn the_changelog_begins_with_the_version_of_the_programs() {
     assert_eq!(newest, env!("CARGO_PKG_VERSION"));
 }
 
+#[test]
+fn a_release_is_built_with_the_compiler_of_the_toolchain_file() {
+    let (file, workflow) = (read("rust-toolchain.toml"), read(".github/workflows/scan.yml"));
+    let channel = file.split_once("channel = \"").unwrap().1.split_once('"').unwrap().0;
+    let named = workflow.split_once("RUSTUP_TOOLCHAIN: ").unwrap().1.lines().next().unwrap();
+    assert_eq!(channel, named);
+}
+
 /// The control.
 #[test]
 fn a_link_that_leads_nowhere_is_found() {
