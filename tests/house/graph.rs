@@ -52,10 +52,9 @@ pub fn sources(top: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// `src/boot/shields.rs` is `boot::shields`, `src/sys/mod.rs` is `sys`, `src/lib.rs` is the empty one.
+/// `src/boot/report.rs` is `boot::report`, `src/sys/mod.rs` is `sys`.
 fn module(file: &str) -> String {
-    let path = file.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
-    if path == "lib" { String::new() } else { path.replace('/', "::") }
+    file.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::")
 }
 
 /// All arrows. What a path leads to is the last file on its way: the rest of it is in there.

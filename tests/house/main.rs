@@ -5,4 +5,5 @@
 
 mod graph;
 mod layers;
+mod pages;
 mod source;
