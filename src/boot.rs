@@ -165,7 +165,7 @@ fn terms(settings: &Settings, is_pid_1: bool) -> Terms {
     Terms { rules: Rules::of(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
 }
 
-/// Everything that is required and not held is told at once. `is_known`: whether the check's answer counts by now.
+/// Everything that is required and does not pass is told at once. `is_known`: whether the check's answer counts by now.
 fn refuse_unmet(report: &Report, is_known: fn(Check) -> bool) -> Result<(), Refusal> {
     let refuses = |finding: &&Finding| finding.refuses() && is_known(finding.id);
     let refused: Vec<Finding> = report.findings.iter().filter(refuses).cloned().collect();

@@ -50,7 +50,7 @@ impl Refusal {
             Refusal::Secrets(errors) => errors.iter().for_each(|error| error!("{error}")),
             Refusal::Weak(findings) => findings.iter().for_each(|finding| {
                 let fix = finding.fix.as_deref().unwrap_or_default();
-                error!("required and not held: {}: {} ({fix})", finding.id, finding.detail);
+                error!("required check failed: {}: {} ({fix})", finding.id, finding.detail);
             }),
             Refusal::Problem(problem) => error!("{problem}"),
             Refusal::ToldToStop => error!("told to stop before COMMAND ran (nothing is lost: start again)"),

@@ -106,7 +106,7 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_REQUIRE",
         "–",
         "check ids or shields with commas, all",
-        "a start is refused while one of them is not held",
+        "a start is refused while one of them does not pass",
     )
     .for_probe(),
     now("TAKUMI_SKIP", "–", "check ids with commas", "checks not to run").for_probe(),

@@ -65,7 +65,7 @@ fn block_refuses_with_the_list_and_quarantine_moves_and_gives_back() {
     let kept = Kept::with(&["well", "miner"]);
     kept.shell("cp -r /data/custom_nodes/miner /data/custom_nodes/other");
     let refused = kept.listed(&[("TAKUMI_SCAN", "block")]);
-    says(&refused, 125, &[HEADLINE, "required and not held: node-scan: not approved: miner, other (3 looked at"]);
+    says(&refused, 125, &[HEADLINE, "required check failed: node-scan: not approved: miner, other (3 looked at"]);
     assert_eq!(refused.stdout, "");
     says(&kept.listed(&[("TAKUMI_REQUIRE", "node-scan")]), 125, &["node-scan: not approved: miner, other"]);
 
@@ -152,7 +152,7 @@ fn a_reboot_looks_again() {
 
     let kept = Kept::with(&["well"]);
     let blocked = kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(line).run();
-    says(&blocked, 125, &["required and not held: node-scan: not approved: miner"]);
+    says(&blocked, 125, &["required check failed: node-scan: not approved: miner"]);
     assert_eq!(blocked.stdout, "");
 }
 

@@ -172,12 +172,12 @@ fn a_required_finding_that_is_lost_makes_it_unhealthy() {
     };
     remount("/", 0);
     let text = expect(&container, &[], "unhealthy");
-    assert!(text.contains("readonly-root missing: ") && text.contains("fix: "), "{text}");
+    assert!(text.contains("readonly-root fail: ") && text.contains("fix: "), "{text}");
     remount("/", 1);
     expect(&container, &[], "healthy");
     remount("/data", 1);
     let text = expect(&container, &[], "unhealthy");
-    assert!(text.contains("volumes missing: /data cannot be written any more"), "{text}");
+    assert!(text.contains("volumes fail: /data cannot be written any more"), "{text}");
 }
 
 /// What only root sees, or only a start has, must not read as lost to a check that has dropped.
@@ -201,7 +201,7 @@ fn whatever_a_start_held_holds_for_every_user_of_the_check() {
         let (code, text) = (checked.code, checked.text());
         let findings = text.lines().skip(1).collect::<Vec<_>>();
         // A volume is the user's alone: another user cannot write it, and says so.
-        let lost = if options.contains(&"4242") { &["volumes missing: "][..] } else { &[] };
+        let lost = if options.contains(&"4242") { &["volumes fail: "][..] } else { &[] };
         assert_eq!(code, i32::from(!lost.is_empty()), "{options:?}: {text}");
         assert_eq!(findings.len(), lost.len(), "{options:?}: {text}");
         assert!(findings.iter().zip(lost).all(|(line, lost)| line.starts_with(lost)), "{text}");
@@ -224,7 +224,7 @@ fn a_gpu_that_a_daemon_reload_took_away_makes_it_unhealthy() {
     takumi_test::devices::deny(&container.inspect(".State.Pid"), 9);
     for options in [&[][..], &["--user", "1000"]] {
         let text = expect(&container, options, "unhealthy");
-        assert!(text.contains("gpu-access missing: ") && text.contains("daemon-reload"), "{text}");
+        assert!(text.contains("gpu-access fail: ") && text.contains("daemon-reload"), "{text}");
         assert!(text.contains("fix: ") && text.contains("nvidia-ctk"), "{text}");
     }
 }

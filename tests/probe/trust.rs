@@ -65,7 +65,7 @@ fn a_report_is_not_trusted_where_command_is_root() {
     inside.check(&environment).expect("healthy").says("could have written the report");
     // Without that choice root is what a supervisor that failed to drop would be.
     let checked = inside.check(&[]);
-    checked.expect("unhealthy").says("unprivileged missing: init is root");
+    checked.expect("unhealthy").says("unprivileged fail: init is root");
 }
 
 /// Without a report `init` is looked for by its name, which COMMAND can imitate.

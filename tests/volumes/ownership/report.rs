@@ -21,9 +21,9 @@ fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
     let before = snapshot(&place.volume);
     let (code, found) = report(place.init());
     // `chown` mode puts them right at a start, `verify` does not: the same is seen, and told as what it means.
-    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("held")), "{found:?}");
+    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("pass")), "{found:?}");
     let (code, verified) = report(place.init().with("TAKUMI_OWNERSHIP", "verify"));
-    assert_eq!((code, verified[0]["status"].as_str()), (Some(0), Some("missing")), "{verified:?}");
+    assert_eq!((code, verified[0]["status"].as_str()), (Some(0), Some("fail")), "{verified:?}");
     for finding in [&found[0], &verified[0]] {
         assert!(finding["detail"].as_str().unwrap().contains("partial(2"), "{finding}");
     }
@@ -41,10 +41,10 @@ fn a_right_volume_and_one_to_be_created_are_held() {
     let place = Place::new();
     own(&place.volume, APP, 0o755);
     let (code, found) = report(place.init());
-    assert_eq!((code, found[0]["status"].as_str(), &found[0]["fix"]), (Some(0), Some("held"), &Value::Null));
+    assert_eq!((code, found[0]["status"].as_str(), &found[0]["fix"]), (Some(0), Some("pass"), &Value::Null));
     let new = place.root().join("new");
     let (code, found) = report(Init::on(&new));
-    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("held")));
+    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("pass")));
     assert!(found[0]["detail"].as_str().unwrap().contains("created by a start") && !new.exists());
 }
 
@@ -59,7 +59,7 @@ fn volumes_and_nodes_are_unknown_until_somebody_looked() {
     // Without a target nobody looks.
     let unknown = || required().with("TAKUMI_USER", "nobody-of-this-name").running(&["--report", "--json"]);
     let report = Report::of(&unknown().run());
-    report.says("unprivileged", "missing", "no user \"nobody-of-this-name\"");
+    report.says("unprivileged", "fail", "no user \"nobody-of-this-name\"");
     for (id, words) in [("volumes", "looked at in a start"), ("node-scan", "scanned at a start")] {
         assert!(report.says(id, "unknown", words).required, "{report:?}");
     }
@@ -74,7 +74,7 @@ fn what_would_refuse_a_start_is_required_and_missing() {
     let (code, found) = report(Init::on(&link));
     assert_eq!(
         (code, found[0]["status"].as_str(), found[0]["required"].as_bool()),
-        (Some(1), Some("missing"), Some(true))
+        (Some(1), Some("fail"), Some(true))
     );
     Init::on(&link).run().refused();
 }

@@ -208,9 +208,9 @@ fn a_container_runs(host: &Host) {
     load.arg("load").env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(save.stdout.take().unwrap());
     Ended::from(load.output().unwrap()).ends_with(0);
     assert!(save.wait().unwrap().success());
-    host.shell(&format!("docker run --rm --name takumi-test-of-rootless {image} id -u"))
+    host.shell(&format!("docker run --rm --env TAKUMI_LOG=debug --name takumi-test-of-rootless {image} id -u"))
         .ends_with(0)
-        .says("held     user-namespace        root here is uid")
+        .says("pass     user-namespace        root here is uid")
         .says("1000\ninit: ");
 }
 
