@@ -61,7 +61,7 @@ impl Process {
 
 impl State {
     /// Writes the file as root: 0444, in a directory of root's. What lay there is replaced. Errors: the kernel's; EROFS where
-    /// /run is no tmpfs under a read-only root.
+    /// /run is not a tmpfs under a read-only root.
     pub fn write(&self) -> Result<(), Errno> {
         let run = io::open_path(c"/run")?;
         match fs::make_directory_at(run.as_fd(), c"takumi", 0o755) {

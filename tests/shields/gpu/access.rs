@@ -24,7 +24,7 @@ fn enodev_windows_serves_no_gpu() {
     require!(root, no_nvidia_driver, demo);
     let image = Image::demo();
     report(start(&image, &Nodes::of(&["dxg"], NOBODY).given("rwm")))
-        .says("gpu-access", "fail", "/dev/dxg: WSL serves no GPU")
+        .says("gpu-access", "fail", "/dev/dxg: WSL provides no GPU")
         .fixed_by("wsl --update");
 }
 
@@ -63,7 +63,7 @@ fn eacces_a_mode_that_lets_nobody_in() {
     require!(root, no_nvidia_driver, demo);
     let image = Image::demo();
     let closed = |mode, group| report(start(&image, &Nodes::of(&WHOLE, OPEN).mode(mode, group).given("rwm")));
-    closed(0o600, 44).says("gpu-access", "fail", "mode 0600, for uid 0 alone").fixed_by("NVreg_DeviceFileMode=0666");
+    closed(0o600, 44).says("gpu-access", "fail", "mode 0600, only for uid 0").fixed_by("NVreg_DeviceFileMode=0666");
     closed(0o660, 0)
         .says("gpu-access", "fail", "for group 0, which COMMAND never gets")
         .fixed_by("NVreg_DeviceFileMode");
@@ -99,6 +99,6 @@ fn eacces_a_mount_without_devices() {
     make(&node, OPEN);
     let mount = ["--volume".to_owned(), format!("{}:/dev/nvidia0", node.display())];
     report(start(&image, &mount))
-        .says("gpu-access", "fail", "/dev/nvidia0: it lies on a nodev mount")
-        .fixed_by("give it with --device");
+        .says("gpu-access", "fail", "/dev/nvidia0: it is on a nodev mount")
+        .fixed_by("use --device instead");
 }

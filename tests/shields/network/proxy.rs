@@ -48,7 +48,7 @@ fn a_login_reaches_the_proxy() {
     require!(network_namespaces, ip, tinyproxy);
     let net = Net::new();
     let _proxy = net.tinyproxy(&format!("{}\nFilterDefaultDeny Yes\nBasicAuth hunter s3cret", net.filter()));
-    net.report(&[HTTPS_PROXY]).says("proxy-denies", "unknown", "wants a login (407)");
+    net.report(&[HTTPS_PROXY]).says("proxy-denies", "unknown", "requires a login (407)");
     let right = net.report(&[("HTTPS_PROXY", "http://hunter:s%33cret@10.77.1.1:8888")]);
     right.says("proxy-denies", "pass", "403");
     let wrong = net.report(&[("HTTPS_PROXY", "http://hunter:wrong@10.77.1.1:8888")]);
@@ -116,12 +116,12 @@ fn every_answer_has_its_meaning() {
         (b"HTTP/1.1 200 Connection established\r\n\r\n", "fail", "lets everything through: 200"),
         (b"HTTP/1.0 502 Bad Gateway\r\n\r\n", "fail", "tried to resolve forbidden.invalid (502)"),
         (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "fail", "(503)"),
-        (b"HTTP/1.0 501 Unsupported method ('CONNECT')\r\n\r\n", "unknown", "is no proxy: 501"),
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "unknown", "wants a login"),
+        (b"HTTP/1.0 501 Unsupported method ('CONNECT')\r\n\r\n", "unknown", "is not a proxy: 501"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "unknown", "requires a login"),
         (b"HTTP/1.1 405 Not Allowed\r\n\r\n", "unknown", "answers 405"),
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "pass", "403"),
-        (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", "unknown", "speaks no HTTP"),
-        (b"\x16\x03\x01\x00\xff\xfe 403 \x1b[2J", "unknown", "speaks no HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", "unknown", "does not speak HTTP"),
+        (b"\x16\x03\x01\x00\xff\xfe 403 \x1b[2J", "unknown", "does not speak HTTP"),
         (b"", "unknown", "closed the connection"),
     ];
     require!(network_namespaces, ip);
@@ -166,7 +166,7 @@ fn a_server_that_takes_its_time_takes_no_more_than_ours() {
     let late = "no answer for forbidden.invalid within 1500 ms";
     takes_no_more(drip, late);
     takes_no_more(silent, late);
-    takes_no_more(flood, "speaks no HTTP");
+    takes_no_more(flood, "does not speak HTTP");
 }
 
 fn takes_no_more(server: impl FnOnce(TcpStream) + Send + 'static, words: &str) {
@@ -207,15 +207,15 @@ fn variables_that_cannot_be_followed_are_named() {
     held.says("proxy-denies", "pass", "");
     let wrong = [
         (("https_proxy", "http://10.77.1.1:3128"), "fail", "https_proxy and HTTPS_PROXY contradict each other"),
-        (("https_proxy", "10.77.1.1:8888"), "fail", "https_proxy is no http://HOST:PORT"),
-        (("https_proxy", "socks5h://10.77.1.1:1080"), "unknown", "socks5h://, which cannot be checked"),
-        (("NO_PROXY", "*"), "fail", "NO_PROXY has a *"),
+        (("https_proxy", "10.77.1.1:8888"), "fail", "https_proxy is not of the form http://HOST:PORT"),
+        (("https_proxy", "socks5h://10.77.1.1:1080"), "unknown", "socks5h:// proxy, which cannot be checked"),
+        (("NO_PROXY", "*"), "fail", "NO_PROXY contains *"),
     ];
     for (variable, status, words) in wrong {
         net.report(&[HTTPS_PROXY, variable]).says("proxy-environment", status, words);
     }
     let socks = net.report(&[("ALL_PROXY", "socks5://10.77.1.1:8888"), REQUIRE]);
-    socks.says("proxy-reachable", "unknown", "no proxy is named that can be asked");
-    socks.says("proxy-denies", "unknown", "no proxy is named that can be asked");
+    socks.says("proxy-reachable", "unknown", "there is no proxy to ask");
+    socks.says("proxy-denies", "unknown", "there is no proxy to ask");
     assert_eq!(socks.ended.code, 1);
 }

@@ -10,7 +10,7 @@ fn without_a_default_route_nothing_gets_out() {
     let net = Net::new();
     let report = net.report(&[HTTPS_PROXY]);
     report.says("default-route", "pass", "no route");
-    report.says("direct-egress", "pass", "the kernel knows none");
+    report.says("direct-egress", "pass", "the kernel has no route");
 }
 
 /// As Docker before 25 makes internal networks: a default route to the bridge, and nothing passes the host.
@@ -20,7 +20,7 @@ fn a_default_route_whose_packets_are_dropped_is_held_and_said() {
     let net = Net::with_a_way_out();
     net.router.forwarding("policy drop;");
     let report = net.report(&[HTTPS_PROXY]);
-    report.says("default-route", "pass", "eth0, but what is sent there is dropped");
+    report.says("default-route", "pass", "eth0 exists, but packets sent there are dropped");
     report.says("direct-egress", "pass", "filtered: nothing past the proxy answered within 300 ms");
 }
 
@@ -138,8 +138,8 @@ fn required_egress_is_looked_at_without_a_proxy() {
     let report = net.report(&[REQUIRE]);
     report.says("default-route", "fail", "eth0");
     report.says("direct-egress", "fail", "192.0.2.1");
-    report.says("proxy-environment", "fail", "no variable names a proxy");
-    report.says("proxy-reachable", "unknown", "no proxy is named");
-    report.says("proxy-denies", "unknown", "no proxy is named");
+    report.says("proxy-environment", "fail", "no proxy variable is set");
+    report.says("proxy-reachable", "unknown", "there is no proxy");
+    report.says("proxy-denies", "unknown", "there is no proxy");
     assert_eq!(report.ended.code, 1);
 }

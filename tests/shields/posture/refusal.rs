@@ -88,7 +88,7 @@ fn a_check_that_is_not_to_run_is_skipped_and_may_not_be_required() {
     let seen = report(skip(""));
     assert_eq!(seen.ended.code, 0, "{}", seen.ended.stderr);
     for id in ["seccomp", "limits", "readonly-root", "runtime-socket"] {
-        seen.is(id, "skipped", "TAKUMI_SKIP names it");
+        seen.is(id, "skipped", "skipped by TAKUMI_SKIP");
     }
     let Ended { code, stdout, stderr } = run(&skip("limits").shell("echo ran"));
     assert_eq!((code, &stdout[..]), (125, ""), "{stderr}");
@@ -107,7 +107,7 @@ fn the_report_says_by_its_code_whether_a_start_is_refused() {
     assert!(text.contains("fail     readonly-root"), "what is missing and not required: {text}");
     let Ended { code: status, stdout: text, .. } = code("TAKUMI_REQUIRE", "readonly-root");
     assert_eq!(status, 1);
-    assert!(text.contains("/ can be written (required)"), "{text}");
+    assert!(text.contains("/ is writable (required)"), "{text}");
     let Ended { code: status, stdout: text, stderr } = code("TAKUMI_REQUIRE", "readonly");
     assert_eq!((status, &text[..]), (1, ""));
     assert!(stderr.contains("TAKUMI_REQUIRE"), "{stderr}");
@@ -132,9 +132,9 @@ fn an_ordinary_user_sees_the_same() {
     ]);
     let open = Start::plain(&image).options(&data).options(&["--ipc", "host", "--security-opt", "seccomp=unconfined"]);
     let seen = report(open.env("TAKUMI_BAKED", "/data"));
-    seen.missing("seccomp", "no system call is filtered")
-        .missing("host-namespaces", "the host's own: shared memory")
-        .missing("readonly-root", "/ can be written");
+    seen.missing("seccomp", "no seccomp filter")
+        .missing("host-namespaces", "shared with the host: shared memory")
+        .missing("readonly-root", "/ is writable");
     let Ended { code, stdout, stderr } = run(&start()
         .env("TAKUMI_CONFINE", "auto")
         .env("TAKUMI_REQUIRE", "file,seccomp,limits")

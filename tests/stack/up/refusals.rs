@@ -26,7 +26,7 @@ fn a_shield_that_is_not_held_is_refused() {
     require!(rootful_docker, comfyui, gateway, "docker-compose");
     // A rootful engine cannot hold it.
     let stack = Stack::rootful().set("STACK_REQUIRE", "user-namespace");
-    stack.up(&[]).ends_with(1).says("ended with code 125").says("user-namespace").says("root here is root of the host");
+    stack.up(&[]).ends_with(1).says("ended with code 125").says("user-namespace").says("container root is host root");
     assert_eq!(stack.left(false), "");
 }
 

@@ -149,7 +149,7 @@ pub fn shows_a_good_start(stack: &Stack, up: &Ended, limits: bool) -> String {
     let failing: Vec<&str> = said.lines().filter(|line| line.contains(" fail ")).collect();
     // A rootful engine's root is the host's; an engine without control of its cgroup sets no limits.
     assert_eq!(failing.len(), 1, "{failing:?}");
-    assert!(failing[0].contains(if limits { "user-namespace" } else { "no limit of memory" }), "{failing:?}");
+    assert!(failing[0].contains(if limits { "user-namespace" } else { "no limit on memory" }), "{failing:?}");
     let address = said.lines().find_map(|line| line.strip_prefix("The page: http://")).expect("an address");
     address.trim_end_matches('/').to_owned()
 }

@@ -60,7 +60,7 @@ fn volumes_and_nodes_are_unknown_until_somebody_looked() {
     let unknown = || required().with("TAKUMI_USER", "nobody-of-this-name").running(&["--report", "--json"]);
     let report = Report::of(&unknown().run());
     report.says("unprivileged", "fail", "no user \"nobody-of-this-name\"");
-    for (id, words) in [("volumes", "looked at in a start"), ("node-scan", "scanned at a start")] {
+    for (id, words) in [("volumes", "checked at a start"), ("node-scan", "scanned at a start")] {
         assert!(report.says(id, "unknown", words).required, "{report:?}");
     }
 }

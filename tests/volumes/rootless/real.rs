@@ -210,7 +210,7 @@ fn a_container_runs(host: &Host) {
     assert!(save.wait().unwrap().success());
     host.shell(&format!("docker run --rm --env TAKUMI_LOG=debug --name takumi-test-of-rootless {image} id -u"))
         .ends_with(0)
-        .says("pass     user-namespace        root here is uid")
+        .says("pass     user-namespace        container root is uid")
         .says("1000\ninit: ");
 }
 
