@@ -98,14 +98,16 @@ pub fn run(start: Start) -> c_int {
         Verb::Version => print(concat!("takumi-init ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Report { json } => boot::report(start.environment.variables(), json),
         Verb::Check { json } => probe::check(start.environment.variables(), json),
-        Verb::UnknownToCheck(option) => refuse(option, "is no option of init --check (see init --help)", 1),
+        Verb::UnknownToCheck(option) => refuse(option, "is not an option of init --check (see init --help)", 1),
         Verb::Nodes { verb, json } => boot::nodes(start.environment.variables(), verb, json),
         Verb::WrongNodes => {
-            refuse(c"--nodes", "wants list, or show, approve or revoke with a node's name, and --json if you like", 1)
+            refuse(c"--nodes", "needs list, or show, approve or revoke with a node's name; --json is optional", 1)
         }
-        Verb::Unknown(option) => {
-            refuse(option, "is no option of init (see init --help; a COMMAND of that name is started after `--`)", 125)
-        }
+        Verb::Unknown(option) => refuse(
+            option,
+            "is not an option of init (see init --help; to start a COMMAND of that name: init -- NAME)",
+            125,
+        ),
     };
     c_int::from(code)
 }

@@ -80,7 +80,7 @@ impl Nodes<'_> {
         let notes = if self.approvals.is_some() {
             vec![]
         } else {
-            vec![format!("no approval counts: {}", damaged(self.settings))]
+            vec![format!("approvals ignored: {}", damaged(self.settings))]
         };
         let mut answer = Answer { verdict: Some(self.verdict(&judged)), notes, names, ..Answer::default() };
         answer.warning = match self.settings.log_format {

@@ -136,5 +136,5 @@ fn a_stop_is_heard_while_a_scanner_hangs() {
     ask(&["kill", "--signal", "TERM", &container.name]);
     let ended = container.end();
     assert_eq!((ended.code, ended.stdout.as_str()), (125, ""), "{ended:?}");
-    assert!(ended.stderr.contains("told to stop before COMMAND ran"), "{ended:?}");
+    assert!(ended.stderr.contains("stopped before COMMAND was started"), "{ended:?}");
 }

@@ -145,10 +145,10 @@ fn a_reboot_looks_again() {
     let line = "if test -e /tmp/again; then ls /data/custom_nodes; exit 3; fi; touch /tmp/again; \
                 cp -r /nodes/miner /data/custom_nodes/; touch \"$__COMFY_CLI_SESSION__.reboot\"; exit 0";
     let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(line).run();
-    says(&warned, 3, &[HEADLINE, "miner: not approved", "counts when it starts again"]);
+    says(&warned, 3, &[HEADLINE, "miner: not approved", "new approvals take effect after the container restarts"]);
     assert_eq!(warned.stdout, "miner\nwell\n");
     // What was approved at the start does.
-    assert!(!warned.stderr.contains("no approval counts"), "{}", warned.stderr);
+    assert!(!warned.stderr.contains("approvals ignored"), "{}", warned.stderr);
 
     let kept = Kept::with(&["well"]);
     let blocked = kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(line).run();
@@ -163,7 +163,7 @@ fn an_ordinary_user_is_warned_too() {
     assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
     let plain = || kept.start().capabilities(&[]).options(&["--user", "1000:1000"]).env("TAKUMI_VOLUMES", "/data");
     // /state is closed to it: what was approved is not known.
-    says(&plain().command(&["true"]).run(), 0, &[HEADLINE, "miner: not approved", "no approval counts"]);
+    says(&plain().command(&["true"]).run(), 0, &[HEADLINE, "miner: not approved", "approvals ignored"]);
     kept.state_shell("chmod 755 /data");
     let silent = plain().command(&["true"]).run();
     assert_eq!((silent.code, silent.stderr.as_str()), (0, ""));

@@ -68,7 +68,7 @@ fn command_cannot_approve_and_what_it_could_write_does_not_count() {
     {
         kept.state_shell(line);
         let ended = kept.listed(&[("TAKUMI_SCAN", "block")]);
-        assert!(ended.code == 125 && ended.stderr.contains("is not root's alone"), "{line}: {ended:?}");
+        assert!(ended.code == 125 && ended.stderr.contains("can be written by others than root"), "{line}: {ended:?}");
     }
     // A fresh volume that is everybody's is shut before anything is kept in it.
     kept.state_shell("rm /data/*.json; chmod 777 /data");

@@ -42,7 +42,7 @@ fn every_hostile_server_is_hung_in_time_and_in_memory() {
     // Without a URL of its own: that of each check counts then.
     let inside = Inside::init_after("mount -o remount,ro /run", &[], &["sleep", "600"]);
     let good = Server::good();
-    checked(&inside, &good, 64 << 20).expect("healthy").says("from /proc alone");
+    checked(&inside, &good, 64 << 20).expect("healthy").says("only from /proc");
     let least = least(&inside);
 
     let cases: [Case; 13] = [
@@ -52,7 +52,7 @@ fn every_hostile_server_is_hung_in_time_and_in_memory() {
             |to| {
                 to.send(b"HTTP/1.1 200 OK\r\nServer: x\r\n");
             },
-            "in the middle of its head",
+            "in the middle of the response header",
         ),
         ("no HTTP", |to| to.drip(b"SSH-2.0-OpenSSH_9.2\r\n", Duration::from_secs(9)), "no HTTP"),
         ("zeroes", |to| to.drip(&[0; 65536], Duration::ZERO), "no HTTP"),

@@ -169,7 +169,7 @@ fn a_command_that_has_ended_is_dead_whoever_answers() {
 fn a_place_without_init_is_dead() {
     require!(namespaces);
     let inside = Inside::of(&[], &["sleep", "600"]);
-    inside.check(&[]).expect("dead").says("no process here is init");
+    inside.check(&[]).expect("dead").says("no init process in this container");
 }
 
 #[test]

@@ -258,9 +258,7 @@ fn a_command_that_cannot_be_one_is_refused() {
     );
     assert!(error("closed", "#!/usr/bin/python3\n", 0o644).contains("cannot be executed and read"));
     assert!(error("relative", "#!python3\n", 0o755).contains("neither a program nor a Python script"));
-    assert!(
-        error("gone", "#!/nowhere/python3\n", 0o755).contains("cannot look at /nowhere: No such file or directory")
-    );
+    assert!(error("gone", "#!/nowhere/python3\n", 0o755).contains("cannot read /nowhere: No such file or directory"));
 }
 
 #[test]
@@ -312,8 +310,10 @@ fn what_command_could_change_is_no_scanner() {
     let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     let refused = |place: &Path, how: &str| {
         let told = told();
-        let expected =
-            format!("what is scanned could change its scanner: {} {how}; make it root's own", place.display());
+        let expected = format!(
+            "a scanned node could change its scanner: {} {how}; in the image: chown root:root",
+            place.display()
+        );
         assert!(told.starts_with(&expected), "{told}\nis not\n{expected}");
     };
     let packages = home.join("lib/python3.11/site-packages");
@@ -325,7 +325,7 @@ fn what_command_could_change_is_no_scanner() {
         refused(&place, "can be written by COMMAND's user");
         mode(&place, before);
         chown(&place, Some(1000), None).unwrap();
-        refused(&place, "belongs to COMMAND's own user (1000)");
+        refused(&place, "belongs to COMMAND's user (1000)");
         chown(&place, Some(1001), None).unwrap();
         refused(&place, "belongs to user 1001, not to root");
         chown(&place, Some(0), None).unwrap();

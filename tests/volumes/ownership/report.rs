@@ -45,7 +45,7 @@ fn a_right_volume_and_one_to_be_created_are_held() {
     let new = place.root().join("new");
     let (code, found) = report(Init::on(&new));
     assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("pass")));
-    assert!(found[0]["detail"].as_str().unwrap().contains("created by a start") && !new.exists());
+    assert!(found[0]["detail"].as_str().unwrap().contains("created at start") && !new.exists());
 }
 
 /// A start's two judgements: before the look neither refuses it, and without a look neither is held.
