@@ -54,7 +54,7 @@ fn a_link_in_the_path_is_refused_and_named() {
         ended
             .says("is a symbolic link")
             .says(place.outside.to_str().unwrap())
-            .says("(name the directory that it leads to)");
+            .says("(use the directory that it points to)");
     }
     // Nobody is told to name the aim of a link that the app may have made.
     lchown(&link, Some(APP.0), Some(APP.1)).unwrap();

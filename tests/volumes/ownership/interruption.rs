@@ -22,7 +22,7 @@ fn a_stop_ends_the_walk_where_it_is_and_a_long_walk_tells_of_itself() {
     let mut tracer = slow(&place).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     let mut stderr = tracer.stderr.take().unwrap();
-    while !said.contains("entries seen") {
+    while !said.contains("entries checked") {
         let mut bytes = [0; 4096];
         let count = stderr.read(&mut bytes).unwrap();
         assert_ne!(count, 0, "ended: {said}");

@@ -25,7 +25,7 @@ fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
     let (code, verified) = report(place.init().with("TAKUMI_OWNERSHIP", "verify"));
     assert_eq!((code, verified[0]["status"].as_str()), (Some(0), Some("fail")), "{verified:?}");
     for finding in [&found[0], &verified[0]] {
-        assert!(finding["detail"].as_str().unwrap().contains("partial(2"), "{finding}");
+        assert!(finding["detail"].as_str().unwrap().contains("2 entries not changed: "), "{finding}");
     }
     assert!(verified[0]["fix"].as_str().unwrap().contains("sudo chown -R 61000:61001"), "{verified:?}");
     assert!(found[0]["fix"].is_null(), "nothing to do for what a start puts right: {found:?}");
@@ -90,8 +90,8 @@ fn a_name_with_parentheses_stays_whole_beside_its_fix() {
     std::os::unix::fs::symlink(&volume, &link).unwrap();
     let lacking = || Init::on(&volume).capable_of("-chown");
     for (init, detail, fix) in [
-        (lacking(), ": its owners are wrong", "the container lacks CAP_CHOWN; add --cap-add CHOWN"),
-        (Init::on(&link), " is a symbolic link to ", "name the directory that it leads to"),
+        (lacking(), ": owners are wrong", "the container lacks CAP_CHOWN; add --cap-add CHOWN"),
+        (Init::on(&link), " is a symbolic link to ", "use the directory that it points to"),
     ] {
         let (code, found) = report(init);
         assert_eq!((code, &found[0]["fix"]), (Some(1), &fix.into()), "{found:?}");
@@ -101,7 +101,7 @@ fn a_name_with_parentheses_stays_whole_beside_its_fix() {
     let text = lacking().running(&["--report"]).command().output().unwrap().stdout;
     let text = String::from_utf8(text).unwrap();
     let expected = format!(
-        "{}: its owners are wrong (required)\n{:41}fix: the container lacks CAP_CHOWN; add --cap-add CHOWN\n",
+        "{}: owners are wrong (required)\n{:41}fix: the container lacks CAP_CHOWN; add --cap-add CHOWN\n",
         volume.display(),
         ""
     );

@@ -75,7 +75,7 @@ fn verify_reports_and_changes_nothing() {
     let file = place.file("a/wrong", OTHER, 0o644);
     let before = snapshot(&place.volume);
     let ended = place.init().with("TAKUMI_OWNERSHIP", "verify").run();
-    ended.succeeded().says("having a wrong owner").says(file.to_str().unwrap()).says("sudo chown -R 61000:61001");
+    ended.succeeded().says("wrong owner").says(file.to_str().unwrap()).says("sudo chown -R 61000:61001");
     assert_eq!(snapshot(&place.volume), before);
     // The control: the default changes it.
     place.init().run().succeeded();
