@@ -116,7 +116,7 @@ fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
         assert!(ended.stderr.contains("requirements.txt:3"), "{lines}: {}", ended.stderr);
     }
     let missing = kept.listed(&[("TAKUMI_SCAN_COMMAND", "nobandit"), ("TAKUMI_SCAN", "block")]);
-    assert!(missing.code == 125 && missing.stderr.contains("install Bandit into the image"), "{missing:?}");
+    assert!(missing.code == 125 && missing.stderr.contains("install Bandit in the image"), "{missing:?}");
     // One that COMMAND could exchange is none.
     kept.shell("printf '#!/usr/bin/python3\\n' > /data/bandit; chmod 755 /data/bandit");
     let own = kept.listed(&[("TAKUMI_SCAN_COMMAND", "/data/bandit")]);

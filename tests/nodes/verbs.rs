@@ -41,8 +41,8 @@ fn what_cannot_be_done_is_1_with_the_reason() {
     require!(comfyui);
     let kept = Kept::with(&["miner"]);
     for (words, reason) in [
-        (&["show", "nobody"][..], "nobody is no node here"),
-        (&["approve", "nobody"], "nobody is no node here"),
+        (&["show", "nobody"][..], "nobody is not a node here"),
+        (&["approve", "nobody"], "nobody is not a node here"),
         (&["revoke", "miner"], "miner is not approved"),
         (&["approve"], "--nodes wants list, or show"),
         (&["destroy", "miner"], "--nodes wants list, or show"),
@@ -77,5 +77,5 @@ fn command_cannot_approve_and_what_it_could_write_does_not_count() {
     assert_eq!(kept.listed(&[("TAKUMI_SCAN", "block")]).code, 0);
     kept.state_shell("chmod 700 /data; echo '{' > /data/nodes.json");
     let damaged = kept.listed(&[("TAKUMI_SCAN", "block")]);
-    assert!(damaged.code == 125 && damaged.stderr.contains("is no list of approvals (remove it"), "{damaged:?}");
+    assert!(damaged.code == 125 && damaged.stderr.contains("is not a list of approvals (remove it"), "{damaged:?}");
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-takumi-secrets key FILE               make a pair of keys: the public one into FILE, the private one into .env.keys beside it
+takumi-secrets key FILE               create a key pair: the public key in FILE, the private key in .env.keys beside it
 takumi-secrets encrypt FILE [NAME...] encrypt every plain value in FILE, or those named
 takumi-secrets set FILE NAME          ask for the value, or take it from a pipe (newlines at its end are cut off), and encrypt it
 takumi-secrets rotate FILE            make a new pair of keys and encrypt every encrypted value anew
