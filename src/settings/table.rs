@@ -221,9 +221,9 @@ pub static TABLE: &[Setting] = &[
 /// What must be said beside the table.
 const NOTES: &str = "\
 An empty value means unset for lists and texts; an empty PUID, PGID, UMASK, TAKUMI_USER or word is refused. A value that cannot be
-parsed, a setting that stands twice and an unknown name that begins with TAKUMI_ end the start with 125. Ids are decimal, 0 to
-4294967294. Times are a number with ms, s or m. All of these, DOTENV_PRIVATE_KEY* and the NAME_FILE of each TAKUMI_SECRETS are taken
-out of COMMAND's environment, except TAKUMI_LOG and TAKUMI_LOG_FORMAT.
+parsed, a setting that is set twice and an unknown name that begins with TAKUMI_ end the start with 125. Ids are decimal, 0 to
+4294967294. Times are a number with ms, s or m. All of these, DOTENV_PRIVATE_KEY* and the NAME_FILE of each TAKUMI_SECRETS are removed
+from COMMAND's environment, except TAKUMI_LOG and TAKUMI_LOG_FORMAT.
 ";
 
 /// The table as `--help` prints it.

@@ -181,7 +181,8 @@ fn what_is_no_plain_file_is_never_opened() {
         std::os::unix::fs::symlink(target, node.0.join(name)).unwrap();
     }
     let link = |name: &str| format!("{name}.py: it is a link");
-    let unscanned = vec![link("loop"), link("out"), "pipe.py: it is not a regular file".to_owned(), link("shadow"), link("tty")];
+    let unscanned =
+        vec![link("loop"), link("out"), "pipe.py: it is not a regular file".to_owned(), link("shadow"), link("tty")];
     assert_eq!(scan(&bandit(), &node), (found("a.py"), unscanned));
 }
 

@@ -327,7 +327,9 @@ mod tests {
         for odd in ["[]", "{}", r#"{"results": [], "errors": []}"#, r#"{"results": {}, "errors": [], "metrics": {}}"#] {
             assert!(error(odd, 0).starts_with("its JSON is not Bandit's format: "), "{odd}");
         }
-        assert!(error(&answer(&finding("a.py", 1, "WORST"), "", ""), 1).starts_with("its JSON is not Bandit's format: "));
+        assert!(
+            error(&answer(&finding("a.py", 1, "WORST"), "", ""), 1).starts_with("its JSON is not Bandit's format: ")
+        );
         let stranger = error(&answer("", "", &metrics("c.py", [0; 3])), 0);
         assert_eq!(stranger, "it reports a file that it was not given: ././c.py");
         assert_eq!(error(&format!(r#"{{"more": {}"#, "[".repeat(1_000_000)), 0), "it printed no JSON");

@@ -9,7 +9,7 @@ use takumi_test::require;
 fn the_stack_comes_up_shows_its_page_reaches_the_list_alone_and_goes() {
     require!(rootful_docker, comfyui, gateway, "docker-compose");
     let stack = Stack::rootful();
-    let up = stack.up(&[]).says("engine: Docker").says("rootful: root in a container is root on this machine");
+    let up = stack.up(&[]).says("engine: Docker").says("rootful: container root is root on this machine");
     let address = shows_a_good_start(&stack, &up, true);
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     page_and_websocket_work(&address);

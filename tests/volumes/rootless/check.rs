@@ -128,9 +128,9 @@ fn a_rootful_socket_that_the_user_may_write_is_a_conflict_until_it_is_decided() 
     machine
         .run(&["check"])
         .ends_with(1)
-        .row("rootful", "conflict", "whoever can do that is root")
+        .row("rootful", "conflict", "which amounts to root")
         .says("would refuse: rootful");
-    machine.run(&["check", "--beside-rootful"]).row("rootful", "note", "stays beside");
+    machine.run(&["check", "--beside-rootful"]).row("rootful", "note", "a rootful engine stays");
     machine.run(&["check", "--stop-rootful"]).row("rootful", "missing", "to be disabled");
     machine.remove("/run/docker.sock");
     machine.run(&["check"]).row("rootful", "ok", "no rootful engine");
