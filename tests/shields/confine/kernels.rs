@@ -68,7 +68,7 @@ fn off_is_told_and_no_answer_to_who_requires_it() {
         let ended = open(&image, "off").env("TAKUMI_REQUIRE", require).shell("echo ran").run();
         assert!(ended.code == 125 && ended.stdout.is_empty(), "{require}: {ended:?}");
         assert!(
-            ended.stderr.contains("confined: no second lock") && ended.stderr.contains("TAKUMI_CONFINE=auto"),
+            ended.stderr.contains("confined: no sandbox") && ended.stderr.contains("TAKUMI_CONFINE=auto"),
             "{ended:?}"
         );
     }

@@ -61,7 +61,7 @@ fn a_link_in_the_path_is_refused_and_named() {
     for volume in [link.clone(), link.join("below")] {
         let ended = Init::on(&volume).run().refused();
         let command = format!("--entrypoint rm IMAGE {}", link.display());
-        ended.says(&format!("uid {} owns it", APP.0)).says("do not name what it leads to").says(&command);
+        ended.says(&format!("uid {} owns it", APP.0)).says("do not use its target").says(&command);
     }
     assert_eq!(owner(&place.outside), ROOT);
     // The control: the directory itself is taken.

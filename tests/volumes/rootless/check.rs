@@ -103,7 +103,7 @@ fn variables_that_would_shadow_the_engine_are_named_with_their_line() {
     machine
         .run(&["check"])
         .row("shadow", "conflict", "DOCKER_HOST=tcp://localhost:2375")
-        .says(&format!("take it out of {bashrc}\n"));
+        .says(&format!("remove it from {bashrc}\n"));
     machine.set("DOCKER_HOST", "").set("DOCKER_CONTEXT", "desktop-linux");
     machine.run(&["install", "--yes"]).ends_with(1).row("shadow", "conflict", "unset DOCKER_CONTEXT");
 }
