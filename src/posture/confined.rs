@@ -26,7 +26,7 @@ pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
         return Finding::missing(ID, detail, lacking(kernel));
     }
     if strict && !kernel.is_whole() {
-        let fix = "run Linux 6.12 or newer, or set TAKUMI_CONFINE=auto, which takes what the kernel gives";
+        let fix = "run Linux 6.12 or newer, or set TAKUMI_CONFINE=auto, which uses what the kernel offers";
         return Finding::missing(
             ID,
             format!("TAKUMI_CONFINE=strict needs more than this kernel offers: {detail}"),
