@@ -32,7 +32,7 @@ fn a_stop_ends_the_walk_where_it_is_and_a_long_walk_tells_of_itself() {
     sh!("kill", "-TERM", init);
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(tracer.wait().unwrap().code(), Some(125), "{said}");
-    assert!(said.contains("told to stop"), "{said}");
+    assert!(said.contains("stopped during the ownership repair"), "{said}");
     // It is one directory: whoever looks for a stop only between two of them has changed every file.
     let (left, all) = (wrong(&place.volume, APP).len(), 2001);
     assert!(left > 0 && left < all, "{left} of {all} entries are as they were");

@@ -39,5 +39,5 @@ fn an_acl_gives_what_the_owner_may_and_nobody_else_gains() {
     assert_eq!(list(&script), format!("user::rwx {} group::r-x mask::rwx other::r-x", named("rwx")));
     assert_eq!(list(&read_only), format!("user::r-- {} group::r-- mask::r-- other::r--", named("r--")));
     assert!(list(&place.volume).contains(&format!("default:user:{}:rwx", APP.0)));
-    Init::on(&place.volume).with("TAKUMI_OWNERSHIP", "share").run().succeeded().says("right");
+    Init::on(&place.volume).with("TAKUMI_OWNERSHIP", "share").run().succeeded().says("ownership correct");
 }
