@@ -64,7 +64,7 @@ impl Death {
         }
         match self.signal {
             Signal::KILL => f.write_str(
-                "no limit of this container was reached, so it was sent from elsewhere: by a process of the same user, the engine, or the host when it ran out of memory",
+                "no limit of this container was reached, so it was sent from elsewhere: by a process of the same user, the engine, or the host when its own memory ran out",
             ),
             Signal::SEGV => f.write_str("it crashed: an invalid memory access, mostly in native code of a library or a driver (check what was loaded last)"),
             Signal::BUS => match self.shared_memory {

@@ -54,8 +54,8 @@ fn every_hostile_server_is_hung_in_time_and_in_memory() {
             },
             "in the middle of the response header",
         ),
-        ("no HTTP", |to| to.drip(b"SSH-2.0-OpenSSH_9.2\r\n", Duration::from_secs(9)), "no HTTP"),
-        ("zeroes", |to| to.drip(&[0; 65536], Duration::ZERO), "no HTTP"),
+        ("no HTTP", |to| to.drip(b"SSH-2.0-OpenSSH_9.2\r\n", Duration::from_secs(9)), "does not speak HTTP"),
+        ("zeroes", |to| to.drip(&[0; 65536], Duration::ZERO), "does not speak HTTP"),
         ("newlines", |to| to.drip(&[b'\n'; 65536], Duration::ZERO), "longer than 16 KiB"),
         (
             "an endless status line",

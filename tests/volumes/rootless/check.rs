@@ -194,11 +194,11 @@ fn subordinate_ids_that_are_anothers_too_are_a_conflict() {
     machine.write("/etc/subuid", &both);
     machine.run(&["check"]).row("subids", "conflict", &format!("s/^{name}:100000:65536$/{name}:165536:65536/"));
     machine.write("/etc/subuid", &format!("ann:165535:10\n{name}:100000:65536\n"));
-    machine.run(&["check"]).row("subids", "conflict", "another user's");
+    machine.run(&["check"]).row("subids", "conflict", "also belong to another user");
     machine.write("/etc/subuid", &format!("ann:165536:10\n{name}:100000:65536\n"));
     machine.run(&["check"]).row("subids", "ok", "");
     machine.write("/etc/passwd", "domain:x:100500:100500:::\n");
-    machine.run(&["check"]).row("subids", "conflict", "another user's");
+    machine.run(&["check"]).row("subids", "conflict", "also belong to another user");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn what_else_is_missing_is_named() {
     machine.run(&["check"]).row("packages", "missing", "not installed: dbus-user-session slirp4netns uidmap");
     machine.write("/proc/sys/kernel/osrelease", "5.10.0-28-amd64\n");
     machine.run(&["check"]).row("packages", "missing", "dbus-user-session fuse-overlayfs slirp4netns");
-    machine.tell("no-iptables", "").run(&["check"]).row("iptables", "missing", "no way out");
+    machine.tell("no-iptables", "").run(&["check"]).row("iptables", "missing", "containers would have no network");
     machine.write_home(".docker/config.json", "{\n\t\"credsStore\": \"desktop.exe\"\n}");
     machine.run(&["check"]).row("credentials", "missing", "Docker Desktop's");
     machine.write_home(".docker/config.json", "{\n\t\"credsStore\": \"secretservice\"\n}");
