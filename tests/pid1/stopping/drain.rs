@@ -115,8 +115,8 @@ fn who_is_not_comfyui_costs_no_time() {
     for (url, line, said) in [
         ("http://127.0.0.1:9/", "pass", "Connection refused"),
         (URL, endless, "is longer than"),
-        (URL, "c.sendall(b'SSH-2.0-x\\r\\n')", "no HTTP"),
-        (URL, "c.close()", "breaks off"),
+        (URL, "c.sendall(b'SSH-2.0-x\\r\\n')", "does not speak HTTP"),
+        (URL, "c.close()", "is cut off"),
     ] {
         let start = Start::hardened(&image).fresh_data().env("TAKUMI_HEALTH_URL", url).python(&server(line));
         let container = with_ladder(start, LONG).spawn();
