@@ -364,12 +364,8 @@ fn each_way_to_lack_a_library_has_its_fix() {
         "compute,utility",
     );
     let unreached = Library::Unreached(Place { path: "/usr/lib/wsl/lib/libcuda.so.1".into(), version: None });
-    expect(
-        &with(unreached, found(), None),
-        Status::Missing,
-        "does not search that directory",
-        "LD_LIBRARY_PATH=/usr/lib/wsl/lib",
-    );
+    let unreached = with(unreached, found(), None);
+    expect(&unreached, Status::Missing, "does not search that directory", "LD_LIBRARY_PATH=/usr/lib/wsl/lib");
     let nameless = Library::Nameless("/usr/lib64/libcuda.so.550.54.14".into());
     expect(&with(nameless, found(), None), Status::Missing, "no libcuda.so.1 points to it", "nvidia-container-toolkit");
     let broken = Library::Broken("/usr/lib64/libcuda.so.1".into());
@@ -389,12 +385,8 @@ fn the_probe_knows_a_daemon_reload() {
         "{finding:?}"
     );
     let namespace = UserNamespace::of_map(b"0 1500 1");
-    expect(
-        &still_open(&now(no(libc::EPERM)), Some(&namespace)),
-        Status::Missing,
-        "denied now",
-        "mode or the device rules",
-    );
+    let denied = still_open(&now(no(libc::EPERM)), Some(&namespace));
+    expect(&denied, Status::Missing, "denied now", "mode or the device rules");
     expect(&judged(no(libc::EACCES)), Status::Missing, "denied now", "mode or the device rules");
     expect(&judged(no(libc::ENOENT)), Status::Missing, "gone now", "--gpus all");
     expect(&judged(no(libc::ENXIO)), Status::Missing, "no driver handles it now", "xid");
