@@ -44,8 +44,8 @@ fn what_cannot_be_done_is_1_with_the_reason() {
         (&["show", "nobody"][..], "nobody is not a node here"),
         (&["approve", "nobody"], "nobody is not a node here"),
         (&["revoke", "miner"], "miner is not approved"),
-        (&["approve"], "--nodes wants list, or show"),
-        (&["destroy", "miner"], "--nodes wants list, or show"),
+        (&["approve"], "--nodes needs list, or show"),
+        (&["destroy", "miner"], "--nodes needs list, or show"),
     ] {
         let said = kept.ask(words);
         assert!(said.code == 1 && said.stderr.contains(reason) && said.stdout.is_empty(), "{words:?}: {said:?}");
