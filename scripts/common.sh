@@ -57,7 +57,7 @@ find_engine() {
         if command -v docker >/dev/null; then wish=docker; else wish=podman; fi
     fi
     read -ra ENGINE <<<"$wish"
-    command -v "${ENGINE[0]}" >/dev/null || die "no container engine: install docker or podman, or name one in CONTAINER_ENGINE"
+    command -v "${ENGINE[0]}" >/dev/null || die "no container engine: install docker or podman, or set CONTAINER_ENGINE"
 }
 
 engine() { "${ENGINE[@]}" "$@"; }
@@ -66,7 +66,7 @@ engine_answers() { engine info >/dev/null 2>&1; }
 
 require_engine() {
     find_engine
-    engine_answers || die "'${ENGINE[*]} info' fails: is the daemon running, and may $(id -un) use it?"
+    engine_answers || die "'${ENGINE[*]} info' fails: is the daemon running, and is $(id -un) allowed to use it?"
 }
 
 # Tools that no distribution packages are built for this checkout alone.
@@ -81,7 +81,7 @@ build_init() {
         sed -n 's/.*"executable":"\([^"]*\/init\)".*/\1/p') || die "cargo build failed"
     find_nodes
     for program in "$INIT" "$NODES"; do
-        readelf --wide --section-headers "$program" | grep -F ' .dep-v0 ' >/dev/null || die "$program carries no list of its crates (section .dep-v0)"
+        readelf --wide --section-headers "$program" | grep -F ' .dep-v0 ' >/dev/null || die "$program has no list of its crates (section .dep-v0)"
     done
 }
 
@@ -90,7 +90,7 @@ find_nodes() {
     local program
     NODES=${INIT%/*}/takumi-nodes
     for program in "$INIT" "$NODES"; do
-        [[ -x $program ]] || die "$program is no program"
+        [[ -x $program ]] || die "$program is not a program"
         check_static_pie "$program"
     done
 }
@@ -103,7 +103,7 @@ release_cargo() (
     tool=$BUILT_TOOLS/cargo-auditable-$CARGO_AUDITABLE_VERSION
     [[ -x $tool/bin/cargo-auditable ]] || install_cargo_auditable "$tool" >&2
     # Panic messages name the crates' files, by folders that are another on every machine. A crate's folder is there once it is fetched.
-    cargo fetch --quiet --locked || die "the crates of Cargo.lock could not be had"
+    cargo fetch --quiet --locked || die "cannot fetch the crates of Cargo.lock (is the network up?)"
     flags="'--remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$(rustc --version --verbose | sed -n 's/^commit-hash: //p')'"
     for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
         flags+=",'--remap-path-prefix=${folder%/}=/crates'"
@@ -119,7 +119,7 @@ install_cargo_auditable() {
     say "installing cargo-auditable $CARGO_AUDITABLE_VERSION for this checkout (once)"
     # cargo install would fill the project's own target directory. --debug: it is built in half the time, and what it writes is the same.
     env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --root "$1" "cargo-auditable@$CARGO_AUDITABLE_VERSION" ||
-        die "cargo-auditable could not be installed: a release carries the list of its crates, which it writes"
+        die "cannot install cargo-auditable, which writes the list of crates into a release"
 }
 
 check_static_pie() {
@@ -130,7 +130,7 @@ check_static_pie() {
     # ldd exits 1 for a file that is no dynamic program at all, 0 for a static-pie: the words count.
     ldd "$binary" 2>&1 | grep -q 'statically linked' || wrong+=("ldd does not call it statically linked")
     ((${#wrong[@]} == 0)) && return
-    warn "$binary is no static-pie:"
+    warn "$binary is not a static-pie:"
     printf '  %s\n' "${wrong[@]}" >&2
     if [[ -n ${RUSTFLAGS:-}${CARGO_ENCODED_RUSTFLAGS:-} ]]; then
         warn "RUSTFLAGS in the environment replaces the flags of .cargo/config.toml:" \

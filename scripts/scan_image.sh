@@ -56,7 +56,7 @@ read_ignores() {
             say "$id false"
         else
             say "$id true"
-            warn "$IGNORE: $id ended on $day and is ignored no more"
+            warn "$IGNORE: $id expired on $day and is no longer ignored"
         fi
     done <"$IGNORE"
     ((${#wrong[@]} == 0)) && return
@@ -116,7 +116,7 @@ table() {
         fi
         # Scout is a plugin of docker's own client.
         if (find_engine) 2>/dev/null && find_engine && engine scout version >/dev/null 2>&1; then
-            scout_findings >"$WORK/scout" || die "docker scout failed (it wants a docker login)"
+            scout_findings >"$WORK/scout" || die "docker scout failed (it needs a docker login)"
             row "docker scout" <"$WORK/scout"
             asked=$((asked + 1))
         else
@@ -125,7 +125,7 @@ table() {
     } >"$WORK/table"
     say ""
     cat "$WORK/table"
-    ((asked > 0)) || die "no scanner is installed: nothing is known of the image's vulnerabilities (--sbom asks none)"
+    ((asked > 0)) || die "no scanner is installed, so vulnerabilities are unknown: install trivy or docker scout (--sbom alone needs none)"
 }
 
 while (($# > 0)); do

@@ -22,12 +22,12 @@ source "$ROOT/scripts/rootless/proof.sh"
 
 usage() {
     cat <<'EOF_USAGE'
-scripts/setup_rootless.sh check        what is there, what is missing, what would conflict; changes nothing
+scripts/setup_rootless.sh check        what is there, what is missing and what conflicts; changes nothing
 scripts/setup_rootless.sh install      asks once, changes what is missing, starts the engine and proves it
-scripts/setup_rootless.sh prove        runs the proof alone: a container shows its user, and the GPU where there is one
-scripts/setup_rootless.sh uninstall    ends the engine and restores every file that install changed
+scripts/setup_rootless.sh prove        runs only the proof: a container shows its user, and the GPU if there is one
+scripts/setup_rootless.sh uninstall    stops the engine and restores every file that install changed
 
-Run it as the user whose engine it will be, never as root; what needs root is done by sudo, and shown.
+Run it as the user who will own the engine, never as root; steps that need root use sudo and are shown.
 
   --dry-run           with install and uninstall: print every command, change nothing
   --yes               do not ask
@@ -39,7 +39,7 @@ Run it as the user whose engine it will be, never as root; what needs root is do
   --remove-data       with uninstall: delete the rootless engine's images, containers and volumes as well
   --remove-packages   with uninstall: remove the packages that install added as well
 
-exit codes: 0 all is there; 1 something is missing, conflicts or failed; 2 wrong usage; 3 half done, the words say how to go on
+exit codes: 0 everything is there; 1 something is missing, conflicts or failed; 2 wrong usage; 3 half done, the last lines say how to continue
 EOF_USAGE
 }
 
@@ -118,16 +118,16 @@ farewell() {
         say "docker is not on your PATH: export PATH=$(dirname "$(type -P docker)"):\$PATH"
     fi
     if ! systemd_runs; then
-        say "Without systemd it ends with the machine. To start it again: scripts/setup_rootless.sh install"
+        say "Without systemd it does not start after a reboot. To start it: scripts/setup_rootless.sh install"
         say "or:  $(start_words)"
     fi
     say "Next: scripts/up.sh"
 }
 
 uninstall() {
-    local left=() plan="uninstall will end the rootless engine and restore what install changed"
+    local left=() plan="uninstall will stop the rootless engine and restore what install changed"
     if ! has_journal; then
-        say "nothing to do: install has changed nothing here"
+        say "nothing to do: install changed nothing here"
         return
     fi
     if $REMOVE_DATA; then plan+="; it will DELETE $(data_root): every image, container and volume in it"; fi
@@ -177,8 +177,8 @@ while (($# > 0)); do
     shift
 done
 
-[[ $(uname -s) == Linux ]] || die "rootless Docker needs Linux: on Windows run this inside WSL2, on macOS there is no such thing as a rootless engine"
-[[ $(id -u) != 0 ]] || die "run this as the user whose engine it will be, not as root (and without sudo; it calls sudo where it must)"
+[[ $(uname -s) == Linux ]] || die "rootless Docker needs Linux: on Windows run this inside WSL2, macOS has no rootless engine"
+[[ $(id -u) != 0 ]] || die "run this as the user who will own the engine, not as root and without sudo (it calls sudo where needed)"
 [[ -d ${HOME:-} && -w $HOME ]] || die "HOME=${HOME:-} must be a directory that you can write"
 prepare_environment
 case $VERB in

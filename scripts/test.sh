@@ -57,7 +57,7 @@ find_nextest() {
     find_pip
     "${PIP[@]}" install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --only-binary :all: --require-hashes \
         --upgrade --target "$tool" \
-        -r scripts/test/nextest.txt || die "pip cannot have cargo-nextest: install it (https://nexte.st), then try again"
+        -r scripts/test/nextest.txt || die "pip cannot install cargo-nextest: install it (https://nexte.st), then try again"
     # shellcheck disable=SC2031
     export PATH=$tool/bin:$PATH
 }
@@ -107,7 +107,7 @@ if (find_engine && engine_answers) 2>/dev/null; then
     find_engine
     CONTAINER_ENGINE=${ENGINE[*]} engine=true
 else
-    warn "no container engine answers: every test that needs one will say so"
+    warn "no container engine answers: every test that needs one will fail and say so"
 fi
 find_nextest
 say "building the programs, the tests and the images"

@@ -39,7 +39,7 @@ SERVICES=(egress comfyui gateway)
 
 up() {
     if all_run; then
-        say "$NAME is running already; 'scripts/up.sh down' ends it"
+        say "$NAME is running already; to stop it: scripts/up.sh down"
         status
         return
     fi
@@ -63,7 +63,7 @@ up() {
     trap 'rm -rf "$WORK"' EXIT
     trap - INT TERM HUP
     if [[ $KIND == *podman ]] && ! watched; then
-        say "Without systemd Podman runs no health check by itself: from now on nobody watches; 'scripts/up.sh status' looks again."
+        say "Without systemd Podman runs no health checks: nothing watches the stack from now on; to check it: scripts/up.sh status"
     fi
 }
 
@@ -73,7 +73,7 @@ take_down_again() {
     if [[ -n ${STARTING:-} ]] && kill "$STARTING" 2>/dev/null; then wait "$STARTING" || true; fi
     if any_there; then
         warn "taking the half-started stack down again"
-        remove_all || { sleep 2; remove_all; } || { cat "$WORK/down.log" >&2; warn "that failed: see 'scripts/up.sh status'"; }
+        remove_all || { sleep 2; remove_all; } || { cat "$WORK/down.log" >&2; warn "that failed; to see what is left: scripts/up.sh status"; }
     fi
     remove_inside
     end_service
@@ -103,7 +103,7 @@ status() {
     say ""
     page || die "there is no page at http://$(address)/"
     case $(engine container inspect --format '{{index .Config.Labels "org.opencontainers.image.version"}}' "$id") in
-    stand-in) say "This is the stand-in for ComfyUI, behind the same shields: scripts/build.sh had no ComfyUI." ;;
+    stand-in) say "This is the stand-in for ComfyUI, behind the same shields: scripts/build.sh had no ComfyUI to build." ;;
     esac
     say "The page: http://$(address)/"
 }
@@ -130,8 +130,8 @@ show_log() {
 down() {
     local began=$SECONDS
     if any_there; then
-        say "stopping $NAME: comfyui has ten seconds for the work that is under way"
-        compose stop --timeout 10 >/dev/null 2>&1 || warn "stopping failed; the containers are removed all the same"
+        say "stopping $NAME: comfyui has ten seconds to finish its work"
+        compose stop --timeout 10 >/dev/null 2>&1 || warn "stopping failed; removing the containers anyway"
         if [[ -n $(container comfyui) ]]; then
             say "comfyui ended with code $(state comfyui State.ExitCode) after $((SECONDS - began)) s"
         fi

@@ -165,7 +165,7 @@ fn terms(settings: &Settings, is_pid_1: bool) -> Terms {
     Terms { rules: Rules::of(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
 }
 
-/// Everything that is required and not held is told at once. `is_known`: whether the check's answer counts by now.
+/// Everything that is required and does not pass is told at once. `is_known`: whether the check's answer counts by now.
 fn refuse_unmet(report: &Report, is_known: fn(Check) -> bool) -> Result<(), Refusal> {
     let refuses = |finding: &&Finding| finding.refuses() && is_known(finding.id);
     let refused: Vec<Finding> = report.findings.iter().filter(refuses).cloned().collect();
@@ -217,7 +217,7 @@ fn verify_inherited(descriptors: &[RawFd]) -> Result<(), Refusal> {
     match process::directory_is_inside() {
         Ok(true) => Ok(verify::descriptors(descriptors)?),
         Ok(false) => Err(Refusal::directory_outside()),
-        Err(errno) => Err(Refusal::system("look at the working directory", errno)),
+        Err(errno) => Err(Refusal::system("check the working directory", errno)),
     }
 }
 
@@ -247,29 +247,29 @@ fn let_go() {
 
 fn tell(before: &StartedAs, dropped: &Dropped, new_user: Option<&Identity>, command: &[&CStr]) {
     if !dropped.seen_in_proc {
-        warn!("/proc cannot be read: the drop was verified by prctl, capget and getres*id alone (mount /proc)");
+        warn!("/proc cannot be read: the drop was verified only by prctl, capget and getres*id (mount /proc)");
     }
     let name = Shown(command.first().map_or(b"", |name| name.to_bytes()));
     match new_user {
         Some(identity) if identity.ids.user == UserId(0) => {
-            info!("starting {name} as {identity}: root by choice, no capability")
+            info!("starting {name} as {identity}: root allowed by TAKUMI_ALLOW_ROOT, no capabilities")
         }
-        Some(identity) => info!("starting {name} as {identity}: no capability, no_new_privs"),
+        Some(identity) => info!("starting {name} as {identity}: no capabilities, no_new_privs"),
         None => info!(
-            "starting {name} as uid {}, gid {}, as init was started: no capability, no_new_privs",
+            "starting {name} as uid {}, gid {}, as init was started: no capabilities, no_new_privs",
             before.users.real, before.groups.real
         ),
     }
     if dropped.bounding != 0 {
         info!(
-            "the engine left a bounding set of {:#x}: no_new_privs makes it worthless (--cap-drop ALL empties it)",
+            "bounding set is not empty ({:#x}); harmless under no_new_privs (--cap-drop ALL empties it)",
             dropped.bounding
         );
     }
     if new_user.is_some() && !dropped.secure_bits_locked {
-        info!("the secure bits are not locked: CAP_SETPCAP was missing (add --cap-add SETPCAP)");
+        info!("secure bits not locked: CAP_SETPCAP is missing (add --cap-add SETPCAP)");
     }
     if new_user.is_none() && before.groups.has(GroupId(0)) {
-        info!("COMMAND keeps group 0, which the engine gave (--user {0}:{0} gives another)", before.users.real);
+        info!("COMMAND keeps group 0 from the engine (--user {0}:{0} gives another group)", before.users.real);
     }
 }

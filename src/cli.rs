@@ -11,13 +11,13 @@ use std::ffi::{CStr, c_int};
 
 const USAGE: &str = "\
 usage: init [--] COMMAND [ARG]...    start COMMAND as an unprivileged user and stay as PID 1
-       init --report [--json]         what a start here would find (user and volumes); changes nothing
+       init --report [--json]         every check of a start; changes nothing; exit 1 where a start would be refused
        init --check [--json]          health probe of a running container: exit 0 healthy, 1 unhealthy
        init --nodes list|show|approve|revoke [NAME] [--json]
-                                      what is known of the custom nodes; approvals by content digest
+                                      what custom nodes can do; approve them by content digest
        init --help | -h | --version
 
-Options end at the first word that is none: `init python app.py --version` starts Python with its own option.
+Options end at the first word that is not an option: `init python app.py --version` starts Python with its own option.
 
 Exit codes: COMMAND's own; 125 init refused or failed before COMMAND ran; 126 COMMAND could not be executed; 127 COMMAND was not
 found; 128+N COMMAND died of signal N.
@@ -98,14 +98,16 @@ pub fn run(start: Start) -> c_int {
         Verb::Version => print(concat!("takumi-init ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Report { json } => boot::report(start.environment.variables(), json),
         Verb::Check { json } => probe::check(start.environment.variables(), json),
-        Verb::UnknownToCheck(option) => refuse(option, "is no option of init --check (see init --help)", 1),
+        Verb::UnknownToCheck(option) => refuse(option, "is not an option of init --check (see init --help)", 1),
         Verb::Nodes { verb, json } => boot::nodes(start.environment.variables(), verb, json),
         Verb::WrongNodes => {
-            refuse(c"--nodes", "wants list, or show, approve or revoke with a node's name, and --json if you like", 1)
+            refuse(c"--nodes", "needs list, or show, approve or revoke with a node's name; --json is optional", 1)
         }
-        Verb::Unknown(option) => {
-            refuse(option, "is no option of init (see init --help; a COMMAND of that name is started after `--`)", 125)
-        }
+        Verb::Unknown(option) => refuse(
+            option,
+            "is not an option of init (see init --help; to start a COMMAND of that name: init -- NAME)",
+            125,
+        ),
     };
     c_int::from(code)
 }

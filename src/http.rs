@@ -139,8 +139,8 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
     let length = match response.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(format!("its head has more than {HEADERS} headers")),
-        Err(error) => return Err(format!("no HTTP comes from there ({error})")),
+        Err(httparse::Error::TooManyHeaders) => return Err(format!("it sent more than {HEADERS} headers")),
+        Err(error) => return Err(format!("it does not speak HTTP ({error})")),
     };
     let body = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Content-Length"));
     let number = |value| std::str::from_utf8(value).ok()?.trim().parse().ok();

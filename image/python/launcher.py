@@ -45,7 +45,7 @@ def folders(data):
         for name in names:
             os.makedirs(os.path.join(data, name), exist_ok=True)
     except OSError as error:
-        sys.exit(f"cannot make ComfyUI's folders in {data}: {error} (mount a volume at {data})")
+        sys.exit(f"cannot create ComfyUI's folders in {data}: {error} (mount a volume at {data})")
 
 
 def compiled(directory):
@@ -54,7 +54,7 @@ def compiled(directory):
         try:
             os.makedirs(f"{directory}{volume}", exist_ok=True)
         except OSError as error:
-            print(f"compiled Python files cannot be kept: {error}: starting takes longer", file=sys.stderr)
+            print(f"cannot keep compiled Python files: {error} (starting takes longer)", file=sys.stderr)
 
 
 def arguments(environment, further):
@@ -110,7 +110,7 @@ def overlay(directory):
             there = file.read().strip()
     except FileNotFoundError:
         if os.path.lexists(directory):
-            refuse(directory, f"{directory} is not finished, or was not made by this image ({MARKER} is missing in it)")
+            refuse(directory, f"{directory} is incomplete or was not created by this image ({MARKER} is missing in it)")
         make_overlay(directory, here)
         return python
     except OSError as error:
@@ -153,7 +153,7 @@ def make_overlay(directory, here):
         write(os.path.join(fresh, MARKER), f"{here}\n")
         os.rename(fresh, directory)
     except OSError as error:
-        sys.exit(f"cannot make {directory} for the packages of nodes: {error} (mount a volume at {os.path.dirname(directory)})")
+        sys.exit(f"cannot create {directory} for the packages of nodes: {error} (mount a volume at {os.path.dirname(directory)})")
 
 
 def manager_uses_pip(data):
@@ -176,7 +176,7 @@ def uses_pip(path):
     after = re.sub(r"(?mi)^(use_uv\s*=\s*)true\s*$", r"\1False", before)
     if after != before:
         write(path, after)
-        print(f"{path}: use_uv = False: uv would install PyTorch once more", file=sys.stderr)
+        print(f"{path}: use_uv = False: uv would install PyTorch again", file=sys.stderr)
     return True
 
 

@@ -13,7 +13,7 @@ make_base() {
         apt_get update || warn "apt-get update failed"
         sources=$(debian_sources)
     fi
-    [[ -n $sources ]] || die "apt knows no $ORIGIN package lists: run 'sudo apt-get update', or give BASE_IMAGE"
+    [[ -n $sources ]] || die "apt has no $ORIGIN package lists: run 'sudo apt-get update', or set BASE_IMAGE"
     apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$WORK/apt.conf" || true
     # usr-is-merged saves the perl that usrmerge brings. The hooks' $1 is mmdebstrap's word for the new root; its own cleanup wants
     # apt's folders, and `tar --delete` afterwards breaks some archives.
@@ -26,7 +26,7 @@ make_base() {
         --customize-hook='find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +' \
         --customize-hook='cd "$1" && rm -rf etc/apt etc/hostname etc/resolv.conf var/lib/apt var/cache/apt var/lib/dpkg/*-old' \
         --customize-hook='find "$1"/tmp "$1"/run -mindepth 1 -delete' \
-        "$VERSION_CODENAME" "$tar" - <<<"$sources" 2>"$WORK/base.log" || { cat "$WORK/base.log" >&2; die "$tag could not be made"; }
+        "$VERSION_CODENAME" "$tar" - <<<"$sources" 2>"$WORK/base.log" || { cat "$WORK/base.log" >&2; die "cannot build $tag"; }
     engine import --change "LABEL recipe=$recipe" "$tar" "$tag" >/dev/null
     rm -f "$tar"
 }

@@ -17,13 +17,13 @@ find_comfyui() {
             COMFYUI_REVISION=$COMFYUI_COMMIT
         else
             COMFYUI=
-            say "ComfyUI's upstream cannot be reached ($COMFYUI_UPSTREAM): the stand-in takes its place, behind the same shields"
+            say "ComfyUI's upstream cannot be reached ($COMFYUI_UPSTREAM): using the stand-in instead, behind the same shields"
         fi
         ;;
     stand-in) ;;
     *)
         COMFYUI=$from
-        [[ -f $COMFYUI/main.py && -f $COMFYUI/requirements.txt ]] || die "$COMFYUI is no ComfyUI: main.py or requirements.txt is missing"
+        [[ -f $COMFYUI/main.py && -f $COMFYUI/requirements.txt ]] || die "$COMFYUI is not a ComfyUI checkout: main.py or requirements.txt is missing"
         COMFYUI_REVISION=$(git -C "$COMFYUI" rev-parse HEAD 2>/dev/null || echo unknown)
         ;;
     esac

@@ -11,7 +11,7 @@ RECORD=${XDG_STATE_HOME:-$HOME/.local/state}/takumi-rootless
 consent() {
     say "$1"
     if $DRY_RUN || $YES; then return; fi
-    [[ -t 0 ]] || die "there is no terminal to ask at: add --yes, or --dry-run to see every command"
+    [[ -t 0 ]] || die "no terminal to ask on: add --yes, or --dry-run to see every command"
     local answer
     read -rp "Go on? [y/N] " answer
     [[ $answer == [yY]* ]] || die "nothing was changed"
@@ -145,7 +145,7 @@ restore() {
         :
     elif [[ $(checksum "$file") != "$(cat "$entry/after" 2>/dev/null)" ]]; then
         warn "$file was changed after install and is left as it is;" \
-            "before install it was $(if [[ -e $entry/before ]]; then printf '%s' "$entry/before"; else printf 'not there'; fi)"
+            "before install it was: $(if [[ -e $entry/before ]]; then printf '%s' "$entry/before"; else printf 'not there'; fi)"
         return
     elif [[ -e $entry/before ]]; then
         read -r mode uid gid <"$entry/owner"

@@ -33,7 +33,7 @@ look_engine() {
     if systemd_runs && ! systemctl --user is-enabled --quiet docker.service; then
         missing "the rootless engine is not set up" "dockerd-rootless-setuptool.sh install"
     elif ! engine_is_rootless; then
-        missing "no rootless engine answers at $(socket)" "it has to be started"
+        missing "no rootless engine answers at $(socket)" "it must be started"
     elif context=$(current_context) && [[ $context != rootless ]]; then
         missing "docker's current context is ${context:-default}" "docker context use rootless"
     else
@@ -41,7 +41,7 @@ look_engine() {
     fi
 }
 make_engine() {
-    $DRY_RUN || rootlesskit_works || die "rootlesskit cannot make a user namespace: $(rootlesskit true 2>&1 | tail -n 1)"
+    $DRY_RUN || rootlesskit_works || die "rootlesskit cannot create a user namespace: $(rootlesskit true 2>&1 | tail -n 1)"
     if tools_lie_apart; then make_links; fi
     make_directory "$HOME/.docker"
     # docker's contexts are stored here and below.
@@ -69,7 +69,7 @@ make_links() {
 
 run_setup_tool() {
     local options=()
-    # --skip-iptables also makes the tool add --iptables=false, and containers would have no way out. The engine is started without
+    # --skip-iptables also makes the tool add --iptables=false, and containers would have no network. The engine is started without
     # that word: by the drop-in under systemd, by start_engine elsewhere.
     if ! ip_tables_is_listed; then
         options+=(--skip-iptables)
@@ -112,13 +112,13 @@ start_engine() {
     pid=$!
     printf '%s\n' "$pid" >"$(pid_file)"
     await_engine "$pid" "$log"
-    say "  the engine is process $pid, its log $log; kill $pid ends it"
+    say "  the engine is process $pid, its log is $log; to stop it: kill $pid"
 }
 
 await_engine() {
     local deadline=$((SECONDS + 60))
     until engine_is_rootless; do
-        [[ -z $1 ]] || kill -0 "$1" 2>/dev/null || die "the engine ended at its start: $(tail -n 3 "$2" | tr '\n' ' ')"
+        [[ -z $1 ]] || kill -0 "$1" 2>/dev/null || die "the engine exited during startup: $(tail -n 3 "$2" | tr '\n' ' ')"
         ((SECONDS < deadline)) || die "the engine does not answer within 60 s: see ${2:-journalctl --user --unit docker}"
         sleep 0.1
     done
@@ -148,7 +148,7 @@ stop_engine() {
     if [[ -n $pid ]]; then
         run kill "$pid"
         while ! $DRY_RUN && kill -0 "$pid" 2>/dev/null; do
-            ((SECONDS < deadline)) || die "the engine (process $pid) does not end"
+            ((SECONDS < deadline)) || die "the engine (process $pid) does not stop"
             sleep 0.1
         done
     fi
@@ -161,7 +161,7 @@ remove_engine() {
     grep -qx engine "$RECORD/undo" && type -P dockerd-rootless-setuptool.sh >/dev/null || return 0
     systemd_runs || stop_engine
     was=$(checksum "$config")
-    run_setup_tool uninstall || warn "the setup tool's uninstall failed; going on"
+    run_setup_tool uninstall || warn "the setup tool's uninstall failed; continuing"
     # The tool sets the context to default: a change of ours, unless somebody had changed the file before.
     if ! $DRY_RUN && [[ $was == "$(cat "$(entry_of "$config")/after" 2>/dev/null)" ]]; then
         printf '%s\n' "$config" >"$RECORD/touched"

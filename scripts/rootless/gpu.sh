@@ -44,22 +44,22 @@ look_gpu() {
         there "no NVIDIA GPU to hand over"
     elif ! type -P nvidia-ctk >/dev/null; then
         if can_install_toolkit; then
-            missing "an NVIDIA GPU, without the container toolkit" "nvidia-container-toolkit is to be installed"
+            missing "NVIDIA GPU found, but the container toolkit is not installed" "install nvidia-container-toolkit"
         else
-            conflict "an NVIDIA GPU, and apt knows no nvidia-container-toolkit" \
+            conflict "NVIDIA GPU found, but apt does not know nvidia-container-toolkit" \
                 "add NVIDIA's package source (docs/rootless.md, 'The GPU'), or --no-gpu"
         fi
     elif [[ $(gpu_mode) == cdi ]] && ! cdi_is_current; then
-        missing "the GPU is not described for containers, or for another driver" "nvidia-ctk cdi generate"
+        missing "the GPU's CDI description is missing or for another driver" "nvidia-ctk cdi generate"
     elif [[ $(gpu_mode) == cdi ]] && ! grep -qsF "\"$(cdi_directory)\"" "$(daemon_json)"; then
-        missing "the engine does not look into $(cdi_directory)" "cdi-spec-dirs in $(daemon_json)"
+        missing "the engine does not read $(cdi_directory)" "cdi-spec-dirs in $(daemon_json)"
     elif [[ $(gpu_mode) == hook ]] && ! grep -qs nvidia-container-runtime "$(daemon_json)"; then
         missing "the engine does not know NVIDIA's runtime" "nvidia-ctk runtime configure"
     elif needs_no_cgroups && ! no_cgroups_is_set; then
-        missing "NVIDIA's hook would set up cgroups, which a rootless engine may not" \
+        missing "NVIDIA's hook would set up cgroups, which a rootless engine cannot" \
             "no-cgroups = true, which BREAKS the GPU in a rootful engine of this machine"
     else
-        there "the GPU is handed over by $(gpu_mode)$(if needs_no_cgroups; then printf ', with no-cgroups = true'; fi)"
+        there "containers get the GPU by $(gpu_mode)$(if needs_no_cgroups; then printf ', with no-cgroups = true'; fi)"
     fi
 }
 
@@ -90,8 +90,8 @@ make_runtime() {
 make_no_cgroups() {
     local file text line='no-cgroups = true'
     file=$(toolkit_config)
-    warn "no-cgroups = true is for the whole machine: a rootful engine that hands over the GPU by NVIDIA's hook" \
-        "will fail with 'Failed to initialize NVML: Unknown Error'; uninstall takes it back"
+    warn "no-cgroups = true is for the whole machine: a rootful engine that gives containers the GPU by NVIDIA's hook" \
+        "will fail with 'Failed to initialize NVML: Unknown Error'; uninstall reverts it"
     if grep -qE '^[[:space:]]*#?[[:space:]]*no-cgroups[[:space:]]*=' "$file"; then
         text=$(sed -E "s/^[[:space:]]*#?[[:space:]]*no-cgroups[[:space:]]*=.*/$line/" "$file")
     elif grep -q '^\[nvidia-container-cli\]' "$file"; then

@@ -17,11 +17,11 @@ look_desktop() {
     if [[ -z $why ]]; then
         there "Docker Desktop does not run here"
     elif is_wsl2; then
-        conflict "Docker Desktop runs: $why" "two engines would take turns at the socket and at docker's contexts:\
+        conflict "Docker Desktop runs: $why" "two engines would fight over the socket and docker's contexts:\
  in Docker Desktop, Settings > Resources > WSL integration, switch $(os_release NAME) off and apply (or quit Docker Desktop),\
  then open a new terminal"
     else
-        conflict "Docker Desktop runs: $why" "two engines would take turns at docker's contexts: systemctl --user disable --now docker-desktop"
+        conflict "Docker Desktop runs: $why" "two engines would fight over docker's contexts: systemctl --user disable --now docker-desktop"
     fi
 }
 
@@ -32,26 +32,26 @@ look_rootful() {
     # Docker Desktop's own socket is the next step's matter.
     if [[ -n $path && -z $(desktop_runs) ]]; then
         if $STOP_ROOTFUL; then
-            missing "a rootful engine's socket, $path, can be written by you" \
+            missing "you can write to a rootful engine's socket, $path" \
                 "the rootful engine is to be disabled; its containers end"
         elif $BESIDE_ROOTFUL; then
-            note "a rootful engine stays beside, and you are root by its socket $path" \
+            note "a rootful engine stays, and its socket $path makes you root" \
                 "sudo gpasswd -d $(id -un) docker, and log in again, when you no longer need it"
         else
-            conflict "a rootful engine's socket, $path, can be written by you: whoever can do that is root" \
+            conflict "you can write to a rootful engine's socket, $path, which amounts to root" \
                 "--stop-rootful disables that engine, --beside-rootful leaves it; or: sudo gpasswd -d $(id -un) docker, and log in again"
         fi
     elif [[ " $(id -Gn) " == *' docker '* ]]; then
-        note "you are in the group docker, which is root wherever a rootful engine runs" "sudo gpasswd -d $(id -un) docker"
+        note "you are in the group docker, which amounts to root wherever a rootful engine runs" "sudo gpasswd -d $(id -un) docker"
     elif ((${remap:-0} > 0)); then
-        note "the rootful engine has userns-remap" "it does nothing to a rootless engine, and its images stay with it"
+        note "the rootful engine has userns-remap" "a rootless engine ignores it, and its images stay there"
     else
         there "no rootful engine that you could use"
     fi
 }
 make_rootful() {
     local path
-    systemd_runs || die "the rootful engine runs without systemd: end it as you started it, then run this again"
+    systemd_runs || die "the rootful engine runs without systemd: stop it the way you started it, then run this again"
     path=$(at "$(writable_rootful_socket)")
     remember undo rootful
     as_root systemctl disable --now docker.service docker.socket
@@ -67,7 +67,7 @@ look_shadow() {
         value=SHADOW_$name
         [[ -n ${!value} && ${!value} != "unix://$(socket)" && ${!value} != rootless ]] || continue
         where=$(set_where "DOCKER_$name")
-        conflict "DOCKER_$name=${!value} would send docker to another engine" "unset DOCKER_$name${where:+, and take it out of $where}"
+        conflict "DOCKER_$name=${!value} would send docker to another engine" "unset DOCKER_$name${where:+, and remove it from $where}"
     done
 }
 
@@ -75,9 +75,9 @@ look_home() {
     local directory=${DATA_ROOT:-$(data_root)} type
     type=$(filesystem_of "$directory")
     if is_remote "$type"; then
-        conflict "$directory is on $type, which cannot hold a rootless engine's files" "--data-root DIR with a directory of yours on a local disk"
+        conflict "$directory is on $type, which cannot store a rootless engine's files" "--data-root DIR with your own directory on a local disk"
     elif [[ -n $DATA_ROOT && $(data_root) != "$DATA_ROOT" ]]; then
-        missing "images and volumes are to lie in $DATA_ROOT" "data-root in $(daemon_json)"
+        missing "images and volumes are not in $DATA_ROOT yet" "data-root in $(daemon_json)"
     else
         there "images and volumes in $directory ($type)"
     fi
@@ -92,7 +92,7 @@ make_home() {
 look_credentials() {
     local file=$HOME/.docker/config.json
     if grep -qE '"credsStore"[[:space:]]*:[[:space:]]*"desktop(\.exe)?"' "$file" 2>/dev/null; then
-        missing "$file names Docker Desktop's credential store" "the line has to go; log in again where you need to"
+        missing "$file names Docker Desktop's credential store" "that line must be removed; log in again where needed"
     else
         there "no credential store of Docker Desktop"
     fi
@@ -144,7 +144,7 @@ look_packages() {
 make_packages() {
     local packages package
     read -ra packages <<<"$(missing_packages)"
-    as_root apt-get update || warn "apt-get update failed; going on with the lists that are there"
+    as_root apt-get update || warn "apt-get update failed; continuing with the existing package lists"
     # --no-remove: rather fail than take away something that nobody offered.
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove "${packages[@]}"
     for package in "${packages[@]}"; do remember packages "$package"; done

@@ -3,9 +3,9 @@
 
 look_kernel() {
     if [[ $(cat "$(at /proc/sys/kernel/unprivileged_userns_clone)" 2>/dev/null) == 0 ]]; then
-        missing "kernel.unprivileged_userns_clone is 0: no user may make a user namespace" "it has to be 1"
+        missing "kernel.unprivileged_userns_clone is 0: users cannot create user namespaces" "it must be 1"
     elif [[ $(cat "$(at /proc/sys/user/max_user_namespaces)" 2>/dev/null) == 0 ]]; then
-        missing "user.max_user_namespaces is 0" "it has to be more"
+        missing "user.max_user_namespaces is 0" "it must be greater"
     elif [[ ! -r $(at /dev/net/tun) || ! -w $(at /dev/net/tun) ]]; then
         conflict "you cannot open /dev/net/tun, which every container's network needs" \
             "sudo chmod 0666 /dev/net/tun, and find out who closed it: 0666 is what the kernel and udev give it"
@@ -29,7 +29,7 @@ look_subids() {
     for file in subuid subgid; do
         for range in $(subids "$file" mine); do
             if taken_ids | overlaps "$range"; then
-                conflict "ids of $range in /etc/$file, yours, are another user's as well: what your containers may touch would be theirs" \
+                conflict "ids of $range in /etc/$file, yours, also belong to another user: your containers could access that user's files" \
                     "sudo sed -i 's/^$(subid_line "$range")\$/$(subid_line "$(free_range)")/' /etc/$file   (what lies in $(data_root) keeps the old ids)"
                 return
             fi
@@ -38,7 +38,7 @@ look_subids() {
     for file in subuid subgid; do
         if (($(subid_count "$file") < 65536)); then
             range=$(free_range)
-            missing "you have $(subid_count "$file") ids in /etc/$file, containers need 65536" "$range is free"
+            missing "you have $(subid_count "$file") ids in /etc/$file, but containers need 65536" "$range is free"
             return
         fi
     done
@@ -68,7 +68,7 @@ undo_subids() {
     if subids "$1" mine | grep -qx -- "$2"; then as_root sed -i "/^$(subid_line "$2")\$/d" "$file"; fi
     if $DRY_RUN || [[ -z $entry ]]; then return; fi
     if [[ -e $entry/before ]] && ! cmp -s "$file" "$entry/before"; then
-        say "  $file has lost your range again; what else differs from before install is not this script's doing"
+        say "  your range is removed from $file; other differences from before install are not from this script"
     elif [[ ! -e $entry/before && ! -s $file ]]; then
         as_root rm "$file"
     fi
@@ -83,7 +83,7 @@ look_apparmor() {
     elif has_profile "$path" || rootlesskit_works; then
         there "AppArmor lets $path make user namespaces"
     else
-        missing "AppArmor keeps $path from making user namespaces" "a profile for this one program; the protection stays on"
+        missing "AppArmor keeps $path from creating user namespaces" "a profile for this one program; the protection stays on"
         mine "$path" && REMEDY+=" (you can write $path, so everything that runs as you could take its place: a package's is better)"
         return 0
     fi
@@ -114,7 +114,7 @@ undo_apparmor() {
     # shellcheck disable=SC2016
     if userns_is_restricted; then
         as_root sh -c 'printf %s "$1" >/sys/kernel/security/apparmor/.remove' sh "$1" ||
-            warn "the profile of $1 goes with the next start of the machine"
+            warn "the profile of $1 is removed at the next reboot"
     fi
 }
 
@@ -127,11 +127,11 @@ ip_tables_is_listed() {
 
 look_iptables() {
     if ! rootlesskit_works; then
-        note "not to be seen before rootlesskit works" "install looks then, and loads the kernel's modules if it must"
+        note "cannot be checked before rootlesskit works" "install checks it then, and loads kernel modules if needed"
     elif iptables_works; then
         there "iptables works in a namespace of your own"
     else
-        missing "iptables does not work in a namespace of your own: containers would have no way out" "the kernel's modules for it"
+        missing "iptables does not work in a namespace of your own: containers would have no network" "the kernel's modules for it"
     fi
 }
 make_iptables() {

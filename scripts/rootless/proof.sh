@@ -35,7 +35,7 @@ make_proof_image() (
         mkdir -p "$folder$(dirname "$library")"
         if [[ -e $library ]]; then cp -L "$library" "$folder$library"; fi
     done
-    tar -C "$folder" -c . | rootless_docker import - "$1" >/dev/null || die "the proof's image could not be imported"
+    tar -C "$folder" -c . | rootless_docker import - "$1" >/dev/null || die "cannot import the proof's image"
 )
 
 # In a rootful engine the map is `0 0 4294967295`.
@@ -44,16 +44,16 @@ prove_user() {
     map=$(inside "$1" cat /proc/self/uid_map) || die "the proof's container did not run"
     first=$(awk 'NR == 1 { print $1, $2, $3 }' <<<"$map")
     further=$(awk 'NR > 1 { total += $3 } END { print total + 0 }' <<<"$map")
-    [[ $first == "0 $(id -u) 1" ]] || die "NOT rootless: a container's root is not you; its uid_map is $(tr -s ' \n' ' ' <<<"$map")"
-    ((further >= 65536)) || die "a container has only $further further ids, an image may need 65536"
-    say "a container's root is $(id -un) ($(id -u)) of this machine; its $further other ids are nobody's"
+    [[ $first == "0 $(id -u) 1" ]] || die "NOT rootless: container root is not you; its uid_map is $(tr -s ' \n' ' ' <<<"$map")"
+    ((further >= 65536)) || die "a container has only $further more ids, but an image may need 65536"
+    say "container root is $(id -un) ($(id -u)) on this machine; its $further other ids belong to no user"
 }
 
 prove_limit() {
     local limit
     limit=$(inside --memory 64m "$1" cat /sys/fs/cgroup/memory.max 2>/dev/null) || true
     if [[ $limit == 67108864 ]]; then
-        say "a container's memory limit holds"
+        say "a container's memory limit works"
     else
         warn "limits (--memory, --pids-limit) have no effect: 'scripts/setup_rootless.sh check' says why"
     fi
@@ -63,7 +63,7 @@ prove_gpu() {
     local options nodes answer
     if [[ $(gpu_mode) == cdi ]]; then options=(--device nvidia.com/gpu=all); else options=(--gpus all); fi
     nodes=$(inside "${options[@]}" "$1" ls /dev) || die "a container with ${options[*]} did not start"
-    grep -qxE 'nvidiactl|dxg' <<<"$nodes" || die "the GPU is not seen from inside a container: /dev has $(tr '\n' ' ' <<<"$nodes")"
+    grep -qxE 'nvidiactl|dxg' <<<"$nodes" || die "the GPU is not visible in a container: /dev has $(tr '\n' ' ' <<<"$nodes")"
     say "a container sees the GPU's device: docker run ${options[*]}"
     if answer=$(inside "${options[@]}" "$1" nvidia-smi -L 2>&1); then
         say "and its driver answers: $answer"

@@ -7,7 +7,7 @@ look_systemd() {
     elif is_wsl2; then
         missing "systemd is off in this distribution" "systemd=true in /etc/wsl.conf, and a restart of WSL"
     else
-        note "no systemd: this script starts the engine itself, and nothing does after a restart of the machine" \
+        note "no systemd: this script starts the engine, but nothing starts it after a reboot" \
             "then run scripts/setup_rootless.sh install again"
     fi
 }
@@ -35,7 +35,7 @@ look_delegation() {
         note "cgroup v1: --memory, --cpus and --pids-limit have no effect in a rootless engine" "$(unified_words)"
         return
     elif ! systemd_runs; then
-        note "without systemd nobody hands cgroup controllers to you: limits have no effect" ""
+        note "without systemd you get no cgroup controllers: limits have no effect" ""
         return
     fi
     given=" $(delegated_controllers) "
@@ -79,7 +79,7 @@ make_linger() {
     # It starts this user's systemd where no login has.
     local deadline=$((SECONDS + 30))
     until $DRY_RUN || [[ -d $XDG_RUNTIME_DIR ]]; do
-        ((SECONDS < deadline)) || die "$XDG_RUNTIME_DIR does not appear: log in as $(id -un) anew (not by su or sudo), and run this again"
+        ((SECONDS < deadline)) || die "$XDG_RUNTIME_DIR does not appear: log in as $(id -un) again (not with su or sudo), then run this again"
         sleep 0.1
     done
 }

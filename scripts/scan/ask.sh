@@ -14,7 +14,7 @@ save_archive() {
 
 write_sbom() {
     local syft
-    syft=$(command -v "${SYFT:-syft}") || die "syft is missing (https://github.com/anchore/syft): install it, or name it in SYFT"
+    syft=$(command -v "${SYFT:-syft}") || die "syft is missing (https://github.com/anchore/syft): install it, or set SYFT to its path"
     "$syft" scan --quiet "docker-archive:$ARCHIVE" \
         --output "spdx-json=$OUTPUT/sbom.spdx.json" --output "cyclonedx-json=$OUTPUT/sbom.cdx.json" || die "syft failed"
     say "SBOM: $OUTPUT/sbom.spdx.json, $OUTPUT/sbom.cdx.json"

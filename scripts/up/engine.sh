@@ -27,11 +27,11 @@ pick_engine() {
         version="Docker $(engine version --format '{{.Server.Version}}')"
     fi
     # Its internal networks have the host in them: whatever the host serves on all its addresses would answer ComfyUI.
-    [[ $KIND != podman ]] || die "$version as root does not keep ComfyUI from this machine: run Podman as an ordinary user, or use Docker"
+    [[ $KIND != podman ]] || die "$version as root does not isolate ComfyUI from this machine: run Podman as an ordinary user, or use Docker"
     if [[ $KIND == rootless-* ]]; then
-        say "engine: $version, rootless: root in a container is $(id -un) on this machine"
+        say "engine: $version, rootless: container root is $(id -un) on this machine"
     else
-        say "engine: $version, rootful: root in a container is root on this machine (scripts/setup_rootless.sh changes that)"
+        say "engine: $version, rootful: container root is root on this machine (to change that: scripts/setup_rootless.sh)"
     fi
 }
 
@@ -51,7 +51,7 @@ rootless_socket() {
 find_compose() {
     # An engine that cannot limit memory would be refused for that at every start.
     if ! engine_limits; then
-        say "this engine sets no limits of memory and processes (a rootless one needs cgroup v2 and delegation): reported, not required"
+        say "this engine sets no limits on memory and processes (a rootless one needs cgroup v2 and delegation): reported, not required"
         : "${STACK_REQUIRE=seccomp,privileged-container,host-namespaces,runtime-socket,file}"
     fi
     : "${UI_ADDRESS:=127.0.0.1:${UI_PORT:-8188}}" "${IMAGE_PREFIX:=takumi}" "${SECCOMP_PROFILE:=$ROOT/image/seccomp.json}"

@@ -17,7 +17,7 @@ serve_podman() {
     local tries=0
     until [[ -S $WORK/podman.sock ]]; do
         kill -0 "$PODMAN_SERVICE" 2>/dev/null || { cat "$WORK/podman.log" >&2; die "'${ENGINE[*]} system service' ended"; }
-        ((++tries < 200)) || die "'${ENGINE[*]} system service' makes no socket"
+        ((++tries < 200)) || die "'${ENGINE[*]} system service' creates no socket"
         sleep 0.1
     done
 }
@@ -43,13 +43,13 @@ compose_file_for_podman() {
         sub(/UPSTREAM: comfyui:/, "UPSTREAM: " address ":") { done++ }
         { print }
         END { exit done != 3 }
-    ' "$ROOT/image/compose.yaml" >"$COMPOSE_FILE" || die "image/compose.yaml has another shape than this script expects for Podman"
+    ' "$ROOT/image/compose.yaml" >"$COMPOSE_FILE" || die "image/compose.yaml does not look as this script expects for Podman"
 }
 
 make_inside() {
     engine network exists "${NAME}_inside" ||
         engine network create --internal --disable-dns --subnet "$INSIDE" --ip-range "${INSIDE_RANGE:-10.181.88.0/25}" \
-            --label "com.docker.compose.project=$NAME" "${NAME}_inside" >/dev/null || die "the internal network could not be made"
+            --label "com.docker.compose.project=$NAME" "${NAME}_inside" >/dev/null || die "cannot create the internal network"
 }
 
 remove_inside() {

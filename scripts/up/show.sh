@@ -4,7 +4,7 @@
 # What `init` said at the last start, without the app's words. (Not by --since: Podman notes the start later than the first words.)
 start_report() {
     engine logs "$1" 2>&1 | awk '
-        /^init: identity / && started { report = ""; started = 0 }
+        /^init: (identity|file|network|gpu|nodes) |^init: [0-9]+ checks pass/ && started { report = ""; started = 0 }
         /^init: / { report = report $0 "\n" }
         /^init: starting / { started = 1 }
         END { printf "%s", report }'

@@ -80,7 +80,7 @@ code_of() {
         fi
         sleep 0.1
     done
-    say "unknown, and was started again"
+    say "unknown, and it was started again"
 }
 
 give_up() {
@@ -88,7 +88,7 @@ give_up() {
     warn "$1"
     if [[ -s $SAID ]]; then cut -c 1-500 "$SAID" | sed 's/^/compose: /' >&2; fi
     if grep -qi 'overlap' "$SAID"; then
-        warn "another network has the addresses of the stack's: give INSIDE_SUBNET=10.N.N.0/24"
+        warn "another network already uses the stack's addresses: set INSIDE_SUBNET=10.N.N.0/24"
     fi
     for service in "${SERVICES[@]}"; do show_log "$service" --tail 40 >&2; done
     exit 1

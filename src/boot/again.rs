@@ -81,7 +81,7 @@ pub(super) fn reboot_marker(settings: &Settings) -> Option<Marker> {
     }
     Marker::make(settings)
         .inspect_err(|errno| {
-            warn!("TAKUMI_REBOOT has no effect: no directory to make a marker in: {errno} (add --tmpfs /tmp)");
+            warn!("TAKUMI_REBOOT has no effect: cannot create its marker: {errno} (add --tmpfs /tmp)");
         })
         .ok()
 }

@@ -18,7 +18,7 @@ pub(super) fn started_as() -> Result<StartedAs, Refusal> {
     match is_plain && !credentials::started_with_more_privilege() {
         true => Ok(before),
         false => Err(Refusal::Problem(Problem::new(
-            "init was started with more privilege than its caller has: it must be neither setuid nor setgid nor have file capabilities",
+            "init has more privilege than its caller: it must not be setuid, setgid or have file capabilities",
             "chmod 0711 /init, setcap -r /init",
         ))),
     }

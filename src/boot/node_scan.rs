@@ -53,9 +53,9 @@ pub(super) enum Access {
 /// Why nothing is known of the nodes.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("the nodes cannot be looked at: {0}")]
+    #[error("node scan failed: {0}")]
     Failed(String),
-    #[error("looking at the nodes took longer than {0:?}")]
+    #[error("node scan timed out after {0:?}")]
     Late(Duration),
     #[error("told to stop")]
     Stopped,
@@ -71,7 +71,7 @@ const VARIABLES: [&[u8]; 8] = [
     b"TAKUMI_LOG_FORMAT=", b"VIRTUAL_ENV=",
 ];
 const FIX: &str =
-    "read what `init --nodes show NAME` says in the container, then `init --nodes approve NAME`, or remove the node";
+    "review it: `init --nodes show NAME` in the container; then `init --nodes approve NAME`, or remove the node";
 
 impl NodeScan {
     /// Nothing where no start scans nodes.
@@ -131,7 +131,7 @@ impl NodeScan {
         if left.is_empty() {
             return Ok(finding);
         }
-        let detail = format!("not approved, and not moved aside: {} ({})", List(&left), finding.detail);
+        let detail = format!("not approved and not moved aside: {} ({})", List(&left), finding.detail);
         Ok(Finding { required, ..Finding::missing(Check::NodeScan, detail, FIX) })
     }
 
@@ -165,7 +165,7 @@ impl NodeScan {
             Access::Rename => None,
         };
         let sandbox = sandbox.transpose().map_err(|error| Error::Failed(error.to_string()))?;
-        let kept = handover::memory_file().map_err(|errno| failed("make memory (memfd_create)", errno))?;
+        let kept = handover::memory_file().map_err(|errno| failed("create memory (memfd_create)", errno))?;
         let mut was_stopped = false;
         let mut goes_on = || {
             was_stopped = stopped();
@@ -176,7 +176,7 @@ impl NodeScan {
             let error = entered.and_then(|()| self.execute(child, words, &kept)).err();
             let _ = serde_json::to_vec(&Answer { error, ..Answer::default() }).map(|text| child.tell(&text));
         });
-        let answered = answered.map_err(|errno| failed("make a process for it", errno))?;
+        let answered = answered.map_err(|errno| failed("fork takumi-nodes", errno))?;
         if was_stopped {
             return Err(Error::Stopped);
         }
@@ -186,7 +186,7 @@ impl NodeScan {
         if answered.bytes.len() > MAX_BYTES {
             return Err(Error::Failed(format!("the answer of takumi-nodes is longer than {MAX_BYTES} bytes")));
         }
-        let ended_early = "takumi-nodes ended without an answer (out of memory? see its last line above)";
+        let ended_early = "takumi-nodes ended without an answer (out of memory? its last line above may say)";
         let answer = serde_json::from_slice(&answered.bytes).map_err(|_| Error::Failed(ended_early.to_owned()))?;
         let size = fs::stat(kept.as_fd(), fs::Freshness::Cached);
         let size = size.map_err(|errno| failed("read its memory", errno))?.size;
@@ -213,8 +213,7 @@ impl NodeScan {
     }
 
     fn unknown(&self, why: &Error, purpose: Purpose) -> Finding {
-        let fix =
-            "see the reason; `init --nodes list` in the container tries again, TAKUMI_SCAN=off starts without a look";
+        let fix = "to try again: `init --nodes list` in the container; to start without a scan: TAKUMI_SCAN=off";
         let required = self.mode != Scan::Warn;
         // Where it refuses nothing it is not to pass in silence.
         if !required && purpose == Purpose::Start {
@@ -226,8 +225,8 @@ impl NodeScan {
     fn log_state(&self, warned: bool, forgets: Option<&node_state::Error>) {
         match forgets {
             Some(node_state::Error::NoDirectory) if !warned => {}
-            Some(error) if !self.state_is_read => warn!("no approval counts: {error}"),
-            Some(_) if warned => warn!("what was approved since the container started counts when it starts again"),
+            Some(error) if !self.state_is_read => warn!("approvals ignored: {error}"),
+            Some(_) if warned => warn!("new approvals take effect after the container restarts"),
             _ => {}
         }
     }
@@ -242,7 +241,7 @@ impl NodeScan {
                 log_all(&answer.notes);
                 names.retain(|name| !answer.names.contains(name));
             }
-            Err(error) => warn!("no node could be moved aside: {error}"),
+            Err(error) => warn!("no node was moved to quarantine: {error}"),
         }
         names
     }
@@ -273,7 +272,7 @@ fn enter(child: &in_child::Child, user: Option<&Identity>, sandbox: Option<&conf
     let cannot = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
     credentials::set_no_new_privileges().map_err(cannot("give up new privileges"))?;
     child.become_whom(whom).map_err(cannot("become COMMAND's user"))?;
-    child.keep_apart().map_err(cannot("keep apart"))?;
+    child.keep_apart().map_err(cannot("isolate its memory"))?;
     let Some(sandbox) = sandbox else { return Ok(()) };
     spawn::put_on(sandbox, child.parent()).map_err(|(what, errno)| cannot(what)(errno))
 }
@@ -285,7 +284,7 @@ fn program() -> Result<CString, String> {
     let path = init.with_file_name(PROGRAM).into_os_string().into_encoded_bytes();
     let path = trust::follow(&path, Trust::WhatWeCannotWrite).map_err(|trouble| match trouble.is_absence() {
         true => format!(
-            "{} is not in this image, and reads the nodes: build the image with it, or leave TAKUMI_NODES unset",
+            "{} is missing in this image, and nodes cannot be scanned without it: add it to the image, or unset TAKUMI_NODES",
             Shown(&path)
         ),
         false => trouble.words(),

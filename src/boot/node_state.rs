@@ -15,10 +15,10 @@ const MAX_BYTES: usize = 64 << 20;
 /// Why nothing is remembered, as a sentence with what to do.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("no directory keeps approvals (set TAKUMI_STATE to one that only container root can write)")]
+    #[error("approvals cannot be kept: set TAKUMI_STATE to a directory that only container root can write")]
     NoDirectory,
     #[error(
-        "{0} is not root's alone: COMMAND could approve for itself (chown 0:0 and chmod 755 it; it must lie in no volume of TAKUMI_VOLUMES)"
+        "{0} can be written by others than root, so COMMAND could approve its own nodes (chown 0:0 and chmod 755 it, outside every volume of TAKUMI_VOLUMES)"
     )]
     NotRoots(String),
     #[error("{0}: {1} (mount a volume there that container root can write)")]

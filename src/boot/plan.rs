@@ -42,7 +42,9 @@ impl Plan<'_> {
     /// What the drop will give. It is verified afterwards, and a start ends with 125 if it does not hold.
     fn identity(&self) -> [Finding; 3] {
         let who = match self.new_user {
-            Some(identity) if identity.ids.user == UserId(0) => format!("{identity}, root by choice"),
+            Some(identity) if identity.ids.user == UserId(0) => {
+                format!("{identity}, root allowed by TAKUMI_ALLOW_ROOT")
+            }
             Some(identity) => identity.to_string(),
             None => {
                 let before = self.before;
@@ -55,8 +57,8 @@ impl Plan<'_> {
         };
         [
             finding(Check::Unprivileged, &self.nobody, format!("COMMAND runs as {who}")),
-            finding(Check::Capabilities, &self.lacks, "init and COMMAND hold none".to_string()),
-            Finding::held(Check::NoNewPrivileges, "no program can give COMMAND a privilege"),
+            finding(Check::Capabilities, &self.lacks, "init and COMMAND have none".to_string()),
+            Finding::held(Check::NoNewPrivileges, "COMMAND cannot gain privileges by exec"),
         ]
     }
 }

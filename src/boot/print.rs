@@ -11,27 +11,31 @@ use std::ffi::CStr;
 pub(super) fn style(environment: &[&CStr]) -> Style {
     let no_colour = value_of(environment, b"NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = value_of(environment, b"TERM") == Some(b"dumb");
-    Style { colours: !no_colour && !dumb && terminal::is_terminal(2), brief: true }
+    let brief = log::max_level() < log::LevelFilter::Debug;
+    Style { colours: !no_colour && !dumb && terminal::is_terminal(2), brief }
 }
 
-/// All findings, at `info`.
+/// At `info`: the findings that need attention, and how many do not. At `debug`: all.
 pub(super) fn print(report: &Report, style: Style) {
     if log::max_level() < log::LevelFilter::Info {
         return;
     }
-    if logging::is_json() {
-        let object = |finding: &Finding| {
-            let message = format!("{} {}: {}", finding.id, finding.status.word(), finding.detail);
-            serde_json::to_string(&Told { level: "info", message, finding }).unwrap_or_default()
-        };
-        return logging::block(report.findings.iter().map(object));
+    if !logging::is_json() {
+        return logging::block(report.lines(style).iter().map(|line| format!("init: {line}")));
     }
-    logging::block(report.lines(style).iter().map(|line| format!("init: {line}")));
+    let object = |message: String, finding: Option<&Finding>| {
+        serde_json::to_string(&Told { level: "info", message, finding }).unwrap_or_default()
+    };
+    let shown = report.findings.iter().filter(|finding| !style.brief || !finding.is_well());
+    let findings = shown
+        .map(|finding| object(format!("{} {}: {}", finding.id, finding.status.word(), finding.detail), Some(finding)));
+    logging::block(findings.chain(style.brief.then(|| object(report.count(), None))));
 }
 
 #[derive(serde::Serialize)]
 struct Told<'a> {
     level: &'static str,
     message: String,
-    finding: &'a Finding,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finding: Option<&'a Finding>,
 }

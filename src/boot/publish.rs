@@ -26,7 +26,7 @@ pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: Proc
         devices: machine.devices.as_ref().map(|devices| devices.opened()).unwrap_or_default(),
     };
     if let Err(errno) = state.write() {
-        info!("`init --check` has to do without /run/takumi/report.json: {errno} (add --tmpfs /run)");
+        info!("cannot write /run/takumi/report.json: {errno}; --check falls back to /proc (add --tmpfs /run)");
     }
 }
 

@@ -34,13 +34,16 @@ impl Refusal {
     }
 
     pub(super) fn no_command() -> Self {
-        let usage = "no COMMAND to start: usage: init [--] COMMAND [ARG]...";
-        Refusal::Problem(Problem::new(usage, "give it in CMD or after the image's name; see init --help"))
+        let usage = "no COMMAND given; usage: init [--] COMMAND [ARG]...";
+        Refusal::Problem(Problem::new(
+            usage,
+            "set CMD in the image, or type it after the image's name; see init --help",
+        ))
     }
 
     pub(super) fn directory_outside() -> Self {
-        let fix = "an engine with CVE-2024-21626? update it, or set WORKDIR";
-        Refusal::Problem(Problem::new("the working directory lies outside the container", fix))
+        let fix = "update the engine (CVE-2024-21626), or set WORKDIR";
+        Refusal::Problem(Problem::new("the working directory is outside the container", fix))
     }
 
     /// Says it and returns the exit code: 125, and for COMMAND itself 126 and 127.
@@ -50,10 +53,10 @@ impl Refusal {
             Refusal::Secrets(errors) => errors.iter().for_each(|error| error!("{error}")),
             Refusal::Weak(findings) => findings.iter().for_each(|finding| {
                 let fix = finding.fix.as_deref().unwrap_or_default();
-                error!("required and not held: {}: {} ({fix})", finding.id, finding.detail);
+                error!("required check failed: {}: {} ({fix})", finding.id, finding.detail);
             }),
             Refusal::Problem(problem) => error!("{problem}"),
-            Refusal::ToldToStop => error!("told to stop before COMMAND ran (nothing is lost: start again)"),
+            Refusal::ToldToStop => error!("stopped before COMMAND was started (nothing is lost; start it again)"),
             Refusal::Confine(error) => error!("{error}"),
             Refusal::Child(error) => error!("{error}"),
         }

@@ -34,7 +34,7 @@ pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
     };
     let done = match prepared {
         (Some(mut nodes), user) => answer(&mut nodes, user.as_ref(), verb, json),
-        (None, _) => Err("TAKUMI_NODES names no directory of nodes (set it for the container)".to_owned()),
+        (None, _) => Err("TAKUMI_NODES is not set (set it for the container)".to_owned()),
     };
     match done {
         Ok(()) => 0,
@@ -74,7 +74,7 @@ fn answer(nodes: &mut NodeScan, user: Option<&Identity>, verb: NodesVerb, json: 
     }
     for name in &answer.names {
         let stays =
-            |why: &str| format!("{} is approved, and stays in quarantine: {why} (move it back by hand)", Line(name));
+            |why: &str| format!("{} is approved but still in quarantine: {why} (move it back by hand)", Line(name));
         let moved =
             nodes.rename(c"back", std::slice::from_ref(name), user).map_err(|error| stays(&error.to_string()))?;
         if !moved.names.contains(name) {

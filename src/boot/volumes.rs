@@ -61,11 +61,11 @@ pub(super) fn finding(plan: &Plan, volume: &Volume) -> Finding {
 
 fn judged(outcome: Option<&Outcome>, ownership: Ownership, changes: bool) -> String {
     match outcome {
-        None if ownership == Ownership::Off => "owners are not looked at".to_string(),
-        None if changes => "missing, and created by a start".to_string(),
-        None => "writable, or the start ends here".to_string(),
+        None if ownership == Ownership::Off => "ownership not checked (TAKUMI_OWNERSHIP=off)".to_string(),
+        None if changes => "does not exist; created at start".to_string(),
+        None => "write access is verified at start".to_string(),
         Some(outcome @ Outcome::Partial { .. }) if changes && outcome.is_put_right_by_a_start() => {
-            format!("{outcome}, put right by a start")
+            format!("{outcome}; corrected at start")
         }
         Some(outcome) => outcome.to_string(),
     }

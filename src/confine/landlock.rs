@@ -59,10 +59,10 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     let handled = handled(level, needs.settings.confine);
     let ports = ports::of(needs.settings, needs.kernel);
     let rules = Ruleset::new(handled, ports.is_some(), level >= WHOLE)
-        .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
+        .map_err(|errno| Error::Call("create the sandbox (landlock_create_ruleset)", errno))?;
     let allow = |place: &OwnedFd, rights| {
         let answer = rules.allow(place.as_fd(), rights);
-        answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))
+        answer.map_err(|errno| Error::Call("add a rule to the sandbox (landlock_add_rule)", errno))
     };
     let named = [("TAKUMI_VOLUMES", &needs.settings.volumes), ("TAKUMI_WRITABLE", &needs.settings.writable)];
     for (setting, path) in named.iter().flat_map(|(setting, paths)| paths.iter().map(move |path| (setting, path))) {
@@ -92,7 +92,7 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     }
     for port in ports.unwrap_or_default() {
         let answer = rules.allow_port(port);
-        answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))?;
+        answer.map_err(|errno| Error::Call("add a rule to the sandbox (landlock_add_rule)", errno))?;
     }
     Ok(rules)
 }
@@ -101,10 +101,10 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
 pub(super) fn nothing_to_write(level: u32) -> Result<Ruleset, Error> {
     let handled = handled(level, Confine::Auto);
     let rules = Ruleset::new(handled, level >= 4, level >= WHOLE)
-        .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
+        .map_err(|errno| Error::Call("create the sandbox (landlock_create_ruleset)", errno))?;
     if let Ok(null) = io::open_path(c"/dev/null") {
         let answer = rules.allow(null.as_fd(), handled & rights::OF_FILES);
-        answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))?;
+        answer.map_err(|errno| Error::Call("add a rule to the sandbox (landlock_add_rule)", errno))?;
     }
     Ok(rules)
 }

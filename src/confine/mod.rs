@@ -19,15 +19,15 @@ use std::ffi::{CStr, CString};
 #[allow(missing_docs)] // each variant's line says what it is
 pub enum Error {
     #[error(
-        "cannot make {0} writable under the second lock: {1} (each name on the way must be a directory and no link: create it in the image, name its real path, or take it out of {2})"
+        "cannot make {0} writable in the sandbox: {1} (every part of the path must be a directory, not a link: create it in the image, use its real path, or remove it from {2})"
     )]
     Place(String, Errno, &'static str),
     #[error(
-        "cannot {0}: {1} (a seccomp filter or a sandbox refuses it; start without that rule, or TAKUMI_CONFINE=off)"
+        "cannot {0}: {1} (a seccomp filter or a sandbox refuses it; start without that rule, or set TAKUMI_CONFINE=off)"
     )]
     Call(&'static str, Errno),
     #[error(
-        "cannot try whether the second lock holds: /dev/urandom cannot be written, and Linux before 6.12 has no other way to tell (give the container a /dev as engines do, or TAKUMI_CONFINE=off)"
+        "cannot self-test the sandbox: /dev/urandom is not writable, and Linux before 6.12 offers no other way (give the container the usual /dev, or set TAKUMI_CONFINE=off)"
     )]
     Untried,
 }

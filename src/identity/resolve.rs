@@ -45,11 +45,11 @@ impl From<Error> for Problem {
             ),
             Error::Root(what, setting) => Problem::new(
                 format!("refusing to run COMMAND as {what} 0, root"),
-                format!("set {setting} to another id, or TAKUMI_ALLOW_ROOT=yes; no capability survives then either"),
+                format!("set {setting} to another id, or TAKUMI_ALLOW_ROOT=yes (COMMAND still gets no capability)"),
             ),
             Error::Unmapped { what, id, map } => Problem::new(
                 format!("cannot run as {what} {id}: this user namespace maps only {map}"),
-                format!("choose a mapped id, or widen the range in /etc/sub{what}; overflow ids are never one"),
+                format!("choose a mapped id (never the overflow id), or widen the range in /etc/sub{what}"),
             ),
         }
     }

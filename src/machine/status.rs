@@ -18,7 +18,7 @@ pub struct Status {
     pub capabilities: [Option<CapabilityBits>; 5],
     /// Whether no exec can give a privilege.
     pub no_new_privileges: Option<bool>,
-    /// How system calls are filtered: 0 not at all, 1 strictly, 2 by filters.
+    /// How seccomp filter active: 0 not at all, 1 strictly, 2 by filters.
     pub seccomp: Option<u32>,
     /// How many filters there are (Linux 5.9 and newer).
     pub seccomp_filters: Option<u32>,

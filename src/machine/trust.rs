@@ -28,13 +28,11 @@ impl Trouble {
     /// As a sentence.
     pub fn words(&self) -> String {
         match self {
-            Trouble::Kernel(place, errno) => format!("cannot look at {}: {errno}", Shown(place)),
+            Trouble::Kernel(place, errno) => format!("cannot read {}: {errno}", Shown(place)),
             Trouble::Unsafe(place, how) => {
                 let place = Shown(place);
                 format!(
-                    "what is scanned could change its scanner: {place} {how}; make it root's own and closed to others in the image \
-                     (chown root:root, chmod go-w), or mount it read-only, as a container's whole root (a COMMAND that is root \
-                     has no other way)"
+                    "a scanned node could change its scanner: {place} {how}; in the image: chown root:root and chmod go-w; or mount it read-only, or the whole root (the only way if COMMAND is root)"
                 )
             }
         }
@@ -134,7 +132,7 @@ fn look(directory: BorrowedFd<'_>, name: &CStr, place: &[u8], trust: Trust, new:
     let own = credentials::user_ids().map_err(at)?.effective;
     // Its owner can open it to itself again. A link has no permissions: whoever may write its directory replaces it.
     if stat.uid == own {
-        return refused(format!("belongs to COMMAND's own user ({own})"));
+        return refused(format!("belongs to COMMAND's user ({own})"));
     }
     if stat.uid != UserId(0) && stat.uid != OVERFLOW {
         return refused(format!("belongs to user {}, not to root", stat.uid));

@@ -137,7 +137,7 @@ fn look_at_list(file: &File, content: Content, seen: &mut Seen) {
     let name = last_name(&file.path).to_ascii_lowercase();
     let mut tell = |text: Result<Vec<u8>, Errno>, judge: fn(&[u8], &mut dyn FnMut(Sign))| match text {
         Ok(text) => judge(&text, &mut |sign| seen.add(&file.path, sign)),
-        Err(_) => seen.add_file(&file.path, Ability::PackagesFromElsewhere, "not read: too large, or nobody may"),
+        Err(_) => seen.add_file(&file.path, Ability::PackagesFromElsewhere, "not read: too large or not readable"),
     };
     if requirements::is_list(&file.path) {
         tell(content(file, MOST_LIST), requirements::look);

@@ -104,9 +104,9 @@ pub fn verdict(judged: &[Judged], aside: &[String]) -> Verdict {
     let open: Vec<&Judged> = judged.iter().filter(|judged| judged.is_open() && !aside.contains(&judged.name)).collect();
     let count = |standing| judged.iter().filter(|judged| judged.standing == standing).count();
     let mut detail = match judged.len() {
-        0 => "no nodes are there".to_string(),
+        0 => "no nodes found".to_string(),
         all => format!(
-            "{all} looked at: {} approved, {} with nothing found",
+            "{all} scanned: {} approved, {} with nothing found",
             count(Standing::Approved),
             count(Standing::NothingFound)
         ),

@@ -36,7 +36,7 @@ pub fn warning(judged: &[Judged]) -> Vec<String> {
         lines.push(format!("  and {} more (init --nodes list)", open.len() - MOST_NODES));
     }
     lines.push(
-        "  A person has to look: `init --nodes show NAME` in the container, then `init --nodes approve NAME`"
+        "  Review required: `init --nodes show NAME` in the container. If you trust it: `init --nodes approve NAME`. If not, remove it"
             .to_string(),
     );
     lines
@@ -58,7 +58,7 @@ pub fn of_node(judged: &Judged, whole: bool) -> Vec<String> {
     let reasons = &judged.report.unscanned;
     lines.extend(reasons.iter().take(most(MOST_REASONS)).map(|why| format!("  not scanned: {}", Line(why))));
     if reasons.len() > most(MOST_REASONS) {
-        lines.push(format!("  and {} more that was not scanned", reasons.len() - MOST_REASONS));
+        lines.push(format!("  and {} more not scanned", reasons.len() - MOST_REASONS));
     }
     lines
 }
@@ -124,7 +124,7 @@ fn changed(changes: &Changes, most: usize) -> Vec<String> {
             .collect();
     if !changes.abilities.is_empty() {
         let words: Vec<&str> = changes.abilities.iter().map(|ability| ability.words()).collect();
-        lines.push(format!("  it could not do before: {}", words.join("; ")));
+        lines.push(format!("  new since approval: {}", words.join("; ")));
     }
     lines
 }

@@ -153,7 +153,7 @@ fn packages(gather: &mut Gather, version: BorrowedFd<'_>, path: &[u8]) -> Result
             let inner = found.path.get(path.len() + 1..).unwrap_or_default();
             let counts = counts(inner, found);
             if counts && found.kind == libc::DT_LNK {
-                gather.fault(format!("{} is a link: put there what it leads to", Shown(found.path)));
+                gather.fault(format!("{} is a link: replace it by what it points to", Shown(found.path)));
             }
             // What other links lead to is imported or not, as any package is.
             counts || found.kind == libc::DT_LNK
@@ -198,7 +198,7 @@ fn down(
             let mut target = [0; 8];
             let is_lib = fs::read_link_at(directory, name, &mut target) == Ok(b"lib");
             if !(path == b"lib64" && is_lib) {
-                gather.refuse_link(path, "put there what it leads to");
+                gather.refuse_link(path, "replace it by what it points to");
             }
         }
         Err(Errno(libc::ENOENT)) => {}

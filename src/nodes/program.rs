@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const USAGE: &str = "\
-takumi-nodes scan PATH [--json]   what a node that is not installed could do: exit 0 nothing needs a review, 1 something does,
+takumi-nodes scan PATH [--json]   what a node could do, before it is installed: exit 0 nothing needs review, 1 something does,
                                   2 it could not be scanned
 
 Run it as an ordinary user. TAKUMI_SCAN_COMMAND names another scanner than bandit, TAKUMI_LOG=debug says more. What is
@@ -72,7 +72,7 @@ pub fn run() -> ExitCode {
     match signal.load(Ordering::Relaxed) {
         0 => code,
         number => {
-            error!("stopped by signal {number}; nothing was decided");
+            error!("stopped by signal {number}; no result");
             ExitCode::from(u8::try_from(128 + number).unwrap_or(u8::MAX))
         }
     }
@@ -107,7 +107,7 @@ fn refuse_capabilities() -> Result<(), String> {
         let held = caps::read(None, set).map_err(|error| format!("cannot read the capabilities: {error}"))?;
         if !held.is_empty() {
             return Err(format!(
-                "it holds {} capabilities ({set:?}), and reads what strangers wrote (run it as an ordinary user, without sudo)",
+                "refusing to read untrusted files with {} capabilities ({set:?}): run it as an ordinary user, without sudo",
                 held.len()
             ));
         }
@@ -131,7 +131,7 @@ fn scan(path: &Path, json: bool, variables: &[&CStr], stopped: &dyn Fn() -> bool
         debug!("reading {}", whole.display());
         let tree = tree::read(&parent, &name).map_err(|errno| cannot(&errno))?;
         let seen = review::review_one(tree, &settings.scan_command, stopped);
-        judge::judge(&[seen], &BTreeMap::new()).pop().ok_or_else(|| cannot(&"nothing came of it"))
+        judge::judge(&[seen], &BTreeMap::new()).pop().ok_or_else(|| cannot(&"no result"))
     };
     let judged = match scanned() {
         Ok(judged) => judged,
@@ -161,14 +161,15 @@ fn serve_init(
     stopped: &dyn Fn() -> bool,
 ) -> ExitCode {
     let descriptor = |number: &str| -> Result<OwnedFd, String> {
-        let wrong =
-            |why: &dyn std::fmt::Display| format!("descriptor {number}: {why} (init alone starts this program so)");
+        let wrong = |why: &dyn std::fmt::Display| {
+            format!("descriptor {number}: {why} (only init starts this program with --for-init)")
+        };
         handover::inherited(number.parse().map_err(|error| wrong(&error))?).map_err(|errno| wrong(&errno))
     };
     let known = |number: &str| match number {
         "-" => Ok(Vec::new()),
         _ => handover::read_from_start(&descriptor(number)?, MAX_KEPT)
-            .map_err(|errno| format!("cannot read what is known: {errno}")),
+            .map_err(|errno| format!("cannot read approvals or reports: {errno}")),
     };
     let [answer, approvals, reports, kept] = numbers;
     let answer = match descriptor(answer) {
@@ -178,7 +179,7 @@ fn serve_init(
     let done = || -> Result<Done, String> {
         let kept = descriptor(kept)?;
         let (approvals, reports) = (known(approvals)?, known(reports)?);
-        credentials::set_not_dumpable().map_err(|errno| format!("cannot close its memory: {errno}"))?;
+        credentials::set_not_dumpable().map_err(|errno| format!("cannot become undumpable: {errno}"))?;
         refuse_capabilities()?;
         let settings = Settings::read(variables)
             .map_err(|mistakes| mistakes.iter().map(|it| it.to_string() + "; ").collect::<String>())?;
@@ -192,7 +193,7 @@ fn serve_init(
         };
         let done = nodes.answer(parse(verb, rest)?, json)?;
         if let Some(content) = &done.kept {
-            io::write_whole(&kept, content).map_err(|errno| format!("cannot write what is to be kept: {errno}"))?;
+            io::write_whole(&kept, content).map_err(|errno| format!("cannot write state: {errno}"))?;
         }
         io::write_stdout(done.printed.as_bytes()).map_err(|errno| format!("cannot write to stdout: {errno}"))?;
         Ok(done)
@@ -221,6 +222,6 @@ fn parse(verb: &str, mut rest: Vec<String>) -> Result<Verb, String> {
         "revoke" => Verb::Revoke(name()?),
         "aside" => Verb::Rename(Way::Aside, rest),
         "back" => Verb::Rename(Way::Back, rest),
-        _ => return Err(format!("{verb} is no verb of takumi-nodes")),
+        _ => return Err(format!("{verb} is not a verb of takumi-nodes")),
     })
 }

@@ -18,7 +18,7 @@ const LIMITS: Limits = Limits {
     levels: 64,
     gibibytes: 16,
     mebibytes_of_names: 32,
-    advice: "move its data out of the node",
+    advice: "move its data outside the node",
 };
 
 /// A directory with more of them is no directory of nodes.
@@ -151,7 +151,7 @@ pub fn read(directory: &OwnedFd, name: &CStr) -> Result<Tree, Errno> {
         }
     } else {
         let _ = gather.entry(directory, name, kind, bytes);
-        gather.refuse_link(bytes, "the node must lie in the directory itself");
+        gather.refuse_link(bytes, "put the node itself there, not a link");
     }
     Ok(gather.into_tree(name.to_owned(), fs::open_directory_at(directory, c".")?))
 }

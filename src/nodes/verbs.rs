@@ -80,7 +80,7 @@ impl Nodes<'_> {
         let notes = if self.approvals.is_some() {
             vec![]
         } else {
-            vec![format!("no approval counts: {}", damaged(self.settings))]
+            vec![format!("approvals ignored: {}", damaged(self.settings))]
         };
         let mut answer = Answer { verdict: Some(self.verdict(&judged)), notes, names, ..Answer::default() };
         answer.warning = match self.settings.log_format {
@@ -153,13 +153,11 @@ impl Nodes<'_> {
                         true => format!("mv {path} {name}"),
                         false => format!("init --nodes approve {name}"),
                     };
-                    answer
-                        .notes
-                        .push(format!("{name} is in quarantine now, {path} (to have it back as it is: {back})"));
+                    answer.notes.push(format!("{name} moved to quarantine: {path} (to restore it: {back})"));
                     answer.names.push(name);
                 }
                 Err(errno) if way == Way::Back => answer.notes.push(errno.to_string()),
-                Err(errno) => answer.notes.push(format!("{name} could not be moved aside: {errno}")),
+                Err(errno) => answer.notes.push(format!("cannot move {name} to quarantine: {errno}")),
             }
         }
         answer
@@ -189,7 +187,7 @@ impl Nodes<'_> {
             let Some(seen) = seen else { continue };
             let Some(digest) = seen.digest.clone() else {
                 let why = seen.report.unscanned.join("; ");
-                return Err(format!("{shown} cannot be approved, since not everything in it can be read: {why}"));
+                return Err(format!("{shown} cannot be approved: parts of it cannot be read: {why}"));
             };
             let approvals = self.approvals.get_or_insert_default();
             approvals.approve(seen, clock::seconds_since_1970());
@@ -197,13 +195,13 @@ impl Nodes<'_> {
             let answer = Answer { names, ..output(done("approved", name, Some(digest), json)) };
             return Ok(Done { answer, kept: Some(written(approvals)?), ..Done::default() });
         }
-        Err(format!("{shown} is no node here (see init --nodes list)"))
+        Err(format!("{shown} is not a node here (see init --nodes list)"))
     }
 }
 
 fn damaged(settings: &Settings) -> String {
     let state = settings.state.as_deref().unwrap_or_default().to_string_lossy();
-    format!("{state}/nodes.json is no list of approvals (remove it, and approve the nodes again)")
+    format!("{state}/nodes.json is not a list of approvals (remove it and approve the nodes again)")
 }
 
 fn written(kept: &impl Serialize) -> Result<Vec<u8>, String> {
@@ -246,7 +244,7 @@ struct Listed {
 
 fn find(listed: Vec<Listed>, name: &str) -> Result<Listed, String> {
     let found = listed.into_iter().find(|listed| listed.judged.name == name);
-    found.ok_or_else(|| format!("{} is no node here (see init --nodes list)", Line(name)))
+    found.ok_or_else(|| format!("{} is not a node here (see init --nodes list)", Line(name)))
 }
 
 #[derive(Serialize)]
@@ -272,7 +270,7 @@ fn shown(listed: &[Listed]) -> String {
     for Listed { judged, quarantined } in listed {
         text += &every_line(judged);
         if *quarantined {
-            text += "  in quarantine: ComfyUI does not load it (init --nodes approve puts it back)\n";
+            text += "  in quarantine: ComfyUI does not load it (init --nodes approve restores it)\n";
         }
     }
     text
@@ -282,15 +280,14 @@ fn shown(listed: &[Listed]) -> String {
 pub fn every_line(judged: &Judged) -> String {
     let mut lines = message::of_node(judged, true);
     let [high, medium, low] = judged.report.severities;
-    lines
-        .push(format!("  Bandit counts {high} high, {medium} medium, {low} low (its own rating, which is no verdict)"));
+    lines.push(format!("  Bandit counts {high} high, {medium} medium, {low} low (its own rating, not a verdict)"));
     lines.extend(judged.digest.as_ref().map(|digest| format!("  sha256 {digest}")));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn table(listed: &[Listed]) -> String {
     if listed.is_empty() {
-        return "no nodes are there\n".to_string();
+        return "no nodes found\n".to_string();
     }
     let name = |listed: &Listed| Line(&listed.judged.name).to_string();
     let width = listed.iter().map(|listed| name(listed).chars().count()).max().unwrap_or(0);

@@ -99,7 +99,7 @@ impl From<Error> for Problem {
                 "remove it or name another directory",
             ),
             Error::Path(volume) => Problem::new(
-                format!("cannot use the volume {volume}: it has to be an absolute path below /, without .."),
+                format!("cannot use the volume {volume}: it must be an absolute path without .. and not /"),
                 "change TAKUMI_VOLUMES",
             ),
             Error::System { act, at, errno, hint } => Problem::new(format!("cannot {act} {at}: {errno}"), hint),
@@ -107,15 +107,15 @@ impl From<Error> for Problem {
                 Problem::new(format!("cannot take ownership of all of {volume}: {}", why.what), why.fix)
             }
             Error::Interrupted(volume) => Problem::new(
-                format!("told to stop while the volume {volume} was looked at"),
-                "start again: what is right stays right",
+                format!("stopped during the ownership repair of {volume}"),
+                "start again: it resumes where it stopped",
             ),
             Error::Unusable { at, uid, gid, errno, hint } => {
                 Problem::new(format!("cannot write in {at} as {uid}:{gid}: {errno}"), hint)
             }
             Error::Exchanged(volume) => Problem::new(
-                format!("cannot use the volume {volume}: it was exchanged while it was prepared"),
-                "let no other container move it",
+                format!("cannot use the volume {volume}: it was replaced during preparation"),
+                "keep other containers from moving it",
             ),
         }
     }
@@ -205,8 +205,7 @@ struct Plan<'a> {
 
 fn look_through(volume: &mut Volume, directory: &OwnedFd, plan: &Plan<'_>, watch: &mut Watch<'_>) -> Result<(), Error> {
     let at = || Shown::of(&volume.path);
-    let system =
-        |errno| Error::System { act: "look at", at: at(), errno, hint: "look at the host's filesystem".into() };
+    let system = |errno| Error::System { act: "check", at: at(), errno, hint: "check the host's filesystem".into() };
     let root = fs::stat(directory.as_fd(), Freshness::Cached).map_err(system)?;
     let lies_on = || root.mount.and_then(mount::find);
     let shares = match plan.mode {

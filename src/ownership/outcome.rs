@@ -74,46 +74,49 @@ impl Reason {
     fn words(self) -> (&'static str, Option<Errno>, &'static str) {
         match self {
             Reason::HardLink => (
-                "having further hard links",
+                "more than one hard link",
                 None,
-                "another name may lie outside of the volume: replace each by a copy (cp -p FILE FILE.new && mv FILE.new FILE), or chown it from the host",
+                "another name may be outside the volume: replace each by a copy (cp -p FILE FILE.new && mv FILE.new FILE), or chown it from the host",
             ),
-            Reason::Device => ("being devices", None, "devices are never handed over: remove them from the volume"),
+            Reason::Device => ("device", None, "init never changes the owner of a device: remove them from the volume"),
             Reason::Frozen => ("immutable or append-only", None, "run chattr -i -a on them from the host"),
-            Reason::NeedsFowner => ("needing CAP_FOWNER", None, "add --cap-add FOWNER"),
+            Reason::NeedsFowner => ("CAP_FOWNER needed", None, "add --cap-add FOWNER"),
             Reason::NeedsReadSearch => {
-                ("closed to root", None, "the container lacks CAP_DAC_READ_SEARCH; add --cap-add DAC_READ_SEARCH")
+                ("not readable by root", None, "the container lacks CAP_DAC_READ_SEARCH; add --cap-add DAC_READ_SEARCH")
             }
             Reason::Unseen => (
-                "the user's own and closed to root",
+                "owned by the user, not readable by root",
                 None,
-                "to have their content looked at, add --cap-add DAC_READ_SEARCH",
+                "to check their content too, add --cap-add DAC_READ_SEARCH",
             ),
             Reason::Unmapped => {
                 ("owned by a host user that this container does not map", None, "change their owner from the host")
             }
             Reason::WrongOwner => {
-                ("having a wrong owner", None, "nothing is changed in this mode; set TAKUMI_OWNERSHIP to auto or chown")
+                ("wrong owner", None, "TAKUMI_OWNERSHIP=verify changes nothing; set it to auto or chown")
             }
-            Reason::Refused(errno) => ("refused", Some(errno), "change them from the host"),
+            Reason::Refused(errno) => ("refused by the kernel", Some(errno), "change them from the host"),
             Reason::Unreadable(errno) => {
-                ("unreadable", Some(errno), "check the filesystem and the kernel's log (dmesg)")
+                ("not readable", Some(errno), "check the filesystem and the kernel's log (dmesg)")
             }
             Reason::TooDeep => ("nested too deep", None, "flatten the tree"),
-            Reason::Moved => ("moved during the walk", None, "start again while nothing else works in the volume"),
+            Reason::Moved => ("moved during the repair", None, "start again while nothing else uses the volume"),
         }
     }
 }
 
 impl From<&Left> for Problem {
-    /// `3 entries left, having further hard links: /data/a, /data/b …`
+    /// `3 entries not changed (more than one hard link): /data/a, /data/b …`
     fn from(left: &Left) -> Self {
         let (what, errno, hint) = left.reason.words();
-        let entries = if left.count == 1 { "entry" } else { "entries" };
         let errno = errno.map(|errno| format!(": {errno}")).unwrap_or_default();
         let paths = Paths(&left.first, left.count);
-        Problem::new(format!("{} {entries} left, {what}{paths}{errno}", left.count), hint)
+        Problem::new(format!("{} {} not changed ({what}){paths}{errno}", left.count, entries(left.count)), hint)
     }
+}
+
+fn entries(count: u64) -> &'static str {
+    if count == 1 { "entry" } else { "entries" }
 }
 
 fn write_paths(f: &mut fmt::Formatter<'_>, first: &[PathBuf], count: u64) -> fmt::Result {
@@ -148,7 +151,7 @@ impl fmt::Display for Unsupported {
             Unsupported::MissingChown => f.write_str("the container lacks CAP_CHOWN; add --cap-add CHOWN"),
             Unsupported::ReadOnly => f.write_str("it is mounted read-only; mount it without ro"),
             Unsupported::Lies => f.write_str(
-                "its filesystem accepts chown and changes nothing, as 9p and drvfs do; use a named volume or set the owner by mount options",
+                "its filesystem ignores chown, as 9p and drvfs do; use a named volume or set the owner by mount options",
             ),
             Unsupported::Refuses(errno) => write!(
                 f,
@@ -156,11 +159,11 @@ impl fmt::Display for Unsupported {
             ),
             Unsupported::NoAcl(errno) => write!(
                 f,
-                "its filesystem has no POSIX ACLs ({errno}); use a named volume, or set TAKUMI_OWNERSHIP=chown, which takes the files from the host's user"
+                "its filesystem has no POSIX ACLs ({errno}); use a named volume, or set TAKUMI_OWNERSHIP=chown (the host user then no longer owns the files)"
             ),
-            Unsupported::AclLies => f.write_str("its filesystem accepts an ACL and keeps none; use a named volume"),
+            Unsupported::AclLies => f.write_str("its filesystem ignores ACLs; use a named volume"),
             Unsupported::NoMountIds => {
-                f.write_str("the kernel tells no mount ids (older than 5.8) and /proc is not mounted; mount /proc")
+                f.write_str("the kernel has no mount ids (before 5.8) and /proc is not mounted; mount /proc")
             }
         }
     }
@@ -180,7 +183,7 @@ impl Outcome {
     pub fn missing_capability(&self) -> Option<Problem> {
         match self {
             Outcome::Unsupported(why @ Unsupported::MissingChown) => {
-                Some(Problem::new("its owners are wrong", why.to_string()))
+                Some(Problem::new("owners are wrong", why.to_string()))
             }
             Outcome::Partial { why, .. } => {
                 let mut why = why.iter();
@@ -195,15 +198,14 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Right => f.write_str("right"),
-            Outcome::Fixed(count) => write!(f, "fixed({count})"),
-            Outcome::Shared(count) => write!(f, "shared({count})"),
-            Outcome::Unsupported(why) => write!(f, "unsupported({why})"),
+            Outcome::Right => f.write_str("ownership correct"),
+            Outcome::Fixed(count) => write!(f, "{count} {} changed", entries(*count)),
+            Outcome::Shared(count) => write!(f, "{count} {} shared by ACL", entries(*count)),
+            Outcome::Unsupported(why) => write!(f, "ownership cannot be changed: {why}"),
             Outcome::Partial { left, why, .. } => {
                 let first: Vec<PathBuf> = why.iter().flat_map(|left| left.first.iter().cloned()).take(FEW).collect();
-                write!(f, "partial({left}")?;
-                write_paths(f, &first, *left)?;
-                f.write_str(")")
+                write!(f, "{left} {} not changed", entries(*left))?;
+                write_paths(f, &first, *left)
             }
         }
     }
@@ -221,10 +223,10 @@ pub(super) enum Note {
 impl Note {
     fn words(self) -> &'static str {
         match self {
-            Note::Setuid => "run as their owner or group (setuid, setgid)",
-            Note::SetuidCleared => "lost their setuid or setgid bit with the change of the owner",
-            Note::Capability => "carry file capabilities",
-            Note::CapabilityCleared => "lost their file capabilities with the change of the owner",
+            Note::Setuid => "are setuid or setgid",
+            Note::SetuidCleared => "lost their setuid or setgid bit when the owner changed",
+            Note::Capability => "have file capabilities",
+            Note::CapabilityCleared => "lost their file capabilities when the owner changed",
         }
     }
 }
@@ -278,7 +280,7 @@ impl Tally {
         }
         match told.outcome() {
             None => {}
-            Some(Outcome::Right) => log::debug!("volume {volume}: right, {} entries seen", self.seen),
+            Some(Outcome::Right) => log::debug!("volume {volume}: ownership correct, {} entries checked", self.seen),
             Some(Outcome::Fixed(count)) => {
                 log::info!("volume {volume}: owner of {count} of {} entries changed", self.seen)
             }
@@ -318,18 +320,18 @@ mod tests {
     #[test]
     fn an_outcome_has_its_name() {
         let mut tally = Tally::default();
-        assert_eq!(tally.outcome(false).to_string(), "right");
+        assert_eq!(tally.outcome(false).to_string(), "ownership correct");
         tally.changed = 3;
-        assert_eq!(tally.outcome(false).to_string(), "fixed(3)");
-        assert_eq!(tally.outcome(true).to_string(), "shared(3)");
+        assert_eq!(tally.outcome(false).to_string(), "3 entries changed");
+        assert_eq!(tally.outcome(true).to_string(), "3 entries shared by ACL");
         for name in ["a", "b\n", "c", "d", "e", "f", "g"] {
             tally.leave(Reason::HardLink, || PathBuf::from("/data").join(name));
         }
         tally.leave(Reason::Device, || "/data/null".into());
         let text = tally.outcome(false).to_string();
-        assert_eq!(text, "partial(8: /data/a, /data/b\\n, /data/c, /data/d, /data/e …)");
+        assert_eq!(text, "8 entries not changed: /data/a, /data/b\\n, /data/c, /data/d, /data/e …");
         let text = Outcome::Unsupported(Unsupported::MissingChown).to_string();
-        assert_eq!(text, "unsupported(the container lacks CAP_CHOWN; add --cap-add CHOWN)");
+        assert_eq!(text, "ownership cannot be changed: the container lacks CAP_CHOWN; add --cap-add CHOWN");
     }
 
     #[test]
@@ -337,7 +339,7 @@ mod tests {
         let left = Left { reason: Reason::Unreadable(Errno(libc::EIO)), count: 2, first: vec!["/data/a".into()] };
         assert_eq!(
             Problem::from(&left).to_string(),
-            "2 entries left, unreadable: /data/a …: Input/output error (check the filesystem and the kernel's log (dmesg))"
+            "2 entries not changed (not readable): /data/a …: Input/output error (check the filesystem and the kernel's log (dmesg))"
         );
     }
 }

@@ -99,10 +99,9 @@ fn no_directory(volume: &Path, at: &Path, parent: BorrowedFd<'_>, name: &CStr) -
 fn hint_for_link(parent: BorrowedFd<'_>, name: &CStr, at: &Shown) -> String {
     let owner = fs::stat_at(parent, name).map(|stat| stat.uid);
     match owner {
-        Ok(UserId(0)) => "name the directory that it leads to".into(),
+        Ok(UserId(0)) => "use the directory that it points to".into(),
         Ok(UserId(uid)) => format!(
-            "uid {uid} owns it: if it is not yours, a program in the container made it, so do not name what it leads to and remove it: \
-             docker run --rm --volumes-from CONTAINER --entrypoint rm IMAGE {at}"
+            "uid {uid} owns it: if you did not create it, a program in the container did; then do not use its target, remove it: docker run --rm --volumes-from CONTAINER --entrypoint rm IMAGE {at}"
         ),
         Err(_) => "remove it".into(),
     }
@@ -112,13 +111,14 @@ fn hint(act: &str, errno: Errno, at: &Path) -> String {
     match errno {
         Errno(libc::EROFS) => format!("mount a volume at {}, or drop --read-only", Shown::of(at)),
         Errno(libc::EACCES) if act == "open" => {
-            "a directory on the way is closed: chmod o+x it, or add --cap-add DAC_READ_SEARCH if it is init that is kept out".into()
+            "a parent directory is closed: chmod o+x it, or add --cap-add DAC_READ_SEARCH if only init is kept out"
+                .into()
         }
         Errno(libc::EACCES | libc::EPERM) => {
-            format!("create {} on the host and give it to the app's user", Shown::of(at))
+            format!("create {} on the host and chown it to the app's user", Shown::of(at))
         }
         Errno(libc::ENOSPC | libc::EDQUOT) => "free space on the volume's disk".into(),
-        _ => "look at the mount and its filesystem".into(),
+        _ => "check the mount and its filesystem".into(),
     }
 }
 

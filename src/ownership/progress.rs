@@ -72,7 +72,7 @@ impl<'a> Watch<'a> {
             let bar = format_args!("{:place$}<=>{:rest$}", "", "", rest = 20 - place).to_string();
             let _ = write!(std::io::stderr(), "\r\x1b[K{volume} [{bar}] {seen} entries, {changed} changed, {rate}/s");
         } else {
-            log::info!("volume {volume}: {seen} entries seen, {changed} changed, {rate} a second");
+            log::info!("volume {volume}: {seen} entries checked, {changed} changed, {rate} a second");
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn prove(volumes: Vec<Volume>) -> Result<(), Error> {
 
 fn prove_one(volume: &Volume) -> Result<(), Error> {
     let at = || Shown::of(&volume.path);
-    let who = |errno| Error::System { act: "tell who writes in", at: at(), errno, hint: "allow getresuid".into() };
+    let who = |errno| Error::System { act: "check who writes in", at: at(), errno, hint: "allow getresuid".into() };
     let me = me().map_err(who)?;
     let unusable = |errno| Error::Unusable { at: at(), uid: me.uid, gid: me.gid, errno, hint: hint(volume, errno) };
     let opened = match path::open(&volume.path, volume.may_change.then_some(&me)) {

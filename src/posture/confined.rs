@@ -14,20 +14,24 @@ const ID: Check = Check::Confined;
 /// Judges it. Off is how most images have it; who requires the lock must not get a start without it.
 pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
     let Some(kernel) = &machine.second_lock else {
-        let off = "no second lock around COMMAND: TAKUMI_CONFINE is off";
+        let off = "no sandbox around COMMAND (TAKUMI_CONFINE=off)";
         return match settings.require.contains(&ID) {
-            true => Finding::missing(ID, off, "set TAKUMI_CONFINE=auto, or take confined out of TAKUMI_REQUIRE"),
+            true => Finding::missing(ID, off, "set TAKUMI_CONFINE=auto, or remove confined from TAKUMI_REQUIRE"),
             false => Finding::skipped(ID, off),
         };
     };
     let strict = settings.confine == Confine::Strict;
-    let detail = format!("{}; not covered: {}", given(settings, kernel), List(&open(kernel, strict)));
+    let detail = format!("{}; not restricted: {}", given(settings, kernel), List(&open(kernel, strict)));
     if kernel.landlock.is_err() || kernel.filters.is_err() {
         return Finding::missing(ID, detail, lacking(kernel));
     }
     if strict && !kernel.is_whole() {
-        let fix = "run Linux 6.12 or newer, or set TAKUMI_CONFINE=auto, which takes what the kernel gives";
-        return Finding::missing(ID, format!("TAKUMI_CONFINE=strict asks for everything: {detail}"), fix);
+        let fix = "run Linux 6.12 or newer, or set TAKUMI_CONFINE=auto, which uses what the kernel offers";
+        return Finding::missing(
+            ID,
+            format!("TAKUMI_CONFINE=strict needs more than this kernel offers: {detail}"),
+            fix,
+        );
     }
     Finding::held(ID, detail)
 }
@@ -35,19 +39,19 @@ pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
 fn given(settings: &Settings, kernel: &SecondLock) -> String {
     let landlock = match kernel.landlock {
         Ok(level) => {
-            format!("Landlock level {level}: COMMAND writes volumes, tmpfs, TAKUMI_WRITABLE and devices alone")
+            format!("Landlock ABI {level}: writes only to volumes, tmpfs, TAKUMI_WRITABLE and devices")
         }
-        Err(Errno(libc::EOPNOTSUPP)) => "no Landlock: it is turned off".to_string(),
+        Err(Errno(libc::EOPNOTSUPP)) => "no Landlock: turned off in this kernel".to_string(),
         Err(errno) => format!("no Landlock: {errno}"),
     };
     let ports = match ports::of(settings, kernel).as_deref() {
-        Some([]) => ", connects to no TCP port".to_string(),
-        Some(ports) => format!(", connects to TCP ports {} alone", List(ports)),
+        Some([]) => ", no TCP connections".to_string(),
+        Some(ports) => format!(", TCP connections only to ports {}", List(ports)),
         None => String::new(),
     };
     let filter = match kernel.filters {
-        Ok(()) => "calls it never needs are refused".to_string(),
-        Err(errno) => format!("no filter of system calls: {errno}"),
+        Ok(()) => "seccomp refuses calls that apps never need".to_string(),
+        Err(errno) => format!("no seccomp filter: {errno}"),
     };
     format!("{landlock}{ports}; {filter}")
 }
@@ -58,12 +62,12 @@ fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
     let below = |since: u32| level > 0 && level < since;
     let all: [(bool, &'static str); 10] = [
         (true, "reading"),
-        (level > 0, "modes, times and owners of its own files"),
-        (level > 0 && (!strict || level < 3), "emptying its own files elsewhere (truncate)"),
+        (level > 0, "chmod, chown and times of its own files"),
+        (level > 0 && (!strict || level < 3), "truncate of its own files elsewhere"),
         (true, "UDP"),
         (kernel.proxies.is_none(), "TCP connections (no proxy is set)"),
         (kernel.proxies.is_some() && level < 4, "TCP connections (Linux 6.7)"),
-        (kernel.holds_ports(), "those ports of other addresses"),
+        (kernel.holds_ports(), "these ports on other addresses"),
         (below(2), "(renames between directories fail before Linux 5.19)"),
         (level < 6, "abstract sockets and other signals (Linux 6.12)"),
         (level == 0, "files"),
@@ -111,8 +115,8 @@ mod tests {
         for level in 1..=7 {
             let auto = judged(Confine::Auto, false, lock(level, Some(&[8188, 8888])));
             assert_eq!(auto.status, Status::Held, "{level}");
-            assert!(auto.detail.contains(&format!("Landlock level {level}:")), "{}", auto.detail);
-            assert_eq!(auto.detail.contains("TCP ports 8188, 8888 alone"), level >= 4, "{}", auto.detail);
+            assert!(auto.detail.contains(&format!("Landlock ABI {level}:")), "{}", auto.detail);
+            assert_eq!(auto.detail.contains("TCP connections only to ports 8188, 8888"), level >= 4, "{}", auto.detail);
             assert_eq!(auto.detail.contains("Linux 6.12"), level < 6, "{}", auto.detail);
             let strict = judged(Confine::Strict, false, lock(level, None));
             assert_eq!(strict.status == Status::Held, level >= 6, "{level}");

@@ -34,7 +34,7 @@ pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     }
     let fix = "add --read-only (compose: read_only: true; Kubernetes: readOnlyRootFilesystem: true)";
     if by_table == Some(false) && by_statvfs == Ok(false) && !by_writing {
-        return Finding::missing(ID, "/ can be written", fix);
+        return Finding::missing(ID, "/ is writable", fix);
     }
     let says = |answer: Option<bool>| match answer {
         Some(true) => "read-only",
@@ -44,7 +44,7 @@ pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     Finding::missing(
         ID,
         format!(
-            "no agreement on /: mountinfo says {}, statvfs {}, writing {}",
+            "answers about / disagree: mountinfo says {}, statvfs {}, writing {}",
             says(by_table),
             says(by_statvfs.ok()),
             says(Some(by_writing))
@@ -57,12 +57,12 @@ pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
     let places = &machine.places.tmpfs;
     const ID: Check = Check::Tmpfs;
     if places.is_empty() {
-        return Finding::skipped(ID, "TAKUMI_TMPFS names none");
+        return Finding::skipped(ID, "TAKUMI_TMPFS is empty");
     }
     let wrong: Vec<String> = places.iter().filter_map(|place| wrong_tmpfs(place, mounts)).collect();
     if wrong.is_empty() {
         let names: Vec<String> = places.iter().map(|place| Shown(&place.asked).to_string()).collect();
-        return Finding::held(ID, format!("{}: in memory, of limited size, nosuid, nodev, noexec", names.join(", ")));
+        return Finding::held(ID, format!("{}: tmpfs with a size limit, nosuid, nodev, noexec", names.join(", ")));
     }
     let option = |place: &Place| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Shown(&place.asked));
     let options: Vec<String> = places.iter().filter(|place| wrong_tmpfs(place, mounts).is_some()).map(option).collect();
@@ -71,9 +71,9 @@ pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
 
 fn wrong_tmpfs(place: &Place, mounts: &Mounts) -> Option<String> {
     let name = Shown(&place.asked);
-    let Some(mount) = mounts.at(place.path()) else { return Some(format!("{name} is no tmpfs")) };
+    let Some(mount) = mounts.at(place.path()) else { return Some(format!("{name} is not a tmpfs")) };
     if mount.filesystem() != "tmpfs" {
-        return Some(format!("{name} is no tmpfs, but {}", mount.filesystem()));
+        return Some(format!("{name} is not a tmpfs, but {}", mount.filesystem()));
     }
     let mut lacks: Vec<&str> = ["nosuid", "nodev", "noexec"].into_iter().filter(|option| !mount.has(option)).collect();
     // `size=0` is how a tmpfs is told to have no limit; without the word it has half of the memory.
@@ -87,7 +87,7 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::BakedPaths;
     let places = &machine.places;
     if places.baked.is_empty() {
-        return Finding::skipped(ID, "TAKUMI_BAKED names none");
+        return Finding::skipped(ID, "TAKUMI_BAKED is empty");
     }
     let is_volume = |mount: &Mount| places.volumes.iter().any(|volume| is_within(mount.point(), volume.path()));
     // Below it, at it, or over a parent of it, which hides it whole.
@@ -104,9 +104,9 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
         Some(first) => Finding::missing(
             ID,
             format!(
-                "{} is mounted over what the image holds{}{}",
+                "{} is mounted over files of the image{}{}",
                 Shown(first.point()),
-                if first.has("ro") { "" } else { ", and can be written" },
+                if first.has("ro") { "" } else { " and is writable" },
                 if over.len() > 1 { format!("; {} more are", over.len() - 1) } else { String::new() }
             ),
             "mount it elsewhere, or name it in TAKUMI_VOLUMES",
@@ -131,11 +131,11 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
         .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), danger(mount, &machine.places)?)))
         .collect();
     match found.split_first() {
-        None => Finding::held(ID, "no directory of the host's own is mounted"),
+        None => Finding::held(ID, "no system directory of the host is mounted"),
         Some((first, rest)) => Finding::missing(
             ID,
             if rest.is_empty() { first.clone() } else { format!("{first}; {} more", rest.len()) },
-            "mount only the directories that the app needs, none of the host's own",
+            "mount only directories that the app needs, not the host's system directories",
         ),
     }
 }
@@ -152,7 +152,7 @@ fn danger(mount: &Mount, places: &Places) -> Option<String> {
         "devtmpfs" if mount.root() == b"/" => hosts(b"/dev"),
         // drvfs: a drive of Windows.
         "9p" if mount.root() == b"/" && mount.of_filesystem("aname").is_some_and(|name| name.starts_with("drvfs")) => {
-            Some("a whole drive of Windows".to_string())
+            Some("a whole Windows drive".to_string())
         }
         "tmpfs" | "overlay" | "devtmpfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" => None,
         _ if mount.point() == b"/" => None,
@@ -192,11 +192,11 @@ pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     let is_read_only = |point: &[u8]| mounts.at(point).is_some_and(|mount| mount.has("ro"));
     let mut open = Vec::new();
     if !is_read_only(b"/proc/sys") {
-        open.push("/proc/sys can be written");
+        open.push("/proc/sys is writable");
     }
     // No /sys, no way in.
     if mounts.at(b"/sys").is_some() && !is_read_only(b"/sys") {
-        open.push("/sys can be written");
+        open.push("/sys is writable");
     }
     if machine.places.kcore && mounts.at(b"/proc/kcore").is_none() {
         open.push("/proc/kcore is not hidden");
@@ -207,7 +207,7 @@ pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     Finding::missing(
         ID,
         open.join(", "),
-        "take away --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)",
+        "remove --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)",
     )
 }
 

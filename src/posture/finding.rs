@@ -13,11 +13,11 @@ pub struct Finding {
     pub shield: Shield,
     /// Its answer.
     pub status: Status,
-    /// Whether a start is refused while it is not held.
+    /// Whether a start is refused while it does not pass.
     pub required: bool,
     /// What was seen.
     pub detail: String,
-    /// What to type or to change; always there where the status is neither held nor skipped.
+    /// What to type or to change; always there where the status is neither pass nor skipped.
     pub fix: Option<String>,
 }
 
@@ -26,8 +26,10 @@ pub struct Finding {
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It is as it should be.
+    #[serde(rename = "pass")]
     Held,
     /// It is not.
+    #[serde(rename = "fail")]
     Missing,
     /// It could not be seen.
     Unknown,
@@ -39,8 +41,8 @@ impl Status {
     /// As it is shown.
     pub fn word(self) -> &'static str {
         match self {
-            Status::Held => "held",
-            Status::Missing => "missing",
+            Status::Held => "pass",
+            Status::Missing => "fail",
             Status::Unknown => "unknown",
             Status::Skipped => "skipped",
         }

@@ -27,9 +27,9 @@ pub(super) fn where_given(
     let around = Around { namespace: machine.user_namespace.as_ref().ok(), mounts: machine.mounts.as_ref().ok() };
     match &machine.devices {
         _ if settings.gpu == Wanted::Off => Finding::skipped(check, "TAKUMI_GPU=off"),
-        None => Finding::skipped(check, "not looked at"),
+        None => Finding::skipped(check, "not checked"),
         Some(devices) if settings.gpu == Wanted::Auto && !devices.are_expected() => {
-            Finding::skipped(check, "no GPU was given to this container (--gpus all gives one)")
+            Finding::skipped(check, "this container was started without a GPU (--gpus all gives it one)")
         }
         Some(devices) => judge(devices, &around),
     }
@@ -84,25 +84,23 @@ pub(super) fn nodes(devices: &Devices, around: &Around) -> Finding {
         Maker::Jetson
             if devices.nodes.iter().any(|node| node.path != "/dev/nvmap") && has_path(devices, "/dev/nvmap") =>
         {
-            Finding::held(ID, "a Jetson's: /dev/nvmap and what goes with it")
+            Finding::held(ID, "Jetson GPU: /dev/nvmap and companions")
         }
         Maker::Jetson => Finding::missing(
             ID,
-            "a Jetson's GPU needs /dev/nvmap and its /dev/nvhost-* or /dev/nvgpu, and not all are here",
+            "a Jetson GPU needs /dev/nvmap and /dev/nvhost-* or /dev/nvgpu; some are missing",
             "start with --runtime nvidia --gpus all (JetPack installs that runtime)",
         ),
         Maker::Windows => Finding::held(ID, "/dev/dxg, the GPU of Windows"),
         Maker::Other if count(Kind::Render) == 0 => {
-            Finding::missing(ID, "/dev/kfd is here, and no /dev/dri/renderD*", "add --device /dev/dri")
+            Finding::missing(ID, "/dev/kfd is here, but /dev/dri/renderD* is missing", "add --device /dev/dri")
         }
         Maker::Other if devices.has(Kind::AmdCompute) => {
             Finding::held(ID, format!("/dev/kfd and {} render node(s)", count(Kind::Render)))
         }
-        Maker::Other if devices.makers.contains(&AMD) => Finding::missing(
-            ID,
-            "a render node of an AMD GPU without /dev/kfd: nothing can be computed on it",
-            "add --device /dev/kfd",
-        ),
+        Maker::Other if devices.makers.contains(&AMD) => {
+            Finding::missing(ID, "an AMD GPU's render node without /dev/kfd cannot compute", "add --device /dev/kfd")
+        }
         Maker::Other => Finding::held(ID, format!("{} render node(s)", count(Kind::Render))),
     }
 }
@@ -113,13 +111,13 @@ fn has_path(devices: &Devices, path: &str) -> bool {
 
 fn none_at_all(devices: &Devices, around: &Around) -> Finding {
     let asked = devices.visible.as_deref().filter(|_| devices.are_expected());
-    let asked = asked.map(|value| format!(", and NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Shown(value)));
+    let asked = asked.map(|value| format!(", but NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Shown(value)));
     let fix = if devices.is_windows {
-        "start with --gpus all; in Windows: install NVIDIA's driver, then wsl --update (TAKUMI_GPU=off: without a GPU)"
+        "start with --gpus all; in Windows: install NVIDIA's driver, then wsl --update (to run without a GPU: TAKUMI_GPU=off)"
     } else if around.is_rootless() {
         "start with --gpus all; on the host: sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups --in-place"
     } else {
-        "start with --gpus all (AMD: --device /dev/kfd --device /dev/dri), or with TAKUMI_GPU=off where none is wanted"
+        "start with --gpus all (AMD: --device /dev/kfd --device /dev/dri), or set TAKUMI_GPU=off to run without a GPU"
     };
     Finding::missing(Check::GpuNodes, format!("no GPU in /dev{}", asked.unwrap_or_default()), fix)
 }
@@ -131,7 +129,7 @@ fn no_device(devices: &Devices) -> Option<Finding> {
     if let Some(node) = named.next() {
         return Some(Finding::missing(
             ID,
-            format!("{} is no device: -v makes a directory where the host has no such node", node.path),
+            format!("{} is not a device: -v creates a directory where the host has no such node", node.path),
             "on the host: rmdir it and sudo nvidia-modprobe -u -c=0; then start with --gpus all or --device, not with -v",
         ));
     }
@@ -141,8 +139,8 @@ fn no_device(devices: &Devices) -> Option<Finding> {
     })?;
     Some(Finding::missing(
         ID,
-        format!("{} has major {is}, and the host's driver has {now}: it was made for another boot", node.path),
-        "make the container anew (a restart keeps its nodes), and take away what makes that node by number",
+        format!("{} has major {is}, but the host's driver has {now}: it was created before a reboot", node.path),
+        "recreate the container (a restart keeps its nodes), and remove whatever creates that node by number",
     ))
 }
 
@@ -173,7 +171,7 @@ fn of_nvidia(devices: &Devices, count: usize) -> Finding {
         ["/dev/nvidia-uvm"] => Finding::missing(
             ID,
             "no /dev/nvidia-uvm: nvidia-smi works without it, CUDA does not",
-            "on the host: sudo nvidia-modprobe -u -c=0; then make the container anew (by hand: --device /dev/nvidia-uvm)",
+            "on the host: sudo nvidia-modprobe -u -c=0; then recreate the container (by hand: --device /dev/nvidia-uvm)",
         ),
         _ => Finding::missing(
             ID,
@@ -186,7 +184,7 @@ fn of_nvidia(devices: &Devices, count: usize) -> Finding {
 pub(super) fn driver(devices: &Devices, _: &Around) -> Finding {
     const ID: Check = Check::GpuDriver;
     if !matches!(maker(devices), Maker::Nvidia) {
-        return Finding::skipped(ID, "nothing to compare: no node of NVIDIA's own driver");
+        return Finding::skipped(ID, "nothing to compare: no NVIDIA device node");
     }
     let Some(kernel) = &devices.driver.version else { return no_version(devices) };
     // A package for newer CUDA on an older driver is meant to differ (CUDA's forward compatibility).
@@ -197,9 +195,9 @@ pub(super) fn driver(devices: &Devices, _: &Around) -> Finding {
         compared.filter_map(|(name, place)| Some((*name, place.version.as_ref()?))).collect();
     if let Some((name, version)) = versions.iter().find(|(_, version)| *version != kernel) {
         let fix = if *version > kernel {
-            "on the host: reboot, or unload and load the nvidia modules; then make the container anew"
+            "on the host: reboot, or unload and load the nvidia modules; then recreate the container"
         } else {
-            "make the container anew (a restart keeps its mounts); an image must not bring these libraries itself"
+            "recreate the container (a restart keeps its mounts); the image must not contain these libraries"
         };
         return Finding::missing(
             ID,
@@ -208,7 +206,9 @@ pub(super) fn driver(devices: &Devices, _: &Around) -> Finding {
         );
     }
     match versions.is_empty() {
-        true => Finding::skipped(ID, format!("nothing to compare: the driver is {kernel}, no library shows a version")),
+        true => {
+            Finding::skipped(ID, format!("nothing to compare: the driver is {kernel}, but no library shows a version"))
+        }
         false => Finding::held(ID, format!("driver and libraries are {kernel}")),
     }
 }
@@ -218,10 +218,10 @@ fn no_version(devices: &Devices) -> Finding {
     match &devices.driver.majors {
         Ok(majors) if majors.of(Kind::Nvidia.drivers()).next().is_none() => Finding::missing(
             ID,
-            "the host has loaded no NVIDIA driver: /proc/devices names none",
-            "on the host: sudo modprobe nvidia, and see that nvidia-smi works there; then make the container anew",
+            "the host has not loaded the NVIDIA driver: it is not in /proc/devices",
+            "on the host: sudo modprobe nvidia, and check that nvidia-smi works there; then recreate the container",
         ),
-        Ok(_) => Finding::skipped(ID, "nothing to compare: /proc/driver/nvidia/version is not shown here"),
+        Ok(_) => Finding::skipped(ID, "nothing to compare: /proc/driver/nvidia/version is not visible here"),
         Err(errno) => Finding::unknown(
             ID,
             format!("/proc/devices cannot be read: {errno}"),
@@ -233,7 +233,7 @@ fn no_version(devices: &Devices) -> Finding {
 pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
     const ID: Check = Check::GpuLibraries;
     if maker(devices) == Maker::Other && !devices.nodes.is_empty() {
-        return Finding::skipped(ID, "none is needed from the host: PyTorch brings its own for this GPU");
+        return Finding::skipped(ID, "not needed from the host: PyTorch brings its own for this GPU");
     }
     let both = || libraries::NAMES.into_iter().zip(&devices.libraries);
     for (name, library) in both() {
@@ -241,22 +241,25 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
             Library::Broken(path) => {
                 return Finding::missing(
                     ID,
-                    format!("{} is no library (docker commit leaves empty files of mounts)", Shown(path.as_bytes())),
+                    format!(
+                        "{} is not a library (docker commit leaves empty files where mounts were)",
+                        Shown(path.as_bytes())
+                    ),
                     "remove it from the image, and start with --gpus all",
                 );
             }
             Library::Nameless(path) => {
                 return Finding::missing(
                     ID,
-                    format!("{} is here, and no {name} leads to it", Shown(path.as_bytes())),
-                    "update nvidia-container-toolkit on the host, then make the container anew: its hook runs ldconfig",
+                    format!("{} is here, but no {name} points to it", Shown(path.as_bytes())),
+                    "update nvidia-container-toolkit on the host, then recreate the container: its hook runs ldconfig",
                 );
             }
             Library::Unreached(place) => {
                 let directory = place.path.rsplit_once('/').map_or("", |(directory, _)| directory);
                 return Finding::missing(
                     ID,
-                    format!("{} is here, and the loader does not look there", Shown(place.path.as_bytes())),
+                    format!("{} is here, but the loader does not search that directory", Shown(place.path.as_bytes())),
                     format!("set LD_LIBRARY_PATH={}", Shown(directory.as_bytes())),
                 );
             }
@@ -277,11 +280,11 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
     let fix = match lacking {
         Some(value) => format!("set NVIDIA_DRIVER_CAPABILITIES=compute,utility (it is \"{}\")", Shown(value)),
         None => {
-            "start with --gpus all: nodes alone (--device) bring no library; the host needs nvidia-container-toolkit"
+            "start with --gpus all (--device gives the nodes without the libraries); the host needs nvidia-container-toolkit"
                 .to_string()
         }
     };
-    Finding::missing(ID, format!("no {} for the loader to find", missing.join(", no ")), fix)
+    Finding::missing(ID, format!("the loader finds no {}", missing.join(", no ")), fix)
 }
 
 /// NVIDIA_DRIVER_CAPABILITIES, where it leaves out what brings a library; unset or empty is `compute,utility`.

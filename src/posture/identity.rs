@@ -25,14 +25,14 @@ pub(super) fn user_namespace(machine: &Machine) -> Finding {
         Some(0) => Finding::missing(
             ID,
             if namespace.users.is_whole() {
-                "root here is root of the host".to_string()
+                "container root is host root".to_string()
             } else {
-                format!("root here is root of the namespace outside ({})", namespace.users)
+                format!("container root is root of the outer user namespace ({})", namespace.users)
             },
-            "run the engine rootless, or with userns-remap: who escapes is an ordinary user then",
+            "run the engine rootless (scripts/setup_rootless.sh) or with userns-remap; whoever breaks out is then an ordinary user",
         ),
-        Some(outside) => Finding::held(ID, format!("root here is uid {outside} outside")),
-        None => Finding::held(ID, "no root here"),
+        Some(outside) => Finding::held(ID, format!("container root is uid {outside} outside")),
+        None => Finding::held(ID, "this user namespace has no root"),
     }
 }
 
@@ -47,18 +47,18 @@ pub(super) fn seccomp(machine: &Machine) -> Finding {
         Err(errno) => return unseen(ID, "/proc/self/status", *errno),
     };
     match (status.seccomp, status.seccomp_filters) {
-        (Some(2), Some(1)) => Finding::held(ID, "system calls are filtered"),
-        (Some(2), Some(count)) if count > 1 => Finding::held(ID, format!("system calls are filtered, {count} times")),
-        (Some(2), _) => Finding::held(ID, "system calls are filtered"),
+        (Some(2), Some(1)) => Finding::held(ID, "seccomp filter active"),
+        (Some(2), Some(count)) if count > 1 => Finding::held(ID, format!("seccomp: {count} filters active")),
+        (Some(2), _) => Finding::held(ID, "seccomp filter active"),
         (Some(0), _) => Finding::missing(
             ID,
-            "no system call is filtered",
-            "take away --security-opt seccomp=unconfined and --privileged (Kubernetes: seccompProfile RuntimeDefault)",
+            "no seccomp filter",
+            "remove --security-opt seccomp=unconfined and --privileged (Kubernetes: seccompProfile RuntimeDefault)",
         ),
-        (Some(mode), _) => Finding::unknown(ID, format!("seccomp mode {mode} is not known"), "update init"),
+        (Some(mode), _) => Finding::unknown(ID, format!("unknown seccomp mode {mode}"), "update init"),
         (None, _) => Finding::unknown(
             ID,
-            "/proc/self/status does not show it",
+            "/proc/self/status has no Seccomp line",
             "use a kernel with CONFIG_SECCOMP_FILTER and an engine that sets a profile",
         ),
     }
@@ -86,28 +86,28 @@ pub(super) fn apparmor(machine: &Machine) -> Finding {
         // Ubuntu gives the programs of rootless engines profiles that confine nothing: `rootlesskit (unconfined)`.
         (Some(b"unconfined"), _) | (None, None) if mode.is_some() || label == b"unconfined" => {
             if is_rootless(machine) {
-                Finding::skipped(ID, "a rootless engine may load no AppArmor profile")
+                Finding::skipped(ID, "a rootless engine cannot load AppArmor profiles")
             } else {
                 Finding::missing(
                     ID,
                     "AppArmor does not confine this process",
-                    "take away --security-opt apparmor=unconfined and --privileged",
+                    "remove --security-opt apparmor=unconfined and --privileged",
                 )
             }
         }
         (Some(_), _) => Finding::missing(
             ID,
-            format!("AppArmor only watches: {shown}"),
-            "on the host: sudo aa-enforce with that profile's file",
+            format!("AppArmor only logs (complain mode): {shown}"),
+            "on the host: sudo aa-enforce /etc/apparmor.d/PROFILE",
         ),
         (None, Some(kind)) if NOT_CONFINED.contains(&kind) => Finding::missing(
             ID,
             format!("SELinux does not confine this process: {shown}"),
-            "take away --privileged and --security-opt label=disable (Docker: selinux-enabled in daemon.json)",
+            "remove --privileged and --security-opt label=disable (Docker: selinux-enabled in daemon.json)",
         ),
         (None, Some(_)) => Finding::held(ID, format!("SELinux: {shown}")),
         // `kernel`: SELinux without a policy. Smack's labels look like that too.
-        (None, None) => Finding::skipped(ID, format!("the label {shown} is of no policy that confines containers")),
+        (None, None) => Finding::skipped(ID, format!("the label {shown} is neither AppArmor's nor SELinux's")),
     }
 }
 
@@ -143,16 +143,16 @@ pub(super) fn privileged_container(machine: &Machine) -> Finding {
         Err(errno) => return unseen(ID, "/proc/self/status", *errno),
     }
     match &machine.places.host_devices {
-        Ok(devices) if !devices.is_empty() => signs.push(format!("the host's devices are in /dev: {}", few(devices))),
+        Ok(devices) if !devices.is_empty() => signs.push(format!("host devices in /dev: {}", few(devices))),
         _ => {}
     }
     if signs.is_empty() {
-        return Finding::held(ID, "no capability or device that rules a host");
+        return Finding::held(ID, "no capability or device that controls the host");
     }
     Finding::missing(
         ID,
         signs.join("; "),
-        "take away --privileged, the --cap-add of these, and --device of disks and of the kernel's memory",
+        "remove --privileged, the --cap-add of these, and --device for disks and kernel memory",
     )
 }
 
@@ -182,11 +182,11 @@ pub(super) fn host_namespaces(machine: &Machine) -> Finding {
     if !shared.is_empty() {
         let what: Vec<&str> = shared.iter().map(|(what, _)| *what).collect();
         let flags: Vec<&str> = shared.iter().map(|(_, flag)| *flag).collect();
-        let mut detail = format!("the host's own: {}", what.join(", "));
+        let mut detail = format!("shared with the host: {}", what.join(", "));
         if let Some(interface) = seen.host_interface.as_ref().filter(|_| seen.net != Ok(FIRST_NET)) {
             detail += &format!(" (interface {interface})");
         }
-        return Finding::missing(ID, detail, format!("take away {}", flags.join(" and ")));
+        return Finding::missing(ID, detail, format!("remove {}", flags.join(" and ")));
     }
     match [seen.pid, seen.ipc, seen.uts, seen.net].into_iter().find_map(Result::err) {
         Some(errno) => unseen(ID, "/proc/self/ns", errno),
@@ -199,7 +199,7 @@ pub(super) fn runtime_socket(machine: &Machine) -> Finding {
     let sockets = match (&machine.sockets, &machine.mounts) {
         (Some(sockets), _) => sockets,
         (None, Err(errno)) => return unseen(ID, "/proc/self/mountinfo", *errno),
-        (None, Ok(_)) => return Finding::skipped(ID, "not looked at"),
+        (None, Ok(_)) => return Finding::skipped(ID, "not checked"),
     };
     if let Some(first) = sockets.found.first() {
         let more = match sockets.found.len() {
@@ -208,15 +208,15 @@ pub(super) fn runtime_socket(machine: &Machine) -> Finding {
         };
         return Finding::missing(
             ID,
-            format!("{}{more}: who may talk to it is root of the host", Shown(first)),
-            "take away the mount that it is in",
+            format!("{}{more}: access to it is root on the host", Shown(first)),
+            "remove the mount that contains it",
         );
     }
     match sockets.not_all.first() {
-        None => Finding::held(ID, "no engine's socket is mounted"),
+        None => Finding::held(ID, "no engine socket is mounted"),
         Some(first) => Finding::held(
             ID,
-            format!("no engine's socket is mounted (of {} the first directories were searched)", Shown(first)),
+            format!("no engine socket is mounted (only the first directories of {} were searched)", Shown(first)),
         ),
     }
 }
@@ -235,13 +235,13 @@ pub(super) fn limits(machine: &Machine) -> Finding {
     if !without.is_empty() {
         let flags: Vec<&str> = of(Limit::Without).map(|(_, _, flag)| *flag).collect();
         let rootless = if is_rootless(machine) && without != ["core files"] {
-            " (a rootless engine needs cgroup v2 for it)"
+            " (rootless engines need cgroup v2 for this)"
         } else {
             ""
         };
         return Finding::missing(
             ID,
-            format!("no limit of {}", without.join(", ")),
+            format!("no limit on {}", without.join(", ")),
             format!("add {}{rootless}", flags.join(" ")),
         );
     }
@@ -249,7 +249,7 @@ pub(super) fn limits(machine: &Machine) -> Finding {
     if !unseen.is_empty() {
         return Finding::unknown(
             ID,
-            format!("no cgroup shows a limit of {}", unseen.join(", ")),
+            format!("no cgroup shows a limit on {}", unseen.join(", ")),
             "mount /sys/fs/cgroup in the container, as engines do",
         );
     }

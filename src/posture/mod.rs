@@ -23,7 +23,7 @@ pub fn examine(settings: &Settings, machine: &Machine, mut own: Vec<Finding>, on
     for check in Check::of_a_start().filter(|check| only.is_none_or(|only| only.contains(check))) {
         let known: Vec<Finding> = own.extract_if(.., |finding| finding.id == check).collect();
         if settings.skip.contains(&check) {
-            findings.push(Finding::skipped(check, "TAKUMI_SKIP names it"));
+            findings.push(Finding::skipped(check, "skipped by TAKUMI_SKIP"));
         } else if known.is_empty() {
             findings.extend(judge(check, settings, machine));
         } else {
@@ -54,8 +54,8 @@ fn judge(check: Check, settings: &Settings, machine: &Machine) -> Option<Finding
         Check::BakedPaths => file::by_mounts(check, machine, file::baked_paths),
         Check::DangerousMounts => file::by_mounts(check, machine, file::dangerous_mounts),
         Check::MaskedPaths => file::by_mounts(check, machine, file::masked_paths),
-        Check::Volumes if settings.volumes.is_empty() => Finding::skipped(check, "TAKUMI_VOLUMES names none"),
-        Check::Volumes => Finding::unknown(check, "looked at in a start", AT_A_START),
+        Check::Volumes if settings.volumes.is_empty() => Finding::skipped(check, "TAKUMI_VOLUMES is empty"),
+        Check::Volumes => Finding::unknown(check, "checked at a start", AT_A_START),
         Check::Confined => confined::judge(settings, machine),
         Check::DefaultRoute => network::where_wanted(check, settings, machine, network::default_route),
         Check::ProxyEnvironment => network::where_wanted(check, settings, machine, network::proxy_environment),
@@ -66,13 +66,13 @@ fn judge(check: Check, settings: &Settings, machine: &Machine) -> Option<Finding
         Check::GpuAccess => gpu::where_given(check, settings, machine, gpu::access),
         Check::GpuDriver => gpu::where_given(check, settings, machine, gpu::driver),
         Check::GpuLibraries => gpu::where_given(check, settings, machine, gpu::libraries),
-        Check::NodeScan if settings.nodes.is_none() => Finding::skipped(check, "TAKUMI_NODES names no directory"),
+        Check::NodeScan if settings.nodes.is_none() => Finding::skipped(check, "TAKUMI_NODES is not set"),
         Check::NodeScan if settings.scan == Scan::Off => Finding::skipped(check, "TAKUMI_SCAN is off"),
         Check::NodeScan => Finding::unknown(check, "scanned at a start", AT_A_START),
     })
 }
 
-const AT_A_START: &str = "start the container: this is looked at before COMMAND runs";
+const AT_A_START: &str = "start the container: this is checked before COMMAND runs";
 
 #[cfg(test)]
 mod tests {

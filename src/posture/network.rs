@@ -18,7 +18,7 @@ pub(super) fn where_wanted(
     match &machine.network {
         None => Finding::skipped(check, "TAKUMI_EGRESS=off"),
         Some(network) if settings.egress != Wanted::Require && network.named.variables.is_empty() => {
-            Finding::skipped(check, "no proxy is set (TAKUMI_EGRESS=require checks all the same)")
+            Finding::skipped(check, "no proxy is set (TAKUMI_EGRESS=require checks anyway)")
         }
         Some(network) => judge(network),
     }
@@ -26,22 +26,22 @@ pub(super) fn where_wanted(
 
 pub(super) fn default_route(network: &Network) -> Finding {
     const ID: Check = Check::DefaultRoute;
-    const FIX: &str = "use only networks without a way out (compose: internal: true; docker network create --internal)";
+    const FIX: &str = "use only internal networks (compose: internal: true; docker network create --internal)";
     match &network.routes {
-        None => Finding::skipped(ID, "not looked at"),
+        None => Finding::skipped(ID, "not checked"),
         Some(Err(errno)) => Finding::unknown(
             ID,
             format!("/proc/net/route and ipv6_route cannot be read: {errno}"),
             "mount the whole of /proc in the container, as every engine does",
         ),
         Some(Ok(routes)) => match routes.first() {
-            None => Finding::held(ID, "no route leads outside"),
+            None => Finding::held(ID, "no route to the outside"),
             Some(route) if Way::of(&network.direct) == Some(Way::Closed) => {
                 let interface = &route.interface;
-                Finding::held(ID, format!("there is one by {interface}, but what is sent there is dropped"))
+                Finding::held(ID, format!("a route through {interface} exists, but packets sent there are dropped"))
             }
             Some(route) => {
-                Finding::missing(ID, format!("a route by {} leads outside, past the proxy", route.interface), FIX)
+                Finding::missing(ID, format!("a route through {} leads outside, past the proxy", route.interface), FIX)
             }
         },
     }
@@ -51,11 +51,7 @@ pub(super) fn proxy_environment(network: &Network) -> Finding {
     const ID: Check = Check::ProxyEnvironment;
     let named = &network.named;
     let Some(variable) = named.variables.first() else {
-        return Finding::missing(
-            ID,
-            "no variable names a proxy",
-            "set HTTPS_PROXY=http://HOST:PORT in the environment",
-        );
+        return Finding::missing(ID, "no proxy variable is set", "set HTTPS_PROXY=http://HOST:PORT in the environment");
     };
     if let Some(first) = named.mistakes.first() {
         let all: Vec<String> = named.mistakes.iter().map(|mistake| said(*mistake)).collect();
@@ -68,16 +64,16 @@ pub(super) fn proxy_environment(network: &Network) -> Finding {
         (Some(proxy), Some(another)) => {
             Finding::held(ID, format!("{variable} names {proxy}; {another} names another, which is not checked"))
         }
-        (None, _) => Finding::unknown(ID, format!("{variable} says nothing that can be checked"), NO_PROXY),
+        (None, _) => Finding::unknown(ID, format!("{variable} cannot be checked"), NO_PROXY),
     }
 }
 
 fn said(mistake: Mistake) -> String {
     match mistake {
-        Mistake::NoUrl(name) => format!("{name} is no http://HOST:PORT"),
-        Mistake::Scheme(name, scheme) => format!("{name} names a proxy of {scheme}://, which cannot be checked"),
+        Mistake::NoUrl(name) => format!("{name} is not of the form http://HOST:PORT"),
+        Mistake::Scheme(name, scheme) => format!("{name} names a {scheme}:// proxy, which cannot be checked"),
         Mistake::Cases(lower, upper) => format!("{lower} and {upper} contradict each other"),
-        Mistake::Everything(name) => format!("{name} has a *: nothing goes to the proxy"),
+        Mistake::Everything(name) => format!("{name} contains *: nothing would use the proxy"),
     }
 }
 
@@ -87,9 +83,9 @@ fn remedy(mistake: Mistake) -> String {
             format!("set {name}=http://HOST:PORT (a login as http://NAME:PASSWORD@HOST:PORT, percent-encoded)")
         }
         Mistake::Cases(lower, upper) => {
-            format!("set {upper} alone, without {lower}: init gives COMMAND both")
+            format!("set only {upper}, not {lower}: init gives COMMAND both")
         }
-        Mistake::Everything(name) => format!("name in {name} only hosts of the container's own networks"),
+        Mistake::Everything(name) => format!("list in {name} only hosts of the container's own networks"),
     }
 }
 
@@ -99,10 +95,10 @@ const NO_PROXY: &str = "set HTTPS_PROXY=http://HOST:PORT in the environment";
 pub(super) fn proxy_reachable(network: &Network) -> Finding {
     const ID: Check = Check::ProxyReachable;
     let Some(proxy) = &network.named.proxy else {
-        return Finding::unknown(ID, "no proxy is named that can be asked", NO_PROXY);
+        return Finding::unknown(ID, "there is no proxy to ask", NO_PROXY);
     };
     match &network.proxy {
-        None => Finding::skipped(ID, "not looked at"),
+        None => Finding::skipped(ID, "not checked"),
         Some(Reached::Connected(_)) => Finding::held(ID, format!("{proxy} accepts connections")),
         Some(Reached::NoAddress) => Finding::missing(
             ID,
@@ -129,15 +125,15 @@ pub(super) fn proxy_denies(network: &Network) -> Finding {
     const ID: Check = Check::ProxyDenies;
     const DENY: &str =
         "deny by default (tinyproxy: FilterDefaultDeny Yes, with a Filter line: without one all is allowed)";
-    const A_PROXY: &str = "name an HTTP proxy that answers 403 to what it does not allow (tinyproxy, Squid)";
+    const A_PROXY: &str = "use an HTTP proxy that answers 403 to what it does not allow (tinyproxy, Squid)";
     let Some(proxy) = &network.named.proxy else {
-        return Finding::unknown(ID, "no proxy is named that can be asked", NO_PROXY);
+        return Finding::unknown(ID, "there is no proxy to ask", NO_PROXY);
     };
     let answer = match network.proxy {
         Some(Reached::Connected(Some(answer))) => answer,
-        None | Some(Reached::Connected(None)) => return Finding::skipped(ID, "not looked at"),
+        None | Some(Reached::Connected(None)) => return Finding::skipped(ID, "not checked"),
         Some(_) => {
-            return Finding::unknown(ID, "the proxy was not reached", "let it be reached first: see proxy-reachable");
+            return Finding::unknown(ID, "the proxy was not reached", "fix proxy-reachable first");
         }
     };
     let name = "forbidden.invalid";
@@ -148,14 +144,14 @@ pub(super) fn proxy_denies(network: &Network) -> Finding {
         }
         // A server that has no CONNECT, or another HTTP.
         Answer::Status(code @ (501 | 505)) => {
-            Finding::unknown(ID, format!("{proxy} is no proxy: {code} for {name}"), A_PROXY)
+            Finding::unknown(ID, format!("{proxy} is not a proxy: {code} for {name}"), A_PROXY)
         }
         Answer::Status(code @ 500..=599) => {
             Finding::missing(ID, format!("{proxy} does not deny by default: it tried to resolve {name} ({code})"), DENY)
         }
         Answer::Status(407) if proxy.authorization().is_some() => Finding::unknown(
             ID,
-            format!("{proxy} does not take the login (407)"),
+            format!("{proxy} rejects the login (407)"),
             format!(
                 "correct NAME:PASSWORD in {}, percent-encoded",
                 network.named.variables.first().unwrap_or(&"HTTPS_PROXY")
@@ -163,7 +159,7 @@ pub(super) fn proxy_denies(network: &Network) -> Finding {
         ),
         Answer::Status(407) => Finding::unknown(
             ID,
-            format!("{proxy} wants a login (407)"),
+            format!("{proxy} requires a login (407)"),
             "set HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT, percent-encoded",
         ),
         Answer::Status(code) => Finding::unknown(ID, format!("{proxy} answers {code} for {name}, not 403"), A_PROXY),
@@ -172,7 +168,7 @@ pub(super) fn proxy_denies(network: &Network) -> Finding {
             format!("{proxy} closed the connection without an answer"),
             "let the proxy serve this container (tinyproxy: Allow, MaxClients), and see its log",
         ),
-        Answer::Garbage => Finding::unknown(ID, format!("what answers at {proxy} speaks no HTTP"), A_PROXY),
+        Answer::Garbage => Finding::unknown(ID, format!("the server at {proxy} does not speak HTTP"), A_PROXY),
         Answer::Late => Finding::unknown(
             ID,
             format!("{proxy} gave no answer for {name} within {} ms", PATIENCE.as_millis()),
@@ -183,12 +179,11 @@ pub(super) fn proxy_denies(network: &Network) -> Finding {
 
 pub(super) fn direct_egress(network: &Network) -> Finding {
     const ID: Check = Check::DirectEgress;
-    const FIX: &str =
-        "use only networks without a way out (compose: internal: true), or drop all but the proxy in a firewall";
+    const FIX: &str = "use only internal networks (compose: internal: true), or drop all but the proxy in a firewall";
     let ends = &network.direct;
     let found = |way: Way| ends.iter().find(|attempt| Way::of_one(attempt.end) == way);
     match Way::of(ends) {
-        None => Finding::skipped(ID, "not looked at"),
+        None => Finding::skipped(ID, "not checked"),
         Some(Way::Open) => {
             let open = found(Way::Open);
             let to = open.map(|attempt| attempt.to.to_string()).unwrap_or_default();
@@ -208,18 +203,18 @@ pub(super) fn direct_egress(network: &Network) -> Finding {
             let to = unclear.map(|attempt| attempt.to.to_string()).unwrap_or_default();
             let why = match unclear.map(|attempt| attempt.end) {
                 Some(End::Unsent(errno) | End::Failed(errno)) => errno.text(),
-                _ => "no reason is known",
+                _ => "unknown reason",
             };
             Finding::unknown(ID, format!("cannot try to reach {to}: {why}"), FIX)
         }
         Some(Way::Closed) => Finding::held(
             ID,
             match ends.iter().find(|attempt| !matches!(attempt.end, End::Unsent(_))) {
-                None => "no way past the proxy: the kernel knows none".to_string(),
+                None => "no way past the proxy: the kernel has no route".to_string(),
                 Some(Attempt { end: End::Silent, .. }) => {
                     format!("filtered: nothing past the proxy answered within {} ms", DIRECT.as_millis())
                 }
-                Some(_) => "filtered: the first router refuses what goes past the proxy".to_string(),
+                Some(_) => "filtered: the first router refuses packets past the proxy".to_string(),
             },
         ),
     }

@@ -17,7 +17,8 @@ pub struct Report {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Everything is held.
+    /// Everything passes.
+    #[serde(rename = "pass")]
     Held,
     /// Something is not, and nobody requires it.
     Weak,
@@ -30,7 +31,7 @@ pub enum Verdict {
 pub struct Style {
     /// A mark and colours beside the words.
     pub colours: bool,
-    /// A shield whose checks all do not apply takes one line.
+    /// What needs attention alone, and how many checks do not: a start fits a screen.
     pub brief: bool,
 }
 
@@ -52,21 +53,37 @@ impl Report {
 
     /// The report as lines without an end: one a finding, with its shield where that begins, and the fix below it.
     pub fn lines(&self, style: Style) -> Vec<String> {
+        if style.brief {
+            return self.what_needs_attention(style);
+        }
         let mut lines = Vec::with_capacity(self.findings.len() * 2);
         for findings in self.findings.chunk_by(|one, next| one.shield == next.shield) {
-            let all_skipped = findings.iter().all(|finding| finding.status == Status::Skipped);
-            match findings {
-                [first, _, ..] if style.brief && all_skipped => lines.push(line(first, "", true, style)),
-                _ => {
-                    for (index, finding) in findings.iter().enumerate() {
-                        lines.push(line(finding, finding.id.name(), index == 0, style));
-                        let column = FIX + if style.colours { MARK } else { 0 };
-                        lines.extend(finding.fix.iter().map(|fix| format!("{:column$}fix: {fix}", "")));
-                    }
-                }
+            for (index, finding) in findings.iter().enumerate() {
+                lines.push(line(finding, index == 0, style));
+                let column = FIX + if style.colours { MARK } else { 0 };
+                lines.extend(finding.fix.iter().map(|fix| format!("{:column$}fix: {fix}", "")));
             }
         }
         lines
+    }
+
+    /// One line a check that needs attention, and one that counts the rest.
+    fn what_needs_attention(&self, style: Style) -> Vec<String> {
+        let attention = self.findings.iter().filter(|finding| !finding.is_well());
+        let fix = |finding: &Finding| finding.fix.as_ref().map(|fix| format!(". Fix: {fix}")).unwrap_or_default();
+        let lines = attention.map(|finding| line(finding, true, style) + &fix(finding));
+        lines.chain([self.count()]).collect()
+    }
+
+    /// How many checks need no attention.
+    pub fn count(&self) -> String {
+        let count = |status| self.findings.iter().filter(|finding| finding.status == status).count();
+        let rest = match count(Status::Skipped) {
+            0 => String::new(),
+            1 => ", 1 does not apply".to_string(),
+            skipped => format!(", {skipped} do not apply"),
+        };
+        format!("{} checks pass{rest} (init --report shows them)", count(Status::Held))
     }
 }
 
@@ -79,7 +96,7 @@ const MARK: usize = 2;
 /// Where a fix begins.
 const FIX: usize = SHIELD + STATUS + ID;
 
-fn line(finding: &Finding, id: &str, begins: bool, style: Style) -> String {
+fn line(finding: &Finding, begins: bool, style: Style) -> String {
     let shield = if begins { finding.shield.name() } else { "" };
     let mut line = format!("{shield:SHIELD$}");
     let word = finding.status.word();
@@ -96,7 +113,7 @@ fn line(finding: &Finding, id: &str, begins: bool, style: Style) -> String {
         let _ = write!(line, "{word:STATUS$}");
     }
     let required = if finding.required && !finding.is_well() { " (required)" } else { "" };
-    let _ = write!(line, "{id:ID$}{}{required}", finding.detail);
+    let _ = write!(line, "{:ID$}{}{required}", finding.id.name(), finding.detail);
     line
 }
 
@@ -131,13 +148,13 @@ mod tests {
     #[test]
     fn text_and_json_show_the_same() {
         let report = Report::of(vec![missing(true)]);
-        let expected = "file      missing  volumes               /data: closed (required)\n\
+        let expected = "file      fail     volumes               /data: closed (required)\n\
                         \x20                                        fix: open it\n";
         assert_eq!(report.to_string(), expected);
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(
             json,
-            r#"{"version":1,"verdict":"refused","findings":[{"id":"volumes","shield":"file","status":"missing","required":true,"detail":"/data: closed","fix":"open it"}]}"#
+            r#"{"version":1,"verdict":"refused","findings":[{"id":"volumes","shield":"file","status":"fail","required":true,"detail":"/data: closed","fix":"open it"}]}"#
         );
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
     }
@@ -156,26 +173,31 @@ mod tests {
     }
 
     #[test]
-    fn a_shield_is_named_once_and_takes_one_line_where_it_does_not_apply() {
+    fn a_start_says_what_needs_attention_and_counts_the_rest() {
         let network = [Check::DefaultRoute, Check::ProxyDenies].map(|id| Finding::skipped(id, "no proxy is set"));
-        let report = Report::of([vec![Finding::held(Check::Limits, "some")], network.to_vec()].concat());
+        let passed = [Check::Limits, Check::Capabilities, Check::NoNewPrivileges].map(|id| Finding::held(id, "some"));
+        let unknown = Finding::unknown(Check::Volumes, "/data: unseen", "look");
+        let report = Report::of([&passed[..], &[missing(false), unknown], &network].concat());
         let brief = report.lines(Style { brief: true, colours: false });
         assert_eq!(
             brief,
             [
-                "identity  held     limits                some",
-                "network   skipped                        no proxy is set"
+                "file      fail     volumes               /data: closed. Fix: open it",
+                "file      unknown  volumes               /data: unseen. Fix: look",
+                "3 checks pass, 2 do not apply (init --report shows them)"
             ]
         );
+        assert_eq!(Report::of(passed.to_vec()).count(), "3 checks pass (init --report shows them)");
         let whole = report.lines(Style::default());
-        assert_eq!(whole[2], "          skipped  proxy-denies          no proxy is set");
+        assert_eq!(whole[1], "          pass     capabilities          some");
+        assert_eq!(whole.last().unwrap(), "          skipped  proxy-denies          no proxy is set");
     }
 
     #[test]
     fn marks_and_colours_are_for_a_terminal() {
         let report = Report::of(vec![missing(false), Finding::held(Check::Limits, "some")]);
         let lines = report.lines(Style { colours: true, brief: false });
-        assert!(lines[0].contains("\x1b[33m✗ missing  \x1b[0mvolumes"), "{lines:?}");
+        assert!(lines[0].contains("\x1b[33m✗ fail     \x1b[0mvolumes"), "{lines:?}");
         assert!(!report.to_string().contains('\x1b') && !report.to_string().contains('✗'));
     }
 }

@@ -121,7 +121,7 @@ fn clear_ambient_set() -> Result<(), Error> {
 /// What needs no capability. The change of user has done both already; this is the second way to the same end.
 fn give_up_the_rest() -> Result<(), Error> {
     credentials::clear_capabilities().map_err(|errno| Error::Step("give up all capabilities", errno))?;
-    credentials::set_not_dumpable().map_err(|errno| Error::Step("close PID 1's memory to its own user", errno))
+    credentials::set_not_dumpable().map_err(|errno| Error::Step("make PID 1 undumpable", errno))
 }
 
 fn groups() -> Result<Vec<GroupId>, Error> {

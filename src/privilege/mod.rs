@@ -61,11 +61,11 @@ impl From<Error> for Problem {
                 "a seccomp filter or a sandbox refuses it; start without that rule",
             ),
             Error::Kept(what, is) => Problem::new(
-                format!("the drop did not hold: {what} {is}"),
+                format!("privilege drop verification failed: {what} {is}"),
                 "something answers in the kernel's place: a seccomp filter, a sandbox, an emulator",
             ),
             Error::GroupsDenied => Problem::new(
-                "supplementary groups cannot be cleared: this user namespace denies setgroups, and the host user's groups would stay",
+                "cannot clear supplementary groups: this user namespace denies setgroups, so the host user's groups would stay",
                 "start the engine with subordinate ids, newuidmap and newgidmap",
             ),
         }

@@ -108,7 +108,7 @@ fn refused(what: &'static str, answer: Result<(), Errno>) -> Result<(), Error> {
         // EINVAL: not mapped in this user namespace, or an ambient set that this kernel does not have.
         Err(Errno(libc::EPERM | libc::EINVAL)) => Ok(()),
         Err(errno) => Err(Error::Unseen("a refusal of the kernel", errno)),
-        Ok(()) => Err(Error::Kept(what, "could be taken back".to_string())),
+        Ok(()) => Err(Error::Kept(what, "could be regained".to_string())),
     }
 }
 

@@ -27,8 +27,8 @@ impl Exchange {
     pub fn with(url: &Url) -> Result<Self, Answer> {
         let Some(address) = hosts::address(url.host().as_bytes()) else {
             return Err(Answer::Unasked(
-                "its host has no address in /etc/hosts".to_string(),
-                "write an address or localhost into TAKUMI_HEALTH_URL, or add the name with --add-host",
+                "its host is not in /etc/hosts".to_string(),
+                "use an address or localhost in TAKUMI_HEALTH_URL, or add the name with --add-host",
             ));
         };
         Ok(Exchange {
@@ -59,9 +59,9 @@ impl Exchange {
         match http::read(self.stream.as_mut()?, head, &mut self.filled, deadline, |bytes| look(bytes, looked)) {
             Ok(Some(answer)) => Some(answer),
             Ok(None) => Some(Answer::Garbage(match self.filled {
-                MOST => format!("its head is longer than {} KiB", MOST / 1024),
+                MOST => format!("its response header is longer than {} KiB", MOST / 1024),
                 0 => "it closed the connection without an answer".to_string(),
-                _ => "it closed the connection in the middle of its head".to_string(),
+                _ => "it closed the connection in the middle of the response header".to_string(),
             })),
             Err(error) if http::is_late(&error) => None,
             Err(error) => Some(broken_off(&error)),
@@ -74,14 +74,14 @@ fn unasked(error: &Error) -> Answer {
         ErrorKind::ConnectionRefused => Answer::Refused,
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => broken_off(error),
         _ => Answer::Unasked(
-            format!("no connection: {}", http::word(error)),
-            "write an address of this container into TAKUMI_HEALTH_URL, such as 127.0.0.1",
+            format!("cannot connect: {}", http::word(error)),
+            "use an address of this container in TAKUMI_HEALTH_URL, such as 127.0.0.1",
         ),
     }
 }
 
 fn broken_off(error: &Error) -> Answer {
-    Answer::Garbage(format!("it broke off: {}", http::word(error)))
+    Answer::Garbage(format!("the connection broke: {}", http::word(error)))
 }
 
 /// What has come so far is; `looked` bytes of it were there at the last look.

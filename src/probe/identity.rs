@@ -43,6 +43,6 @@ pub fn drop_all(settings: &Settings, who: Option<&Who>) -> Result<StartedAs, Pro
 fn account_file(path: &'static CStr) -> Result<Vec<u8>, Problem> {
     passwd::read(path).map_err(|errno| {
         let what = format!("cannot read {}: {errno}", path.to_string_lossy());
-        Problem::new(what, "make it readable, or mount a good one")
+        Problem::new(what, "make it readable, or mount a valid one")
     })
 }

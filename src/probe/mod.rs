@@ -65,7 +65,7 @@ pub fn check(environment: &[&CStr], json: bool) -> u8 {
 }
 
 fn on_panic(panic: &PanicHookInfo) {
-    error!("a defect of init (please report it): {panic}");
+    error!("internal error in init (please report it): {panic}");
     process::exit(1)
 }
 
@@ -117,7 +117,7 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
     let place = url.map(Url::to_string).unwrap_or_default();
     let mut verdict = verdict::judge(found, &answer, &place, progress);
     if let Err(why) = &trusted {
-        let _ = write!(verdict.process.detail, " (from /proc alone: {why})");
+        let _ = write!(verdict.process.detail, " (only from /proc: {why})");
     }
     Report::of(findings, verdict)
 }
@@ -184,7 +184,7 @@ impl Report {
     fn undropped(problem: Problem) -> Self {
         let detail = format!("--check cannot drop its own privileges: {}", problem.what);
         let finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, problem.fix) };
-        let summary = "nothing was looked at".to_string();
+        let summary = "nothing was checked".to_string();
         Report { version: 1, healthy: false, state: Health::Unhealthy, findings: vec![finding], summary }
     }
 

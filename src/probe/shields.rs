@@ -52,7 +52,7 @@ fn of_each(
         }
     }
     match held.is_empty() {
-        true => Finding::skipped(check, "there is no process to look at"),
+        true => Finding::skipped(check, "there is no process to check"),
         false => Finding::held(check, held.join("; ")),
     }
 }
@@ -63,13 +63,13 @@ enum Wrong {
 }
 
 const START_AGAIN: &str =
-    "no start of init leaves this: restart the container, and see who else starts processes in it";
+    "init never leaves this behind: restart the container, and find out what else starts processes in it";
 
 fn unseen(check: Check, who: &str, errno: Option<Errno>) -> Finding {
     let why = errno.map(|errno| format!(": {errno}")).unwrap_or_default();
     Finding::unknown(
         check,
-        format!("/proc does not show it of {who}{why}"),
+        format!("/proc does not show this of {who}{why}"),
         "mount /proc in the container, without hidepid",
     )
 }
@@ -83,7 +83,7 @@ fn unprivileged(who: &str, status: &Status, root_by_choice: bool, expected: Opti
     if users.iter().any(|&user| user != expected.unwrap_or(one)) {
         return Err(Wrong::Missing(format!("{who} is uid {one}, not the user of the start")));
     }
-    let by_choice = if one == UserId(0) { ", root by choice" } else { "" };
+    let by_choice = if one == UserId(0) { ", root allowed by TAKUMI_ALLOW_ROOT" } else { "" };
     Ok(format!("{who} is uid {one}{by_choice}"))
 }
 
@@ -92,23 +92,23 @@ fn capabilities(who: &str, status: &Status) -> Result<String, Wrong> {
         match held {
             None => return Err(Wrong::Unseen),
             Some(held) if held != 0 && set != BOUNDING => {
-                return Err(Wrong::Missing(format!("{who} holds capabilities: {name} is {held:#x}")));
+                return Err(Wrong::Missing(format!("{who} has capabilities: {name} is {held:#x}")));
             }
             Some(_) => {}
         }
     }
     match status.capabilities[BOUNDING] {
-        Some(0) | None => Ok(format!("{who} holds none")),
+        Some(0) | None => Ok(format!("{who} has none")),
         // A start as an ordinary user cannot empty it, and no_new_privs makes it worthless.
-        Some(left) => Ok(format!("{who} holds none (the engine left the bounding set {left:#x})")),
+        Some(left) => Ok(format!("{who} has none (the engine left bounding set {left:#x})")),
     }
 }
 
 fn no_new_privileges(who: &str, status: &Status) -> Result<String, Wrong> {
     match status.no_new_privileges {
         None => Err(Wrong::Unseen),
-        Some(false) => Err(Wrong::Missing(format!("{who} can get privileges by starting a program"))),
-        Some(true) => Ok(format!("{who} can get none")),
+        Some(false) => Err(Wrong::Missing(format!("{who} can gain privileges by exec"))),
+        Some(true) => Ok(format!("{who} cannot gain any")),
     }
 }
 
@@ -160,15 +160,13 @@ impl Required<'_> {
             let _ = child.tell(&serde_json::to_vec(&findings).unwrap_or_default());
         });
         let lost = |why: String| {
-            let finding = Finding::unknown(checks[0], why, "see whether a mount or a proxy of the container hangs");
+            let finding = Finding::unknown(checks[0], why, "check whether a mount or the proxy of the container hangs");
             vec![Finding { required: true, ..finding }]
         };
         match answer {
             Ok(answer) if answer.late => lost(format!("no answer in {} ms", patience.as_millis())),
-            Ok(answer) => {
-                serde_json::from_slice(&answer.bytes).unwrap_or_else(|_| lost("it was not judged".to_string()))
-            }
-            Err(errno) => lost(format!("it cannot be judged: {errno}")),
+            Ok(answer) => serde_json::from_slice(&answer.bytes).unwrap_or_else(|_| lost("no result".to_string())),
+            Err(errno) => lost(format!("cannot fork: {errno}")),
         }
     }
 
@@ -224,16 +222,16 @@ fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Fi
     };
     match (filters(init), filters(command)) {
         (Some(of_init), Some(of_command)) if of_command > of_init => {
-            Finding::held(Check::Confined, format!("COMMAND has {of_command} filters of system calls, init {of_init}"))
+            Finding::held(Check::Confined, format!("COMMAND has {of_command} seccomp filters, init {of_init}"))
         }
         (Some(of_init), Some(of_command)) => Finding::missing(
             Check::Confined,
-            format!("COMMAND has {of_command} filters of system calls, as many as init: {of_init}"),
+            format!("COMMAND has no seccomp filter of its own: {of_command}, as many as init ({of_init})"),
             START_AGAIN,
         ),
         _ => Finding::unknown(
             Check::Confined,
-            "/proc does not count the filters of system calls",
+            "/proc does not show the number of seccomp filters",
             "run Linux 5.9 or newer, and mount /proc without hidepid",
         ),
     }
@@ -245,8 +243,8 @@ fn volume(path: &CStr, answer: Result<(), Errno>) -> Finding {
         Ok(()) => Finding::held(Check::Volumes, format!("{shown}: writable")),
         Err(errno) => Finding::missing(
             Check::Volumes,
-            format!("{shown} cannot be written any more: {errno}"),
-            "see who changed its mount or owner, then restart the container",
+            format!("{shown} is no longer writable: {errno}"),
+            "find out what changed its mount or owner, then restart the container",
         ),
     }
 }

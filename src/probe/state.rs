@@ -61,7 +61,7 @@ impl Process {
 
 impl State {
     /// Writes the file as root: 0444, in a directory of root's. What lay there is replaced. Errors: the kernel's; EROFS where
-    /// /run is no tmpfs under a read-only root.
+    /// /run is not a tmpfs under a read-only root.
     pub fn write(&self) -> Result<(), Errno> {
         let run = io::open_path(c"/run")?;
         match fs::make_directory_at(run.as_fd(), c"takumi", 0o755) {
@@ -96,16 +96,16 @@ impl State {
         {
             let of = fs::stat(of, fs::Freshness::Cached).map_err(cannot)?;
             if of.uid.0 != 0 || of.mode & 0o022 != 0 || !is_its_kind(&of) {
-                return Err(format!("{path} is not root's alone"));
+                return Err(format!("{path} can be written by others than root"));
             }
         }
         let text = io::read_rest(&file, MOST).map_err(cannot)?;
-        let state: State = serde_json::from_slice(&text).map_err(|_| format!("{path} is no report"))?;
+        let state: State = serde_json::from_slice(&text).map_err(|_| format!("{path} is not a report"))?;
         let init = ProcessId(state.process.id);
         let users = status::of(init).ok().and_then(|status| status.users);
         match Process::of(init) {
             Some(now) if now == state.process => {}
-            _ => return Err("the report is of another start".to_string()),
+            _ => return Err("the report is from another start".to_string()),
         }
         if state.identity.user == 0 || users.is_none_or(|users| users.contains(&UserId(0))) {
             return Err("COMMAND runs as root and could have written the report".to_string());

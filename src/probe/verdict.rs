@@ -192,7 +192,7 @@ fn process(found: Found) -> Finding {
     required(match found {
         Found::NoInit => Finding::missing(
             ID,
-            "no process here is init",
+            "no init process in this container",
             "start the container with /init as its ENTRYPOINT, and run --check inside it",
         ),
         Found::NoCommand(init) if init.is_over() => {
@@ -200,7 +200,7 @@ fn process(found: Found) -> Finding {
         }
         Found::NoCommand(init) => Finding::missing(
             ID,
-            format!("init is process {}, and COMMAND does not run", init.id),
+            format!("init is process {}, and COMMAND is not running", init.id),
             "wait: volumes come before COMMAND (see `docker logs`)",
         ),
         Found::Both(init, _) if init.is_over() => {
@@ -212,7 +212,7 @@ fn process(found: Found) -> Finding {
         Found::Both(_, command) if command.is_stopped() => Finding::missing(
             ID,
             format!("COMMAND, process {}, is stopped", command.id),
-            format!("let it go on: kill -CONT {} in the container", command.id),
+            format!("continue it: kill -CONT {} in the container", command.id),
         ),
         Found::Both(_, command) => Finding::held(ID, format!("COMMAND is process {}", command.id)),
     })
@@ -245,16 +245,16 @@ fn asked(answer: &Answer, place: &str, progress: Progress) -> (State, Finding) {
             Finding::missing(
                 ID,
                 format!("{place}: {why}"),
-                "see `docker logs`; TAKUMI_HEALTH_URL must name COMMAND's own HTTP port",
+                "see `docker logs`; TAKUMI_HEALTH_URL must name COMMAND's HTTP port",
             ),
         ),
-        Answer::Silent if progress.is_work() => {
-            (State::Busy, Finding::held(ID, format!("no answer from {place} in time, and COMMAND works: {progress}")))
-        }
-        Answer::Silent => (
-            State::Hung,
-            Finding::missing(ID, format!("no answer from {place} in time, and COMMAND does nothing"), RESTART),
+        Answer::Silent if progress.is_work() => (
+            State::Busy,
+            Finding::held(ID, format!("no answer from {place} in time, but COMMAND is working: {progress}")),
         ),
+        Answer::Silent => {
+            (State::Hung, Finding::missing(ID, format!("no answer from {place} in time, and COMMAND is idle"), RESTART))
+        }
     };
     (state, required(finding))
 }

@@ -37,15 +37,15 @@ type Cipher = AesGcm<Aes256, U16>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[allow(missing_docs)] // each says what it is
 pub enum Error {
-    #[error("is no private key of 64 hexadecimal digits")]
+    #[error("is not a private key (64 hexadecimal digits)")]
     PrivateKey,
-    #[error("is no public key of 66 hexadecimal digits")]
+    #[error("is not a public key (66 hexadecimal digits)")]
     PublicKey,
     #[error("is not encrypted")]
     NotEncrypted,
-    #[error("is no base64 of a ciphertext (was it cut?)")]
+    #[error("is not a base64 ciphertext (truncated?)")]
     Form,
-    #[error("cannot be decrypted: it was encrypted for another key, or was cut or changed")]
+    #[error("cannot be decrypted: encrypted for another key, truncated or changed")]
     Refused,
     #[error("cannot be encrypted: no random bytes: {0}")]
     Random(Errno),

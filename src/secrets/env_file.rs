@@ -138,7 +138,7 @@ impl<'a> File<'a> {
         let value = value.map_err(Cause::Cipher)?;
         if line.quote != Quote::Single && dotenv::has_command(&value) {
             warn!(
-                "{}: the decrypted value holds $(, which is handed on as it is (dotenvx would run it)",
+                "{}: the decrypted value contains $(, which is passed through literally (dotenvx would run it)",
                 place(self.path, line.line, Some(line.name))
             );
         }
@@ -152,7 +152,7 @@ impl<'a> File<'a> {
         let place = || place(self.path, line.line, Some(line.name));
         if line.has_reference() {
             warn!(
-                "{}: a $ is handed on as it is (dotenvx would expand it; single quotes say that none is meant)",
+                "{}: a $ is passed through literally (dotenvx would expand it; put the value into single quotes to silence this)",
                 place()
             );
         }

@@ -20,41 +20,39 @@ pub struct Error {
 pub enum Cause {
     #[error("{0}{fix}", fix = fix_of(.0))]
     Unread(#[from] Unread),
-    #[error("the line sets no variable (NAME=value, or # before a comment)")]
+    #[error("the line is not NAME=value (start a comment with #)")]
     NoAssignment,
     #[error(
-        "its quote does not end, or something stands behind the end (close it; a value with one kind of quote goes into another)"
+        "its quote is not closed, or text follows the closing quote (close it; put a value that contains one kind of quote into another)"
     )]
     Quote,
-    #[error("it was set in line {0} already (remove one of them)")]
+    #[error("it is already set in line {0} (remove one of them)")]
     Duplicate(usize),
-    #[error("a file may not set it (set it in the container's environment)")]
+    #[error("a file must not set it (set it in the container's environment)")]
     Denied,
-    #[error("it holds a NUL byte, which no variable can (remove it)")]
+    #[error("it contains a NUL byte (remove it)")]
     Nul,
     #[error(
-        "$( in a value that is neither encrypted nor in single quotes: dotenvx would run it, init runs nothing (put the value into single quotes, or encrypt it)"
+        "command substitution $( is not supported: dotenvx would run it, init does not (put the value into single quotes, or encrypt it)"
     )]
     Command,
-    #[error("it is encrypted, and no key is there (set {0}, or {0}_FILE to the file of the key)")]
+    #[error("it is encrypted, but there is no key (set {0}, or set {0}_FILE to the key's file)")]
     NoKey(String),
-    #[error("it {0} (encrypt the value again for this file's public key, or give the private key that belongs to it)")]
+    #[error("it {0} (encrypt the value again for this file's public key, or set the private key that belongs to it)")]
     Cipher(cipher::Error),
     #[error("it {0}")]
     PublicKey(cipher::Error),
-    #[error("it does not belong to the private key in {0} (give the private key of this file)")]
+    #[error("it does not belong to the private key in {0} (set the private key of this file)")]
     OtherKey(String),
-    #[error("it {0} (give one key, or several with commas)")]
+    #[error("it {0} (set one key, or several with commas)")]
     Key(cipher::Error),
-    #[error(
-        "it lies in the volume {0}, where COMMAND could put something else (mount it elsewhere, as under /run/secrets)"
-    )]
+    #[error("it is in the volume {0}, where COMMAND could replace it (mount it elsewhere, such as under /run/secrets)")]
     InVolume(String),
-    #[error("{0} is set too (leave one of the two)")]
+    #[error("{0} is set too (unset one of the two)")]
     Both(String),
-    #[error("it names no absolute path (a value is none: it goes into the file)")]
+    #[error("it is not an absolute path (put the value into a file and set the path)")]
     NoPath,
-    #[error("neither {0} nor {0}_FILE is set (set one, or take {0} out of TAKUMI_SECRETS)")]
+    #[error("neither {0} nor {0}_FILE is set (set one, or remove {0} from TAKUMI_SECRETS)")]
     Neither(String),
 }
 
@@ -100,7 +98,7 @@ pub fn absolute(path: &[u8]) -> Result<CString, Cause> {
 fn fix_of(unread: &Unread) -> &'static str {
     match unread {
         Unread::Kernel(Errno(libc::EACCES | libc::EPERM)) => {
-            " (the container lacks CAP_DAC_READ_SEARCH: add --cap-add DAC_READ_SEARCH; where it is not started as root, make the file readable for its user)"
+            " (the container lacks CAP_DAC_READ_SEARCH: add --cap-add DAC_READ_SEARCH; if init does not start as root, make the file readable for its user)"
         }
         Unread::Kernel(Errno(libc::ENOENT | libc::ENOTDIR)) => " (mount it, or correct the path)",
         _ => "",

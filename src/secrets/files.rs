@@ -52,7 +52,7 @@ mod tests {
         assert!(said(&[c"A=1", c"A_FILE=/x"]).contains("A is set too"));
         assert!(said(&[c"A_FILE=/x\n/y"]).starts_with("cannot use A_FILE=\"/x\\n/y\": No such file"));
         let wrong_place = said(&[c"A_FILE=hf_secret"]);
-        assert!(wrong_place.contains("A_FILE: it names no absolute path") && !wrong_place.contains("hf_secret"));
-        assert!(said(&[c"A_FILE=/dev/zero"]).contains("no regular file"));
+        assert!(wrong_place.contains("A_FILE: it is not an absolute path") && !wrong_place.contains("hf_secret"));
+        assert!(said(&[c"A_FILE=/dev/zero"]).contains("not a regular file"));
     }
 }

@@ -127,7 +127,7 @@ mod tests {
     fn a_key_that_stands_where_its_file_belongs_is_not_repeated() {
         let said = |variables: &[&CStr]| find("DOTENV_PRIVATE_KEY", variables).err().unwrap().to_string();
         let wrong_place = said(&[c"DOTENV_PRIVATE_KEY_FILE=f987538d"]);
-        assert!(wrong_place.contains("no absolute path") && !wrong_place.contains("f987538d"), "{wrong_place}");
+        assert!(wrong_place.contains("not an absolute path") && !wrong_place.contains("f987538d"), "{wrong_place}");
         let no_key = said(&[c"DOTENV_PRIVATE_KEY=f987538d"]);
         assert!(no_key.contains("64 hexadecimal digits") && !no_key.contains("f987538d"), "{no_key}");
     }

@@ -109,7 +109,7 @@ pub enum Mistake {
     Value(String, Vec<u8>, String),
     /// The name is none of ours.
     Unknown(Vec<u8>, Vec<u8>),
-    /// The name stands twice in the environment.
+    /// The name is set more than once in the environment.
     Twice(String),
 }
 
@@ -121,10 +121,10 @@ impl fmt::Display for Mistake {
             }
             Mistake::Unknown(name, value) => {
                 let nearest = table::nearest(&String::from_utf8_lossy(name));
-                write!(f, "unknown setting {}=\"{}\": the nearest known one is {nearest}", Shown(name), Shown(value))?;
+                write!(f, "unknown setting {}=\"{}\": did you mean {nearest}?", Shown(name), Shown(value))?;
                 f.write_str(" (`init --help` lists them all)")
             }
-            Mistake::Twice(name) => write!(f, "{name} stands twice in the environment: expected it once"),
+            Mistake::Twice(name) => write!(f, "{name} is set more than once in the environment (set it once)"),
         }
     }
 }
@@ -158,7 +158,7 @@ pub fn value_of<'a>(environment: &[&'a CStr], wanted: &[u8]) -> Option<&'a [u8]>
 /// A name of TAKUMI_SECRETS: none that COMMAND does not get to see, or a key would come in by that door.
 fn secret(name: &[u8]) -> Result<Vec<u8>, parse::Expected> {
     let name = parse::variable(name)?;
-    if is_ours(&name) { Err("names of COMMAND's variables, no settings and no keys") } else { Ok(name) }
+    if is_ours(&name) { Err("names of COMMAND's variables, not of settings or keys") } else { Ok(name) }
 }
 
 impl Settings {
@@ -285,7 +285,7 @@ impl Settings {
                 self.log_format = word(value, &[("text", Format::Text), ("json", Format::Json)], "text or json")?;
             }
             // A name in the table without a line here would be a setting that nobody reads.
-            _ => return Err("nothing: this setting is not read (a defect of init)".into()),
+            _ => return Err("nothing: this setting is not read (internal error in init; please report it)".into()),
         }
         Ok(())
     }
@@ -298,23 +298,23 @@ impl Settings {
         };
         for &skipped in &self.skip {
             if let Some(setting) = self.required_by(skipped) {
-                refuse("TAKUMI_SKIP", skipped.name(), &format!("no check that {setting} requires"));
+                refuse("TAKUMI_SKIP", skipped.name(), &format!("a list without the checks that {setting} requires"));
             }
         }
         if self.health_url.is_none() && self.stop.iter().any(|rung| rung.signal.is_none()) {
-            refuse("TAKUMI_STOP", "drain", "TAKUMI_HEALTH_URL beside it: drain asks ComfyUI at that host and port");
+            refuse("TAKUMI_STOP", "drain", "TAKUMI_HEALTH_URL to be set too: drain asks ComfyUI at its host and port");
         }
         let demands = matches!(self.scan, Scan::Block | Scan::Quarantine);
         if demands && self.nodes.is_none() {
-            refuse("TAKUMI_NODES", "", "the directory of the nodes, which TAKUMI_SCAN=block or quarantine demands");
+            refuse("TAKUMI_NODES", "", "the directory of the nodes, because TAKUMI_SCAN is block or quarantine");
         }
         let within = |path: &CString, volume: &CString| is_within(path.to_bytes(), volume.to_bytes());
         if self.scan == Scan::Off && self.require.contains(&Check::NodeScan) {
-            refuse("TAKUMI_SCAN", "off", "a scan: TAKUMI_REQUIRE requires node-scan");
+            refuse("TAKUMI_SCAN", "off", "warn, block or quarantine, because TAKUMI_REQUIRE names node-scan");
         }
         if let Some(state) = self.state.as_ref().filter(|state| self.volumes.iter().any(|volume| within(state, volume)))
         {
-            let expected = "a directory outside TAKUMI_VOLUMES: what lies in a volume is COMMAND's";
+            let expected = "a directory outside TAKUMI_VOLUMES, because COMMAND can write there";
             refuse("TAKUMI_STATE", &state.to_string_lossy(), expected);
         }
     }

@@ -115,7 +115,7 @@ pub fn signal(text: &[u8]) -> Parsed<Signal> {
 /// `FROM=TO` or `FROM=`.
 pub fn rewrite(text: &[u8]) -> Parsed<Rewrite> {
     const REWRITE: Expected =
-        "FROM=TO with commas between them, signals by name or number, FROM neither KILL, STOP nor CHLD";
+        "FROM=TO with commas between them, signals by name or number, FROM not KILL, STOP or CHLD";
     let equals = text.iter().position(|&byte| byte == b'=').ok_or(REWRITE)?;
     let from = signal(&text[..equals]).map_err(|_| REWRITE)?;
     if [Signal::KILL, Signal::STOP, Signal::CHLD].contains(&from) {

@@ -74,9 +74,9 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_OWNERSHIP",
         "auto",
         "auto, chown, share, verify, off",
-        "how volumes become COMMAND's: `share` grants by POSIX ACL and leaves the owner; `auto` is chown, but share for a rootless bind mount of the host user's own files",
+        "how COMMAND gets its volumes: `share` grants by POSIX ACL and leaves the owner; `auto` is chown, but share for a rootless bind mount of the host user's own files",
     ),
-    now("TAKUMI_TMPFS", "–", "directories with colons", "must be tmpfs of limited size, nosuid, nodev, noexec")
+    now("TAKUMI_TMPFS", "–", "directories with colons", "must be tmpfs with a size limit, nosuid, nodev, noexec")
         .in_image("/tmp:/run")
         .for_probe(),
     now(
@@ -98,7 +98,7 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_EGRESS",
         "auto",
         "auto, require, off",
-        "check that only the proxy leads out, and give COMMAND the proxy's variables in both cases; `auto`: when one of them is set; `require`: refuse the start otherwise. The proxy's host is an address, localhost or a name in /etc/hosts",
+        "check that the proxy is the only way out, and set the proxy's variables for COMMAND in lower and upper case; `auto`: when one of them is set; `require`: refuse the start otherwise. The proxy's host is an address, localhost or a name in /etc/hosts",
     )
     .in_compose("require")
     .for_probe(),
@@ -106,7 +106,7 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_REQUIRE",
         "–",
         "check ids or shields with commas, all",
-        "a start is refused while one of them is not held",
+        "a start is refused while one of them does not pass",
     )
     .for_probe(),
     now("TAKUMI_SKIP", "–", "check ids with commas", "checks not to run").for_probe(),
@@ -114,7 +114,7 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_CONFINE",
         "off",
         "auto, strict, off",
-        "second lock: Landlock and seccomp around COMMAND; `auto`: what the kernel gives, and the finding says how much; `strict`: everything, or the start is refused",
+        "sandbox COMMAND with Landlock and seccomp; `auto`: as far as the kernel can (the finding says how far); `strict`: everything, or the start is refused",
     )
     .in_image("auto")
     .for_probe(),
@@ -122,13 +122,13 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_WRITABLE",
         "–",
         "directories with colons",
-        "further directories that COMMAND may write under the second lock; the volumes and every tmpfs are in it already",
+        "further directories that COMMAND may write in the sandbox; the volumes and every tmpfs are included",
     ),
     now(
         "TAKUMI_CONNECT",
         "–",
         "ports with commas",
-        "further TCP ports that COMMAND may connect to under the second lock, where a proxy is set; the proxy's and the health URL's are in it already",
+        "further TCP ports that COMMAND may connect to in the sandbox, where a proxy is set; the proxy's and the health URL's are included",
     ),
     now(
         "TAKUMI_SIGNALS",
@@ -146,14 +146,14 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_STOP",
         "–",
         "SIGNAL:TIME or drain:TIME with commas",
-        "what SIGTERM starts: each rung's signal is sent and its time waited, then SIGKILL; a second SIGTERM goes to the next rung at once. `drain` asks ComfyUI at TAKUMI_HEALTH_URL's host and port to clear its queue and to interrupt, and waits until it is idle. Empty: SIGTERM is forwarded, no deadline",
+        "what SIGTERM starts: each step sends its signal and waits its time, then SIGKILL; a second SIGTERM skips to the next step. `drain` asks ComfyUI at TAKUMI_HEALTH_URL's host and port to clear its queue and to interrupt, and waits until it is idle. Empty: SIGTERM is forwarded, no deadline",
     )
     .in_image("drain:8s,TERM:1s"),
     now(
         "TAKUMI_LEFTOVER_GRACE",
         "2s",
         "time",
-        "after COMMAND ended: how long its leftovers have between SIGTERM and SIGKILL; none left, no wait",
+        "after COMMAND ended, other processes get SIGTERM and this much time before SIGKILL; no wait if there are none",
     )
     .in_image("500ms"),
     now(
@@ -191,7 +191,7 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_SECRETS",
         "–",
         "names with commas",
-        "the file that NAME_FILE names is read before the drop, and COMMAND gets its content as NAME; both set is refused",
+        "the file that NAME_FILE names is read before the drop, and COMMAND gets its content as NAME; setting both is refused",
     ),
     now("TAKUMI_NODES", "–", "directory", "custom nodes to scan before COMMAND and before each reboot")
         .in_image("/data/custom_nodes"),
@@ -199,20 +199,20 @@ pub static TABLE: &[Setting] = &[
         "TAKUMI_STATE",
         "–",
         "directory",
-        "what only container root can write, kept between starts: approvals of nodes and scan results; in no volume of TAKUMI_VOLUMES; without it nothing can be approved",
+        "directory that only container root can write, kept between starts: node approvals and scan results; outside every volume of TAKUMI_VOLUMES; without it nothing can be approved",
     )
     .in_image("/state"),
     now(
         "TAKUMI_SCAN_COMMAND",
         "bandit",
         "command",
-        "the scanner: a Bandit with the rules of image/bandit beside it; a path, or a name in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin or /bin; nothing of it may be COMMAND's to write",
+        "the scanner: Bandit with the rules of image/bandit installed beside it; a path, or a name in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin or /bin; COMMAND must not be able to write any of it",
     ),
     now(
         "TAKUMI_SCAN",
         "warn",
         "off, warn, block, quarantine",
-        "what a node does to the start that can do something and was not approved, or was not scanned: a warning; a refusal; it is moved into `.quarantine.disabled` beside the others",
+        "what happens to a node that needs review (it does something risky and this exact version is not approved, or it was not scanned): `warn`: a warning; `block`: the start is refused; `quarantine`: it is moved into `.quarantine.disabled` beside the others",
     ),
     now("TAKUMI_LOG", "info", "error, warn, info, debug, trace", "how much `init` says on stderr"),
     now("TAKUMI_LOG_FORMAT", "text", "text, json", "`json`: one object a line"),
@@ -221,9 +221,9 @@ pub static TABLE: &[Setting] = &[
 /// What must be said beside the table.
 const NOTES: &str = "\
 An empty value means unset for lists and texts; an empty PUID, PGID, UMASK, TAKUMI_USER or word is refused. A value that cannot be
-parsed, a setting that stands twice and an unknown name that begins with TAKUMI_ end the start with 125. Ids are decimal, 0 to
-4294967294. Times are a number with ms, s or m. All of these, DOTENV_PRIVATE_KEY* and the NAME_FILE of each TAKUMI_SECRETS are taken
-out of COMMAND's environment, except TAKUMI_LOG and TAKUMI_LOG_FORMAT.
+parsed, a setting that is set twice and an unknown name that begins with TAKUMI_ end the start with 125. Ids are decimal, 0 to
+4294967294. Times are a number with ms, s or m. All of these, DOTENV_PRIVATE_KEY* and the NAME_FILE of each TAKUMI_SECRETS are removed
+from COMMAND's environment, except TAKUMI_LOG and TAKUMI_LOG_FORMAT.
 ";
 
 /// The table as `--help` prints it.

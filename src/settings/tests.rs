@@ -50,7 +50,7 @@ fn an_empty_id_is_a_mistake_and_an_empty_list_is_not() {
 
 #[test]
 fn a_setting_that_stands_twice_is_a_mistake() {
-    assert!(mistakes(&[c"PUID=1", c"PUID=2"])[0].contains("twice"));
+    assert!(mistakes(&[c"PUID=1", c"PUID=2"])[0].contains("more than once"));
 }
 
 #[test]

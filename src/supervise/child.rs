@@ -81,7 +81,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Start(Failure::Fork(errno)) => {
-                write!(f, "cannot make a process for COMMAND: {errno}")?;
+                write!(f, "cannot fork for COMMAND: {errno}")?;
                 match errno.0 {
                     libc::EAGAIN => {
                         f.write_str(" (the limit of processes is reached: raise --pids-limit or --ulimit nproc)")
@@ -109,13 +109,13 @@ impl fmt::Display for Error {
                     (libc::ENOENT, true) => {
                         write!(
                             f,
-                            "{} is there, but its interpreter (the #! line or the ELF loader) is not",
+                            "{} exists, but its interpreter (the #! line or the ELF loader) does not",
                             Shown(tried.to_bytes())
                         )?;
                         f.write_str(" (install it in the image)")
                     }
                     (libc::EACCES, _) => {
-                        write!(f, "{} may not be executed: {errno}", Shown(tried.to_bytes()))?;
+                        write!(f, "{} cannot be executed: {errno}", Shown(tried.to_bytes()))?;
                         f.write_str(
                             " (it must be a file with the execute bit for COMMAND's user, not on a noexec mount)",
                         )
@@ -123,7 +123,7 @@ impl fmt::Display for Error {
                     (libc::ENOEXEC, _) => {
                         write!(
                             f,
-                            "{}: {errno} (no program of this machine: was it built for another, or cut short?)",
+                            "{}: {errno} (not a program for this machine: built for another one, or truncated?)",
                             Shown(tried.to_bytes())
                         )
                     }

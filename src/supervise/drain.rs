@@ -29,7 +29,7 @@ pub fn begin(url: &Url, end: Instant) -> Result<ProcessId, Errno> {
         last_resort::serves_nobody();
         match drain(url, end) {
             Ok(()) => info!("ComfyUI is idle"),
-            Err(why) => warn!("ComfyUI cannot be drained: {why} (compare TAKUMI_HEALTH_URL with where it listens)"),
+            Err(why) => warn!("cannot drain ComfyUI: {why} (check that TAKUMI_HEALTH_URL is where it listens)"),
         }
     })
 }
@@ -38,7 +38,7 @@ pub fn begin(url: &Url, end: Instant) -> Result<ProcessId, Errno> {
 type Why = Cow<'static, str>;
 
 fn drain(url: &Url, end: Instant) -> Result<(), Why> {
-    let address = hosts::address(url.host().as_bytes()).ok_or("its host has no address in /etc/hosts")?;
+    let address = hosts::address(url.host().as_bytes()).ok_or("its host is not in /etc/hosts")?;
     let server = Server { address: SocketAddr::new(address, url.port), authority: url.authority(), end };
     loop {
         // First what waits: an interrupt alone would only begin the next prompt.
@@ -47,7 +47,7 @@ fn drain(url: &Url, end: Instant) -> Result<(), Why> {
         for _ in 0..LOOKS {
             let answer = server.ask("GET", "/prompt", "")?;
             // What runs counts too (`get_tasks_remaining` in ComfyUI's execution.py).
-            match remaining(&answer).ok_or("GET /prompt is not answered as ComfyUI does")? {
+            match remaining(&answer).ok_or("GET /prompt is not answered as by ComfyUI")? {
                 0 => return Ok(()),
                 _ => clock::nap(PAUSE),
             }
@@ -107,7 +107,7 @@ fn whole(bytes: &[u8]) -> Result<Option<Range<usize>>, Why> {
 fn at_its_end(bytes: &[u8]) -> Result<Vec<u8>, Why> {
     match http::head(bytes)? {
         Some(Head { length, body: None, .. }) => Ok(bytes[length..].to_vec()),
-        _ => Err("its answer breaks off".into()),
+        _ => Err("its answer is cut off".into()),
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn who_is_not_comfyui_is_not_waited_for() {
         let (url, server) = serve(&["", "", "<html>"]);
-        assert!(drain(&url, soon()).unwrap_err().contains("as ComfyUI does"));
+        assert!(drain(&url, soon()).unwrap_err().contains("as by ComfyUI"));
         server.join().unwrap();
         let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = self::url(&refused.to_string());

@@ -51,7 +51,7 @@ impl Death {
     fn cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.signal == Signal::KILL && self.ladder_killed {
             return f.write_str(
-                "it did not stop by TAKUMI_STOP's last rung (give its rungs more time, or find what it waits for)",
+                "it had not stopped when TAKUMI_STOP's last step ended (give the steps more time, or find out what it waits for)",
             );
         }
         if let (Signal::KILL, Some((before, now))) = (self.signal, self.memory)
@@ -64,23 +64,23 @@ impl Death {
         }
         match self.signal {
             Signal::KILL => f.write_str(
-                "no limit of this container was met, so somebody sent it: a process of the same user, the engine, or the host when its own memory ran out",
+                "no limit of this container was reached, so it was sent from elsewhere: by a process of the same user, the engine, or the host when its own memory ran out",
             ),
-            Signal::SEGV => f.write_str("it crashed: an invalid memory access, mostly in native code of a library or a driver (look at what was loaded last)"),
+            Signal::SEGV => f.write_str("it crashed: an invalid memory access, mostly in native code of a library or a driver (check what was loaded last)"),
             Signal::BUS => match self.shared_memory {
                 // 1 of 16 left is less than what a torch data loader asks for at once.
                 Some((used, all)) if all > 0 && all - used <= all / 16 => {
-                    f.write_str("/dev/shm is full or nearly so (raise --shm-size, or use fewer workers)")
+                    f.write_str("/dev/shm is full or almost full (raise --shm-size, or use fewer workers)")
                 }
-                _ => f.write_str("it touched memory that is not behind its mapping: a file cut short, a full disk or tmpfs, or failing storage"),
+                _ => f.write_str("it used mapped memory that has no storage: a truncated file, a full disk or tmpfs, or failing hardware"),
             },
-            Signal::ILL => f.write_str("this processor lacks an instruction that it was built for (install a build for older processors)"),
-            Signal::ABRT => f.write_str("it gave up by itself: abort(), an uncaught C++ exception or a failed assertion (its own last lines say why)"),
+            Signal::ILL => f.write_str("this CPU lacks an instruction that it uses (install a build for older CPUs)"),
+            Signal::ABRT => f.write_str("it aborted: abort(), an uncaught C++ exception or a failed assertion (its own last lines say why)"),
             Signal::FPE => f.write_str("an arithmetic fault such as an integer division by zero"),
             Signal::SYS => f.write_str("a seccomp filter refused one of its system calls (see the engine's seccomp profile)"),
-            Signal::XCPU => f.write_str("its limit of processor time was met (raise --ulimit cpu)"),
-            Signal::XFSZ => f.write_str("its limit of file size was met (raise --ulimit fsize)"),
-            _ => f.write_str("somebody sent it to COMMAND directly, not through init"),
+            Signal::XCPU => f.write_str("CPU time limit exceeded (raise --ulimit cpu)"),
+            Signal::XFSZ => f.write_str("file size limit exceeded (raise --ulimit fsize)"),
+            _ => f.write_str("it was sent to COMMAND directly, not through init"),
         }
     }
 }
@@ -94,14 +94,14 @@ fn out_of_memory(f: &mut fmt::Formatter<'_>, before: OutOfMemory, now: OutOfMemo
     match (met_its_limit, now.limit) {
         (true, Some(limit)) => write!(
             f,
-            "out of memory: the container's limit of {} MiB was met (raise --memory, or use less)",
+            "out of memory: the container's limit of {} MiB was reached (raise --memory, or use less)",
             limit >> 20
         ),
         (true, None) => {
-            f.write_str("out of memory: a memory limit above the container's own was met (raise it, or use less)")
+            f.write_str("out of memory: a memory limit above the container's was reached (raise it, or use less)")
         }
         (false, _) => f.write_str(
-            "out of memory: the host ran out, not this container's limit (free memory on the host, or add some)",
+            "out of memory on the host, not at this container's limit (free memory on the host, or add some)",
         ),
     }
 }
@@ -112,7 +112,7 @@ impl fmt::Display for Sender {
             return f.write_str("the terminal");
         }
         if self.id.0 == 0 {
-            return f.write_str("somebody outside the container (the engine, or a person on the host)");
+            return f.write_str("a process outside the container (the engine, or a person on the host)");
         }
         write!(f, "process {}", self.id)?;
         if self.name_length > 0 {
@@ -145,9 +145,9 @@ mod tests {
         for (before, now, said) in [
             (memory(0, Some(0), None), memory(1, Some(1), Some(512 << 20)), "limit of 512 MiB"),
             (memory(2, None, None), memory(3, None, Some(64 << 20)), "limit of 64 MiB"),
-            (memory(0, Some(3), None), memory(1, Some(3), Some(64 << 20)), "the host ran out"),
-            (memory(0, Some(0), None), memory(1, Some(1), None), "above the container's own"),
-            (memory(4, Some(0), None), memory(4, Some(9), Some(1 << 20)), "somebody sent it"),
+            (memory(0, Some(3), None), memory(1, Some(3), Some(64 << 20)), "out of memory on the host"),
+            (memory(0, Some(0), None), memory(1, Some(1), None), "above the container's was reached"),
+            (memory(4, Some(0), None), memory(4, Some(9), Some(1 << 20)), "so it was sent from elsewhere"),
         ] {
             let line = Death { memory: Some((before, now)), ..death(Signal::KILL) }.to_string();
             assert!(line.starts_with("COMMAND died of SIGKILL (9): ") && line.contains(said), "{line}");

@@ -26,7 +26,7 @@ pub fn serves_nobody() {
 }
 
 fn on_panic(panic: &PanicHookInfo) {
-    log::error!("a defect of init (please report it): {panic}");
+    log::error!("internal error in init (please report it): {panic}");
     match COMMAND.load(Relaxed) {
         0 => process::exit(125),
         id => serve_without_thought(ProcessId(id)),

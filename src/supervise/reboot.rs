@@ -69,11 +69,11 @@ impl Marker {
         match (stat.is_regular() && stat.uid == self.owner, removed) {
             (true, Ok(())) => true,
             (false, _) => {
-                warn!("the reboot marker is no plain file of COMMAND's user: it is not honoured");
+                warn!("the reboot marker is ignored: it is not a plain file of COMMAND's user");
                 false
             }
             (true, Err(errno)) => {
-                warn!("the reboot marker cannot be removed: {errno} (it is not honoured)");
+                warn!("the reboot marker is ignored: cannot remove it: {errno}");
                 false
             }
         }

@@ -188,7 +188,7 @@ impl Supervisor<'_> {
                     debug!("reaped orphan {id}, status {status:#x}");
                 }
                 Ok(wait::Child::None) if self.life.command_runs() => {
-                    error!("the kernel knows no child any more: how COMMAND ended is lost, and told as 125");
+                    error!("COMMAND's exit status was lost (ECHILD); exiting with 125");
                     return self.happens(Event::Ended(WaitStatus::Exited(125)), None);
                 }
                 Ok(wait::Child::None | wait::Child::Quiet) => break,
@@ -262,10 +262,12 @@ impl Supervisor<'_> {
             }
         };
         match answer {
-            Ok(()) => debug!("{signal} handed to COMMAND"),
+            Ok(()) => debug!("{signal} forwarded to COMMAND"),
             // It has ended, and SIGCHLD is on its way.
             Err(Errno(libc::ESRCH)) => debug!("{signal} came after COMMAND's end"),
-            Err(errno) => warn!("{signal} could not be handed to COMMAND: {errno} (it runs as another user than init)"),
+            Err(errno) => {
+                warn!("{signal} could not be forwarded to COMMAND: {errno} (it runs as another user than init)")
+            }
         }
     }
 
@@ -349,7 +351,7 @@ impl Supervisor<'_> {
     fn complain(&mut self, what: &str, errno: Errno) {
         if !self.complained {
             self.complained = true;
-            error!("{what}: {errno} (told once; COMMAND is served as well as can be)");
+            error!("{what}: {errno} (reported once; init keeps supervising COMMAND)");
         }
     }
 }

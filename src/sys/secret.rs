@@ -13,7 +13,7 @@ pub enum Unread {
     #[error("{0}")]
     Kernel(#[from] Errno),
     /// A directory, a device, a FIFO that somebody would have to write to.
-    #[error("it is no regular file")]
+    #[error("not a regular file")]
     NotRegular,
 }
 

@@ -186,8 +186,8 @@ fn prepare(birth: &mut Birth) -> Result<(), Step> {
 /// Puts the second lock on this process, and tries it: a call that said 0 proves nothing. `parent` must be reachable by a signal
 /// where the lock has no other way to be tried.
 pub fn put_on(lock: &Lock, parent: ProcessId) -> Result<(), Step> {
-    const LANDLOCK: &str = "put the second lock on (Landlock)";
-    const SECCOMP: &str = "put the second lock on (seccomp)";
+    const LANDLOCK: &str = "enforce the sandbox (Landlock)";
+    const SECCOMP: &str = "enforce the sandbox (seccomp)";
     if let Some(ruleset) = &lock.ruleset {
         // Both were open a moment ago: the device to the parent, which has the same user, the parent to this process.
         let reached = lock.scoped && signal::reaches(parent.0) == Ok(());

@@ -25,6 +25,6 @@ pub fn arm(time: Duration) -> Result<(), Errno> {
 }
 
 extern "C" fn over(_: libc::c_int) {
-    let _ = io::write_stderr(b"init: error: --check was not done within its time\n", Duration::ZERO);
+    let _ = io::write_stderr(b"init: error: --check timed out (see TAKUMI_HEALTH_TIMEOUT)\n", Duration::ZERO);
     process::exit(1)
 }

@@ -181,7 +181,8 @@ fn what_is_no_plain_file_is_never_opened() {
         std::os::unix::fs::symlink(target, node.0.join(name)).unwrap();
     }
     let link = |name: &str| format!("{name}.py: it is a link");
-    let unscanned = vec![link("loop"), link("out"), "pipe.py: it is no file".to_owned(), link("shadow"), link("tty")];
+    let unscanned =
+        vec![link("loop"), link("out"), "pipe.py: it is not a regular file".to_owned(), link("shadow"), link("tty")];
     assert_eq!(scan(&bandit(), &node), (found("a.py"), unscanned));
 }
 
@@ -195,7 +196,7 @@ fn a_file_that_became_a_pipe_costs_the_deadline() {
     assert!(Command::new("mkfifo").arg(node.0.join("a.py")).status().unwrap().success());
     let reason =
         bandit().run(&[Job { tree: &tree, files: vec![0] }], Duration::from_secs(3), &|| false).remove(0).unwrap_err();
-    assert_eq!(reason, "the scanner had not ended after 3 s and was stopped");
+    assert_eq!(reason, "the scanner timed out after 3 s");
 }
 
 #[test]
@@ -203,7 +204,7 @@ fn a_gigabyte_is_not_read() {
     require!(pip3);
     let node = Node::of(&[("a.py", BAD)]);
     std::fs::File::create(node.0.join("large.py")).unwrap().set_len(1 << 30).unwrap();
-    let reason = "large.py: it has 1073741824 bytes, more than the 4194304 that the scanner is given";
+    let reason = "large.py: it has 1073741824 bytes, over the scan limit of 4194304";
     assert_eq!(scan(&bandit(), &node), (found("a.py"), vec![reason.to_owned()]));
 }
 

@@ -105,7 +105,7 @@ fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
         ("print('{}')", "not scanned: "),
         ("print('garbage')", "not scanned: "),
         ("import os; os.kill(os.getpid(), 9)", "died of SIGKILL"),
-        ("import time; time.sleep(1000)", "had not ended after 40 s"),
+        ("import time; time.sleep(1000)", "timed out after 40 s"),
     ] {
         let folder = program(&lines.replace("FILTERS", &filters));
         let ended = kept.start_with_scanner(&folder.0).env("SECRET", "s3cr3t").command(&["true"]).run();
@@ -116,7 +116,7 @@ fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
         assert!(ended.stderr.contains("requirements.txt:3"), "{lines}: {}", ended.stderr);
     }
     let missing = kept.listed(&[("TAKUMI_SCAN_COMMAND", "nobandit"), ("TAKUMI_SCAN", "block")]);
-    assert!(missing.code == 125 && missing.stderr.contains("install Bandit into the image"), "{missing:?}");
+    assert!(missing.code == 125 && missing.stderr.contains("install Bandit in the image"), "{missing:?}");
     // One that COMMAND could exchange is none.
     kept.shell("printf '#!/usr/bin/python3\\n' > /data/bandit; chmod 755 /data/bandit");
     let own = kept.listed(&[("TAKUMI_SCAN_COMMAND", "/data/bandit")]);
@@ -136,5 +136,5 @@ fn a_stop_is_heard_while_a_scanner_hangs() {
     ask(&["kill", "--signal", "TERM", &container.name]);
     let ended = container.end();
     assert_eq!((ended.code, ended.stdout.as_str()), (125, ""), "{ended:?}");
-    assert!(ended.stderr.contains("told to stop before COMMAND ran"), "{ended:?}");
+    assert!(ended.stderr.contains("stopped before COMMAND was started"), "{ended:?}");
 }

@@ -110,7 +110,7 @@ fn init_believes_a_bounded_answer_and_nothing_else() {
     for (lines, reason) in [
         ("pass", "ended without an answer"),
         ("import os, sys; os.write(int(sys.argv[2]), b'{')", "ended without an answer"),
-        ("import os, sys; os.write(int(sys.argv[2]), b'{}')", "cannot be looked at"),
+        ("import os, sys; os.write(int(sys.argv[2]), b'{}')", "node scan failed"),
         (
             "import os, sys\nwith open(int(sys.argv[2]), 'wb') as file: file.write(b' ' * (2 << 20))",
             "is longer than 1048576 bytes",
@@ -168,8 +168,7 @@ fn an_image_without_it_says_so() {
     require!(demo);
     let image = Image::demo();
     let start = || Start::hardened(&image).env("TAKUMI_NODES", "/srv").env("TAKUMI_VOLUMES", "");
-    let words =
-        "/takumi-nodes is not in this image, and reads the nodes: build the image with it, or leave TAKUMI_NODES unset";
+    let words = "/takumi-nodes is missing in this image, and nodes cannot be scanned without it: add it to the image, or unset TAKUMI_NODES";
     let warned = start().env("TAKUMI_LOG", "warn").command(&["true"]).run();
     assert!(warned.code == 0 && warned.stderr.contains(words), "{warned:?}");
     let blocked = start().env("TAKUMI_SCAN", "block").command(&["true"]).run();

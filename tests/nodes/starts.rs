@@ -34,12 +34,12 @@ fn what_a_node_can_do_is_said_until_it_is_approved_and_again_when_a_byte_changes
             HEADLINE,
             "miner: not approved\n",
             "hides what it calls: __init__.py:16: __import__(…)",
-            "evaluates code that it makes or gets: __init__.py:15",
+            "evaluates code that it generates or receives: __init__.py:15",
             "runs programs or shell commands",
             "Bandit: LOW",
-            "downloads or talks to the network",
+            "uses the network or downloads",
             "changes permissions",
-            "asks for packages from outside the index: requirements.txt:3: openai @",
+            "installs packages from outside PyPI: requirements.txt:3: openai @",
             "names a package or version known to be malicious",
             "runs code when it is installed",
             "init --nodes approve NAME",
@@ -56,7 +56,7 @@ fn what_a_node_can_do_is_said_until_it_is_approved_and_again_when_a_byte_changes
     kept.shell(&format!("python3 -c \"{ALTER}\""));
     says(&kept.listed(&[]), 0, &[HEADLINE, "miner: changed since it was approved", "altered: requirements.txt\n"]);
     kept.shell("echo 'import pickle; pickle.loads(b\"\")' > /data/custom_nodes/miner/new.py");
-    says(&kept.listed(&[]), 0, &["added: new.py\n", "it could not do before: unpickles data"]);
+    says(&kept.listed(&[]), 0, &["added: new.py\n", "new since approval: unpickles data"]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn block_refuses_with_the_list_and_quarantine_moves_and_gives_back() {
     let kept = Kept::with(&["well", "miner"]);
     kept.shell("cp -r /data/custom_nodes/miner /data/custom_nodes/other");
     let refused = kept.listed(&[("TAKUMI_SCAN", "block")]);
-    says(&refused, 125, &[HEADLINE, "required and not held: node-scan: not approved: miner, other (3 looked at"]);
+    says(&refused, 125, &[HEADLINE, "required check failed: node-scan: not approved: miner, other (3 scanned"]);
     assert_eq!(refused.stdout, "");
     says(&kept.listed(&[("TAKUMI_REQUIRE", "node-scan")]), 125, &["node-scan: not approved: miner, other"]);
 
@@ -75,7 +75,7 @@ fn block_refuses_with_the_list_and_quarantine_moves_and_gives_back() {
 
     let before = kept.shell("cd /data/custom_nodes && find miner -type f -exec md5sum {} + | sort");
     let moved = kept.listed(&[("TAKUMI_SCAN", "quarantine")]);
-    says(&moved, 0, &[HEADLINE, "miner is in quarantine now, /data/custom_nodes/.quarantine.disabled/miner"]);
+    says(&moved, 0, &[HEADLINE, "miner moved to quarantine: /data/custom_nodes/.quarantine.disabled/miner"]);
     assert_eq!(moved.stdout, "well\n");
     let after = kept.shell("cd /data/custom_nodes/.quarantine.disabled && find miner -type f -exec md5sum {} + | sort");
     assert_eq!(before, after);
@@ -127,7 +127,7 @@ fn code_of_the_packages_that_runs_by_itself_is_a_matter_of_its_own() {
         "mkdir -p /data/venv/lib/python3.11/site-packages && echo home=/usr/bin > /data/venv/pyvenv.cfg && \
          echo 'import os; os.environ' > /data/venv/lib/python3.11/site-packages/planted.pth",
     );
-    says(&kept.listed(&[]), 0, &["/data/venv: not approved", "runs code at every start of Python", "planted.pth"]);
+    says(&kept.listed(&[]), 0, &["/data/venv: not approved", "runs code whenever Python starts", "planted.pth"]);
     assert_eq!(kept.ask(&["approve", "/data/venv"]).code, 0);
     assert_eq!(kept.listed(&[]).stderr, "");
     kept.shell("echo 'pass' > /data/venv/lib/python3.11/site-packages/sitecustomize.py");
@@ -149,10 +149,10 @@ fn a_reboot_looks_again() {
         )
     };
     let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(&installs("miner")).run();
-    says(&warned, 3, &[HEADLINE, "miner: not approved", "counts when it starts again"]);
+    says(&warned, 3, &[HEADLINE, "miner: not approved", "new approvals take effect after the container restarts"]);
     assert_eq!(warned.stdout, "miner\nwell\n");
     // What was approved at the start does.
-    assert!(!warned.stderr.contains("no approval counts"), "{}", warned.stderr);
+    assert!(!warned.stderr.contains("approvals ignored"), "{}", warned.stderr);
 
     // After the drop the file of approvals is closed to `init`: they come from its memory.
     let kept = Kept::with(&["miner"]);
@@ -164,7 +164,7 @@ fn a_reboot_looks_again() {
     let kept = Kept::with(&["well"]);
     let blocked =
         kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(&installs("miner")).run();
-    says(&blocked, 125, &["required and not held: node-scan: not approved: miner"]);
+    says(&blocked, 125, &["required check failed: node-scan: not approved: miner"]);
     assert_eq!(blocked.stdout, "");
 }
 
@@ -175,7 +175,7 @@ fn an_ordinary_user_is_warned_too() {
     assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
     let plain = || kept.start().capabilities(&[]).options(&["--user", "1000:1000"]).env("TAKUMI_VOLUMES", "/data");
     // /state is closed to it: what was approved is not known.
-    says(&plain().command(&["true"]).run(), 0, &[HEADLINE, "miner: not approved", "no approval counts"]);
+    says(&plain().command(&["true"]).run(), 0, &[HEADLINE, "miner: not approved", "approvals ignored"]);
     kept.state_shell("chmod 755 /data");
     let silent = plain().command(&["true"]).run();
     assert_eq!((silent.code, silent.stderr.as_str()), (0, ""));

@@ -41,11 +41,11 @@ fn what_cannot_be_done_is_1_with_the_reason() {
     require!(comfyui);
     let kept = Kept::with(&["miner"]);
     for (words, reason) in [
-        (&["show", "nobody"][..], "nobody is no node here"),
-        (&["approve", "nobody"], "nobody is no node here"),
+        (&["show", "nobody"][..], "nobody is not a node here"),
+        (&["approve", "nobody"], "nobody is not a node here"),
         (&["revoke", "miner"], "miner is not approved"),
-        (&["approve"], "--nodes wants list, or show"),
-        (&["destroy", "miner"], "--nodes wants list, or show"),
+        (&["approve"], "--nodes needs list, or show"),
+        (&["destroy", "miner"], "--nodes needs list, or show"),
     ] {
         let said = kept.ask(words);
         assert!(said.code == 1 && said.stderr.contains(reason) && said.stdout.is_empty(), "{words:?}: {said:?}");
@@ -68,7 +68,7 @@ fn command_cannot_approve_and_what_it_could_write_does_not_count() {
     {
         kept.state_shell(line);
         let ended = kept.listed(&[("TAKUMI_SCAN", "block")]);
-        assert!(ended.code == 125 && ended.stderr.contains("is not root's alone"), "{line}: {ended:?}");
+        assert!(ended.code == 125 && ended.stderr.contains("can be written by others than root"), "{line}: {ended:?}");
     }
     // A fresh volume that is everybody's is shut before anything is kept in it.
     kept.state_shell("rm /data/*.json; chmod 777 /data");
@@ -77,5 +77,5 @@ fn command_cannot_approve_and_what_it_could_write_does_not_count() {
     assert_eq!(kept.listed(&[("TAKUMI_SCAN", "block")]).code, 0);
     kept.state_shell("chmod 700 /data; echo '{' > /data/nodes.json");
     let damaged = kept.listed(&[("TAKUMI_SCAN", "block")]);
-    assert!(damaged.code == 125 && damaged.stderr.contains("is no list of approvals (remove it"), "{damaged:?}");
+    assert!(damaged.code == 125 && damaged.stderr.contains("is not a list of approvals (remove it"), "{damaged:?}");
 }

@@ -84,7 +84,7 @@ fn an_exec_works_as_root_and_as_any_user() {
     {
         let text = expect(&container, options, "healthy");
         assert!(text.starts_with("healthy: COMMAND is process "), "{options:?}: {text}");
-        assert!(!text.contains("/proc alone"), "{options:?}: {text}");
+        assert!(!text.contains("only from /proc"), "{options:?}: {text}");
     }
     // Root beside COMMAND, as `docker exec` makes it, is not COMMAND.
     container.exec_detached(&[], &["sleep", "600"]);
@@ -105,11 +105,11 @@ fn an_ordinary_start_and_one_without_a_place_for_the_report_are_checked_by_proc(
         .capabilities(&[])
         .spawn();
     until_healthy(&ordinary);
-    assert!(expect(&ordinary, &[], "healthy").contains("from /proc alone"));
+    assert!(expect(&ordinary, &[], "healthy").contains("only from /proc"));
     let bare = Start::bare(&image).fresh_data().env("TAKUMI_HEALTH_URL", URL).spawn();
     until_healthy(&bare);
-    assert!(expect(&bare, &[], "healthy").contains("from /proc alone"));
-    assert!(expect(&bare, &["--user", "1000"], "healthy").contains("from /proc alone"));
+    assert!(expect(&bare, &[], "healthy").contains("only from /proc"));
+    assert!(expect(&bare, &["--user", "1000"], "healthy").contains("only from /proc"));
 }
 
 #[test]
@@ -119,10 +119,10 @@ fn an_init_that_is_not_pid_1_is_found() {
     let under_another = start(&image).options(&["--init"]).spawn();
     until_healthy(&under_another);
     let text = expect(&under_another, &[], "healthy");
-    assert!(!text.contains("/proc alone"), "{text}");
+    assert!(!text.contains("only from /proc"), "{text}");
     let without_a_report = Start::bare(&image).fresh_data().env("TAKUMI_HEALTH_URL", URL).options(&["--init"]).spawn();
     until_healthy(&without_a_report);
-    assert!(expect(&without_a_report, &[], "healthy").contains("from /proc alone"));
+    assert!(expect(&without_a_report, &[], "healthy").contains("only from /proc"));
     // In the pid namespace of another container, whose `init` is older and whose COMMAND is another.
     let shared = start(&image).options(&["--pid", &format!("container:{}", under_another.name)]).spawn();
     until_healthy(&shared);
@@ -172,12 +172,12 @@ fn a_required_finding_that_is_lost_makes_it_unhealthy() {
     };
     remount("/", 0);
     let text = expect(&container, &[], "unhealthy");
-    assert!(text.contains("readonly-root missing: ") && text.contains("fix: "), "{text}");
+    assert!(text.contains("readonly-root fail: ") && text.contains("fix: "), "{text}");
     remount("/", 1);
     expect(&container, &[], "healthy");
     remount("/data", 1);
     let text = expect(&container, &[], "unhealthy");
-    assert!(text.contains("volumes missing: /data cannot be written any more"), "{text}");
+    assert!(text.contains("volumes fail: /data is no longer writable"), "{text}");
 }
 
 /// What only root sees, or only a start has, must not read as lost to a check that has dropped.
@@ -201,7 +201,7 @@ fn whatever_a_start_held_holds_for_every_user_of_the_check() {
         let (code, text) = (checked.code, checked.text());
         let findings = text.lines().skip(1).collect::<Vec<_>>();
         // A volume is the user's alone: another user cannot write it, and says so.
-        let lost = if options.contains(&"4242") { &["volumes missing: "][..] } else { &[] };
+        let lost = if options.contains(&"4242") { &["volumes fail: "][..] } else { &[] };
         assert_eq!(code, i32::from(!lost.is_empty()), "{options:?}: {text}");
         assert_eq!(findings.len(), lost.len(), "{options:?}: {text}");
         assert!(findings.iter().zip(lost).all(|(line, lost)| line.starts_with(lost)), "{text}");
@@ -224,7 +224,7 @@ fn a_gpu_that_a_daemon_reload_took_away_makes_it_unhealthy() {
     takumi_test::devices::deny(&container.inspect(".State.Pid"), 9);
     for options in [&[][..], &["--user", "1000"]] {
         let text = expect(&container, options, "unhealthy");
-        assert!(text.contains("gpu-access missing: ") && text.contains("daemon-reload"), "{text}");
+        assert!(text.contains("gpu-access fail: ") && text.contains("daemon-reload"), "{text}");
         assert!(text.contains("fix: ") && text.contains("nvidia-ctk"), "{text}");
     }
 }

@@ -79,7 +79,7 @@ fn closed_and_full_outputs_cost_no_code_and_end_in_time() {
         libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, 0);
     }
     let late = checked(writer.into(), "").ends_with(1);
-    assert_eq!(late.stderr, "init: error: --check was not done within its time\n");
+    assert_eq!(late.stderr, "init: error: --check timed out (see TAKUMI_HEALTH_TIMEOUT)\n");
 }
 
 fn pipe() -> (OwnedFd, OwnedFd) {

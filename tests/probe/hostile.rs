@@ -42,7 +42,7 @@ fn every_hostile_server_is_hung_in_time_and_in_memory() {
     // Without a URL of its own: that of each check counts then.
     let inside = Inside::init_after("mount -o remount,ro /run", &[], &["sleep", "600"]);
     let good = Server::good();
-    checked(&inside, &good, 64 << 20).expect("healthy").says("from /proc alone");
+    checked(&inside, &good, 64 << 20).expect("healthy").says("only from /proc");
     let least = least(&inside);
 
     let cases: [Case; 13] = [
@@ -52,10 +52,10 @@ fn every_hostile_server_is_hung_in_time_and_in_memory() {
             |to| {
                 to.send(b"HTTP/1.1 200 OK\r\nServer: x\r\n");
             },
-            "in the middle of its head",
+            "in the middle of the response header",
         ),
-        ("no HTTP", |to| to.drip(b"SSH-2.0-OpenSSH_9.2\r\n", Duration::from_secs(9)), "no HTTP"),
-        ("zeroes", |to| to.drip(&[0; 65536], Duration::ZERO), "no HTTP"),
+        ("no HTTP", |to| to.drip(b"SSH-2.0-OpenSSH_9.2\r\n", Duration::from_secs(9)), "does not speak HTTP"),
+        ("zeroes", |to| to.drip(&[0; 65536], Duration::ZERO), "does not speak HTTP"),
         ("newlines", |to| to.drip(&[b'\n'; 65536], Duration::ZERO), "longer than 16 KiB"),
         (
             "an endless status line",
@@ -121,7 +121,7 @@ fn every_hostile_server_is_hung_in_time_and_in_memory() {
         checked.expect("hung").says(words);
         assert!(server.sent() < TAKEN, "{name}: {} bytes were taken", server.sent());
         // On a machine that is busy elsewhere the watchdog may come before the answer's deadline does.
-        let late = "init: error: --check was not done within its time\n";
+        let late = "init: error: --check timed out (see TAKUMI_HEALTH_TIMEOUT)\n";
         assert!(["", late].contains(&checked.stderr.as_str()), "{name}: it had memory enough: {checked:?}");
     }
 }

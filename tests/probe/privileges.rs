@@ -24,16 +24,12 @@ fn control(words: &[&str]) -> Inside {
 fn a_supervisor_that_drops_nothing_is_unhealthy() {
     require!(namespaces, python3, setpriv);
     let cases: [(&[&str], &[&str], &[&str]); 4] = [
-        (
-            &[],
-            &[],
-            &["unprivileged missing: init is root", "capabilities missing: init holds", "no-new-privileges missing"],
-        ),
-        (&USER, &["--clear-groups"], &["no-new-privileges missing: init can get privileges"]),
+        (&[], &[], &["unprivileged fail: init is root", "capabilities fail: init has", "no-new-privileges fail"]),
+        (&USER, &["--clear-groups"], &["no-new-privileges fail: init can gain privileges"]),
         (
             &USER,
             &["--clear-groups", "--no-new-privs", "--inh-caps=+net_raw", "--ambient-caps=+net_raw"],
-            &["capabilities missing: init holds capabilities: CapInh is 0x2000"],
+            &["capabilities fail: init has capabilities: CapInh is 0x2000"],
         ),
         // The same without what is held: it is the holding that is seen.
         (&USER, &["--clear-groups", "--no-new-privs"], &[]),

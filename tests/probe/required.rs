@@ -54,7 +54,7 @@ fn a_proxy_that_dies_or_hangs_makes_it_unhealthy_in_time() {
     check().expect("healthy");
     proxy.0.kill().unwrap();
     proxy.0.wait().unwrap();
-    check().expect("unhealthy").says("proxy-reachable missing: ").says("answers 200");
+    check().expect("unhealthy").says("proxy-reachable fail: ").says("answers 200");
 }
 
 /// A filesystem whose server hangs holds whoever asks it in the kernel, where no signal of an ordinary user's ends the wait.

@@ -61,7 +61,7 @@ fn an_init_without_a_command_is_starting() {
     let line = "open('/proc/self/comm', 'w').write('init'); import time; time.sleep(600)";
     let inside = Inside::of(&[], &["python3", "-c", line]);
     eventually("its name", || (inside.name() == "init").then_some(()));
-    inside.check(&[]).expect("starting").says("COMMAND does not run");
+    inside.check(&[]).expect("starting").says("COMMAND is not running");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_command_that_has_ended_is_dead_whoever_answers() {
 fn a_place_without_init_is_dead() {
     require!(namespaces);
     let inside = Inside::of(&[], &["sleep", "600"]);
-    inside.check(&[]).expect("dead").says("no process here is init");
+    inside.check(&[]).expect("dead").says("no init process in this container");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn an_answer_that_is_no_success_is_hung_with_its_code() {
 #[test]
 fn a_url_that_leads_nowhere_says_so() {
     require!(namespaces);
-    for (url, words) in [("http://comfy.invalid:8188/", "no address"), ("http://192.0.2.1:1/", "")] {
+    for (url, words) in [("http://comfy.invalid:8188/", "is not in /etc/hosts"), ("http://192.0.2.1:1/", "")] {
         let checked = over(&["sleep", "600"], url).check(&[]);
         assert_eq!(checked.code, Some(1), "{checked:?}");
         checked.says(words);

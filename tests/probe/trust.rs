@@ -31,25 +31,29 @@ fn a_report_that_others_could_have_written_is_not_trusted() {
         "python3 - <<'E'\nimport json\ns = json.load(open('{FILE}'))\ns['identity']['user'] = 0\njson.dump(s, open('{FILE}', 'w'))\nE"
     );
     for (what, line, words) in [
-        ("of the app's user", format!("chown 1000:1000 {FILE}"), "not root's alone"),
-        ("open to all", format!("chmod 666 {FILE}"), "not root's alone"),
-        ("open to a group", format!("chmod 464 {FILE}"), "not root's alone"),
-        ("a directory of the app's user", "chown 1000:1000 /run/takumi".to_string(), "not root's alone"),
-        ("a directory open to all", "chmod 777 /run/takumi".to_string(), "not root's alone"),
+        ("of the app's user", format!("chown 1000:1000 {FILE}"), "can be written by others than root"),
+        ("open to all", format!("chmod 666 {FILE}"), "can be written by others than root"),
+        ("open to a group", format!("chmod 464 {FILE}"), "can be written by others than root"),
+        (
+            "a directory of the app's user",
+            "chown 1000:1000 /run/takumi".to_string(),
+            "can be written by others than root",
+        ),
+        ("a directory open to all", "chmod 777 /run/takumi".to_string(), "can be written by others than root"),
         ("a link", format!("rm {FILE} && ln -s /run/kept {FILE}"), "cannot be read"),
-        ("a FIFO", format!("rm {FILE} && mkfifo -m 444 {FILE}"), "not root's alone"),
-        ("a directory", format!("rm {FILE} && mkdir {FILE}"), "not root's alone"),
-        ("a device", format!("rm {FILE} && mknod -m 444 {FILE} c 1 5"), "not root's alone"),
-        ("no report", format!("echo '{{}}' > {FILE}"), "is no report"),
-        ("deeply nested", format!("python3 -c \"print('[' * 200000)\" > {FILE}"), "is no report"),
+        ("a FIFO", format!("rm {FILE} && mkfifo -m 444 {FILE}"), "can be written by others than root"),
+        ("a directory", format!("rm {FILE} && mkdir {FILE}"), "can be written by others than root"),
+        ("a device", format!("rm {FILE} && mknod -m 444 {FILE} c 1 5"), "can be written by others than root"),
+        ("no report", format!("echo '{{}}' > {FILE}"), "is not a report"),
+        ("deeply nested", format!("python3 -c \"print('[' * 200000)\" > {FILE}"), "is not a report"),
         ("longer than any", format!("truncate -s 1G {FILE}"), "cannot be read"),
-        ("of another start", stale, "of another start"),
+        ("of another start", stale, "from another start"),
         ("of root by choice", root, "runs as root"),
         ("not there", format!("rm {FILE}"), "cannot be read"),
     ] {
         restore(&line);
         let checked = check();
-        checked.expect("hung").says("from /proc alone: ");
+        checked.expect("hung").says("only from /proc: ");
         assert!(checked.stdout.contains(words), "{what}: expected '{words}': {checked:?}");
     }
     restore("true");
@@ -65,7 +69,7 @@ fn a_report_is_not_trusted_where_command_is_root() {
     inside.check(&environment).expect("healthy").says("could have written the report");
     // Without that choice root is what a supervisor that failed to drop would be.
     let checked = inside.check(&[]);
-    checked.expect("unhealthy").says("unprivileged missing: init is root");
+    checked.expect("unhealthy").says("unprivileged fail: init is root");
 }
 
 /// Without a report `init` is looked for by its name, which COMMAND can imitate.

@@ -45,7 +45,8 @@ fn nodes_are_scanned_before_a_secret_is_read() {
     std::fs::create_dir(&nodes).unwrap();
     let start = place.with_env(token()).without("DOTENV_PRIVATE_KEY").with("TAKUMI_NODES", nodes);
     let ended = start.run().refused(&["DOTENV_PRIVATE_KEY"]);
-    let (scanned, read) = (ended.said.find("takumi-nodes is not in this image"), ended.said.find("DOTENV_PRIVATE_KEY"));
+    let (scanned, read) =
+        (ended.said.find("takumi-nodes is missing in this image"), ended.said.find("DOTENV_PRIVATE_KEY"));
     assert!(scanned.is_some() && scanned < read, "{}", ended.said);
 }
 

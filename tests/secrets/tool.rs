@@ -223,7 +223,7 @@ fn a_name_that_a_file_may_not_set_is_not_set() {
     for name in ["PATH", "LD_PRELOAD", "https_proxy", "TAKUMI_LOG", "DOTENV_PUBLIC_KEY", "A B", "", "A=B", "A\nB", "é"]
     {
         let before = desk.read(".env");
-        desk.run_with(SECRET, &["set", ".env", name]).refused(&["no name"]);
+        desk.run_with(SECRET, &["set", ".env", name]).refused(&["is not a name"]);
         assert_eq!(desk.read(".env"), before, "{name}");
     }
     for value in ["", "\n", "a\0b", &"x".repeat(200_000)] {

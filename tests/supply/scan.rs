@@ -128,7 +128,7 @@ fn what_is_ignored_is_counted_apart_until_its_end() {
 
     let output = scan.run(&["--ignore", scan.ignoring(&entries(&day("today"))).to_str().unwrap()]).ends_with(3);
     assert_eq!(row(&output, "trivy"), [2, 1, 0, 1, 0, 0, 0], "{}", output.text());
-    assert!(output.text().contains("is ignored no more"), "{}", output.text());
+    assert!(output.text().contains("is no longer ignored"), "{}", output.text());
 }
 
 #[test]

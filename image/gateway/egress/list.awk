@@ -5,7 +5,7 @@
 BEGIN {
     name = ARGV[1]
     if (name !~ /^[a-z0-9][a-z0-9-]*$/) {
-        complain("'" name "' is no name of a list: expected small letters, digits and dashes, as in models-and-nodes")
+        complain("'" name "' is not the name of a list: expected small letters, digits and dashes, as in models-and-nodes")
     } else {
         read_list(name)
         if (!failed && name == "none" && hosts) complain(folder "/none.txt: the list none has hosts: use another name")
@@ -68,7 +68,7 @@ function add(host,    wild, rest, reason) {
         rest = substr(rest, 3)
     }
     reason = fault(rest)
-    if (reason == "" && wild && is_public_suffix(rest)) reason = "anybody can get a name under " rest
+    if (reason == "" && wild && is_public_suffix(rest)) reason = "anyone can register a name under " rest
     if (reason != "") return reason
     if (host in seen_host) return ""
     seen_host[host] = 1
@@ -80,14 +80,14 @@ function add(host,    wild, rest, reason) {
 # What is wrong with a host name, or nothing.
 function fault(host,    labels, label, count, i) {
     if (host ~ /[ \t]/) return "expected one host a line, and a blank before #"
-    if (host ~ /\//) return "expected a host alone, without scheme and path"
+    if (host ~ /\//) return "expected only a host, without scheme or path"
     if (host ~ /:/) return "expected a host name, without a port; addresses are never allowed"
-    if (host ~ /\*/) return "a star stands only at the beginning, as in *.example.org"
+    if (host ~ /\*/) return "a star is allowed only at the beginning, as in *.example.org"
     if (host ~ /[^ -~]/) return "not a character of a host name (write an international name as xn--...)"
-    if (host ~ /[^a-z0-9.-]/) return "not a character of a host name (regular expressions are not understood)"
+    if (host ~ /[^a-z0-9.-]/) return "not a character of a host name (regular expressions are not supported)"
     if (host ~ /^\./) return "for the names under a domain write *" host
-    if (host ~ /\.$/) return "a name ends without a dot"
-    if (host ~ /\.\./) return "an empty label"
+    if (host ~ /\.$/) return "remove the dot at the end"
+    if (host ~ /\.\./) return "two dots in a row"
     if (length(host) > 253) return "longer than 253 characters"
     count = split(host, labels, ".")
     # What URL parsers take for an address: a last label of digits, or of 0x and hexadecimal digits.
@@ -99,7 +99,7 @@ function fault(host,    labels, label, count, i) {
         if (label ~ /^-|-$/) return "a label begins or ends with a dash"
     }
     # RFC 6761, RFC 8375: never a name of the public internet. The health check relies on forbidden.invalid.
-    if (labels[count] ~ /^(localhost|local|internal|invalid|arpa)$/) return "names under " labels[count] " are not of the internet"
+    if (labels[count] ~ /^(localhost|local|internal|invalid|arpa)$/) return "names under " labels[count] " do not exist on the internet"
     return ""
 }
 
@@ -111,7 +111,7 @@ function is_public_suffix(host,    line, parent) {
         }
         close(suffixes)
         if (!suffixes_read) {
-            complain("cannot read " suffixes ", so no star can be judged")
+            complain("cannot read " suffixes ", which is needed to check names with a star")
             return 1
         }
     }

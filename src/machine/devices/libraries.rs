@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 pub enum Library {
     /// The loader finds it.
     Found(Place),
-    /// It is there, and the loader does not look there: LD_LIBRARY_PATH would have to name this directory.
+    /// It is there, and the loader does not search that directory: LD_LIBRARY_PATH would have to name this directory.
     Unreached(Place),
     /// The file of a version is there, and the name that programs ask for is not (nvidia-container-toolkit#1099).
     Nameless(String),

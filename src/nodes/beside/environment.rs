@@ -48,7 +48,7 @@ pub(super) fn look(root: &[u8], files: &[File], content: Content, fixed: &dyn Fn
             Some(text) if path_file => look_at_path_file(root, file, &text, fixed, &mut seen),
             Some(text) => look_at_metadata(file, &text, &mut seen),
             None if path_file => {
-                seen.add_file(&file.path, Ability::RunsWithPython, "not read: too large, or nobody may")
+                seen.add_file(&file.path, Ability::RunsWithPython, "not read: too large or not readable")
             }
             None => {}
         }

@@ -176,17 +176,17 @@ fn links_are_seen_and_what_hides_code_behind_one_is_a_fault() {
         let link = volume.path.join(format!("venv/{SITE}/{path}"));
         symlink("/elsewhere", &link).unwrap();
         let tree = volume.read();
-        assert_eq!(tree.faults, [format!("{SITE}/{path} is a link: put there what it leads to")]);
+        assert_eq!(tree.faults, [format!("{SITE}/{path} is a link: replace it by what it points to")]);
         assert_eq!(tree.digest, None);
         std::fs::remove_file(link).unwrap();
     }
     std::fs::rename(volume.path.join("venv/lib/python3.11"), volume.path.join("venv/lib/real")).unwrap();
     symlink("real", volume.path.join("venv/lib/python3.11")).unwrap();
-    let fault = "lib/python3.11 is a link to real: put there what it leads to";
+    let fault = "lib/python3.11 is a link to real: replace it by what it points to";
     assert_eq!(volume.read().faults, [fault]);
     symlink("venv", volume.path.join("other")).unwrap();
     let tree = read(&volume.at("other")).unwrap();
-    let fault = "other is a link to venv: put there what it leads to";
+    let fault = "other is a link to venv: replace it by what it points to";
     assert_eq!((tree.faults, tree.digest), (vec![fault.to_string()], None));
 }
 

@@ -92,11 +92,11 @@ impl From<String> for Refusal {
 /// and a path.
 pub(super) fn understand(printed: &[u8], code: u8, given: &[(usize, &[u8])]) -> Result<Understood, Refusal> {
     let answer: Answer = serde_json::from_slice(printed).map_err(|error| match error.classify() {
-        Category::Data => format!("its JSON is not Bandit's: {}", Shown(error.to_string().as_bytes())),
+        Category::Data => format!("its JSON is not Bandit's format: {}", Shown(error.to_string().as_bytes())),
         _ => "it printed no JSON".to_owned(),
     })?;
     if (code == 1) == answer.results.is_empty() {
-        return Err(format!("it ended with code {code} and tells {} issues", answer.results.len()).into());
+        return Err(format!("it ended with code {code} but reports {} issues", answer.results.len()).into());
     }
     let account = |&(file, path)| (path, Account { file, told: [0; 4], counted: None, unread: None, ruled: false });
     let mut accounts: BTreeMap<&[u8], Account> = given.iter().map(account).collect();
@@ -114,8 +114,7 @@ pub(super) fn understand(printed: &[u8], code: u8, given: &[(usize, &[u8])]) -> 
         }
         if finding.test_id == RULES {
             account.ruled = true;
-            issues
-                .extend(places(account.file, &finding.issue_text).ok_or("its receipt of T100 is strange".to_owned())?);
+            issues.extend(places(account.file, &finding.issue_text).ok_or("its T100 entry is malformed".to_owned())?);
             continue;
         }
         let (file, line, ability) = (account.file, finding.line_number, ability::of_test(&finding.test_id));
@@ -170,9 +169,7 @@ fn account_of<'a>(accounts: &'a mut BTreeMap<&[u8], Account>, name: &str) -> Res
     while let Some(rest) = path.strip_prefix(b"./") {
         path = rest;
     }
-    accounts
-        .get_mut(path)
-        .ok_or_else(|| format!("it tells of a file that it was not given: {}", Shown(name.as_bytes())))
+    accounts.get_mut(path).ok_or_else(|| format!("it reports a file that it was not given: {}", Shown(name.as_bytes())))
 }
 
 impl Account {
@@ -180,11 +177,11 @@ impl Account {
     fn gap(self) -> Option<String> {
         match (self.unread, self.counted) {
             (Some(reason), _) => Some(reason),
-            (None, None) => Some("the scanner does not say what became of it".to_owned()),
+            (None, None) => Some("the scanner did not report on it".to_owned()),
             (None, Some(_)) if !self.ruled => Some("the rules of image/bandit failed on it".to_owned()),
             (None, Some(counted)) if counted != self.told => {
                 let sum = |counts: [u32; 4]| counts.iter().map(|&count| u64::from(count)).sum::<u64>();
-                Some(format!("the scanner counted {} issues in it and tells {}", sum(counted), sum(self.told)))
+                Some(format!("the scanner counted {} issues in it but reports {}", sum(counted), sum(self.told)))
             }
             _ => None,
         }
@@ -275,7 +272,7 @@ mod tests {
         for lines in ["0", "\\n", "\\nhides-calls", "\\nhides-calls x y", "\\nhides-calls 3", "\\ndances 3 x"] {
             let found = [receipt("a.py", lines), receipt("sub/b.py", "")].join(", ");
             let told = understand(answer(&found, "", &both()).as_bytes(), 1, &GIVEN);
-            assert_eq!(strange(told), "its receipt of T100 is strange", "{lines}");
+            assert_eq!(strange(told), "its T100 entry is malformed", "{lines}");
         }
     }
 
@@ -294,7 +291,7 @@ mod tests {
     #[test]
     fn a_file_that_it_is_silent_about_was_not_scanned() {
         let silent = answer(&receipt("a.py", ""), "", &[CLEAN.to_owned(), metrics("a.py", [0; 3])].join(", "));
-        let reason = "the scanner does not say what became of it".to_owned();
+        let reason = "the scanner did not report on it".to_owned();
         assert_eq!(understand(silent.as_bytes(), 1, &GIVEN), Ok((vec![], vec![(7, reason)])));
         let begun = r#""././sub/b.py": {"loc": 3, "nosec": 0}"#.to_owned();
         let silent = answer(&receipts(), "", &[metrics("a.py", [0; 3]), begun].join(", "));
@@ -307,7 +304,7 @@ mod tests {
         let found = [finding("a.py", 4, "LOW"), receipts()].join(", ");
         let (issues, unscanned) = understand(answer(&found, "", &counts).as_bytes(), 1, &GIVEN).unwrap();
         assert_eq!(issues.len(), 1);
-        assert_eq!(unscanned, [(3, "the scanner counted 3 issues in it and tells 2".to_owned())]);
+        assert_eq!(unscanned, [(3, "the scanner counted 3 issues in it but reports 2".to_owned())]);
     }
 
     #[test]
@@ -326,13 +323,15 @@ mod tests {
         assert_eq!(error("Traceback", 1), "it printed no JSON");
         assert_eq!(error(&whole[..whole.len() - 1], 1), "it printed no JSON");
         assert_eq!(error(&(whole.clone() + "x"), 1), "it printed no JSON");
-        assert_eq!(error(&whole, 0), "it ended with code 0 and tells 2 issues");
+        assert_eq!(error(&whole, 0), "it ended with code 0 but reports 2 issues");
         for odd in ["[]", "{}", r#"{"results": [], "errors": []}"#, r#"{"results": {}, "errors": [], "metrics": {}}"#] {
-            assert!(error(odd, 0).starts_with("its JSON is not Bandit's: "), "{odd}");
+            assert!(error(odd, 0).starts_with("its JSON is not Bandit's format: "), "{odd}");
         }
-        assert!(error(&answer(&finding("a.py", 1, "WORST"), "", ""), 1).starts_with("its JSON is not Bandit's: "));
+        assert!(
+            error(&answer(&finding("a.py", 1, "WORST"), "", ""), 1).starts_with("its JSON is not Bandit's format: ")
+        );
         let stranger = error(&answer("", "", &metrics("c.py", [0; 3])), 0);
-        assert_eq!(stranger, "it tells of a file that it was not given: ././c.py");
+        assert_eq!(stranger, "it reports a file that it was not given: ././c.py");
         assert_eq!(error(&format!(r#"{{"more": {}"#, "[".repeat(1_000_000)), 0), "it printed no JSON");
     }
 }

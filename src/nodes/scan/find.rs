@@ -16,7 +16,7 @@ pub(super) fn find(command: &[u8], trust: Trust) -> Result<Scanner, String> {
     let path = located(command)?;
     if follow(&path, trust).is_err_and(|trouble| trouble.is_absence()) {
         let path = Shown(&path);
-        return Err(format!("the scanner {path} is not there: {INSTALL}"));
+        return Err(format!("the scanner {path} does not exist: {INSTALL}"));
     }
     let beginning = beginning_of(&path, trust)?;
     let text =
@@ -27,7 +27,7 @@ pub(super) fn find(command: &[u8], trust: Trust) -> Result<Scanner, String> {
     }
     let interpreter = interpreter(&path, &beginning)?;
     if !beginning_of(&interpreter, trust)?.starts_with(b"\x7fELF") {
-        return Err(format!("{}, the Python of the scanner {}, is no program", Shown(&interpreter), Shown(&path)));
+        return Err(format!("{}, the Python of the scanner {}, is not a program", Shown(&interpreter), Shown(&path)));
     }
     look_at_library(&interpreter, trust).map_err(|trouble| trouble.words())?;
     let program = text(&interpreter)?;
@@ -39,19 +39,19 @@ pub(super) fn find(command: &[u8], trust: Trust) -> Result<Scanner, String> {
     Ok(Scanner { program, arguments })
 }
 
-const INSTALL: &str = "install Bandit into the image, or name it in TAKUMI_SCAN_COMMAND";
+const INSTALL: &str = "install Bandit in the image, or set TAKUMI_SCAN_COMMAND";
 
 /// The absolute path of a command.
 fn located(command: &[u8]) -> Result<Vec<u8>, String> {
     let shown = Shown(command);
     if command.is_empty() || command.iter().any(|byte| byte.is_ascii_whitespace() || *byte == 0) {
-        return Err(format!("TAKUMI_SCAN_COMMAND is \"{shown}\": it takes one word, the scanner's name or path"));
+        return Err(format!("TAKUMI_SCAN_COMMAND is \"{shown}\": expected one word, the scanner's name or path"));
     }
     if command.starts_with(b"/") {
         return Ok(command.to_vec());
     }
     if command.contains(&b'/') {
-        return Err(format!("TAKUMI_SCAN_COMMAND is {shown}: a path of the scanner begins with /"));
+        return Err(format!("TAKUMI_SCAN_COMMAND is {shown}: a path must begin with /"));
     }
     // COMMAND's PATH could lead into what is scanned.
     let places: Vec<&str> = of_programs().collect();

@@ -102,8 +102,7 @@ fn prepare(index: usize, job: &Job, waiting: &mut Vec<Batch>) -> Node {
         }
     }
     if bytes > LARGEST_NODE {
-        node.refused =
-            Some(format!("it has {bytes} bytes of Python, more than the {LARGEST_NODE} that the scanner is given"));
+        node.refused = Some(format!("it has {bytes} bytes of Python, over the scan limit of {LARGEST_NODE}"));
         return node;
     }
     // A node without anything to scan is one that was scanned.
@@ -130,13 +129,13 @@ fn prepare(index: usize, job: &Job, waiting: &mut Vec<Batch>) -> Node {
 fn refusal(file: &File) -> Option<String> {
     match file.kind {
         Kind::Plain { .. } if file.size > LARGEST_FILE => {
-            Some(format!("it has {} bytes, more than the {LARGEST_FILE} that the scanner is given", file.size))
+            Some(format!("it has {} bytes, over the scan limit of {LARGEST_FILE}", file.size))
         }
         // JSON has no such names: what Bandit prints for one is no text, and others give up.
         Kind::Plain { .. } if std::str::from_utf8(&file.path).is_err() => Some("its name is not UTF-8".to_owned()),
         Kind::Plain { .. } => None,
         Kind::Link(_) => Some("it is a link".to_owned()),
-        Kind::Other => Some("it is no file".to_owned()),
+        Kind::Other => Some("it is not a regular file".to_owned()),
     }
 }
 
@@ -192,8 +191,11 @@ impl Node {
                 return Err(reason);
             }
             let Some((&first, rest)) = files.split_first() else { continue };
-            let others =
-                if rest.is_empty() { String::new() } else { format!(" (nor were {} other files)", rest.len()) };
+            let others = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" (and {} other files were not scanned)", rest.len())
+            };
             unscanned.push((first, reason + &others));
         }
         issues.sort();
@@ -208,13 +210,13 @@ fn judge(job: &Job, batch: &Batch, ended: &Ended, slowest: Duration) -> Result<U
         End::Exited(code) => code,
         End::Killed(Signal::XCPU) | End::Late => {
             let seconds = patience(batch, slowest).as_secs_f32();
-            return Err((format!("the scanner had not ended after {seconds} s and was stopped"), false));
+            return Err((format!("the scanner timed out after {seconds} s"), false));
         }
         End::Killed(signal) => {
             return Err((crash(ended, &format!("died of {signal}")), true));
         }
         End::Loud => return Err((format!("the scanner printed more than {OUTPUT} bytes and was stopped"), true)),
-        End::Lost(errno) => return Err((format!("the scanner was lost: {errno}"), false)),
+        End::Lost(errno) => return Err((format!("lost track of the scanner: {errno}"), false)),
     };
     if code > 1 || ended.output.is_empty() {
         return Err((crash(ended, &format!("ended with code {code} and no answer")), true));
@@ -236,11 +238,11 @@ fn crash(ended: &Ended, how: &str) -> String {
     let last = lines.find(|line| !line.is_empty()).unwrap_or_default();
     let memory = [b"MemoryError".as_slice(), b"memory allocation of "];
     if memory.iter().any(|words| last.starts_with(words)) {
-        return format!("the scanner had no memory left ({} MiB)", MEMORY / MIB);
+        return format!("the scanner ran out of memory ({} MiB)", MEMORY / MIB);
     }
     match (last, ended.end) {
         ([], End::Killed(Signal::KILL)) => {
-            format!("the scanner {how}; the container may lack memory")
+            format!("the scanner {how} (the container may be out of memory)")
         }
         ([], _) => format!("the scanner {how}"),
         _ => format!("the scanner {how}: {}", Shown(last)),

@@ -101,13 +101,13 @@ fn each_failure_has_its_words() {
     assert_eq!(fails("echo hello"), "the scanner's answer cannot be trusted: it printed no JSON");
     assert!(
         fails("echo '{}'")
-            .starts_with("the scanner's answer cannot be trusted: its JSON is not Bandit's: missing field")
+            .starts_with("the scanner's answer cannot be trusted: its JSON is not Bandit's format: missing field")
     );
     let lines = r#"printf 'one\nNo module\033 named x\n\n' >&2; exit 2"#;
     assert_eq!(fails(lines), "the scanner ended with code 2 and no answer: No module\\u{1b} named x");
     assert_eq!(fails("kill -SEGV $$"), "the scanner died of SIGSEGV");
-    assert_eq!(fails("kill -KILL $$"), "the scanner died of SIGKILL; the container may lack memory");
-    assert_eq!(fails("echo MemoryError >&2; exit 1"), "the scanner had no memory left (2048 MiB)");
+    assert_eq!(fails("kill -KILL $$"), "the scanner died of SIGKILL (the container may be out of memory)");
+    assert_eq!(fails("echo MemoryError >&2; exit 1"), "the scanner ran out of memory (2048 MiB)");
     assert_eq!(fails("exec cat /dev/zero"), "the scanner printed more than 67108864 bytes and was stopped");
     let missing = Scanner { program: c"/nowhere/bandit".to_owned(), arguments: vec![c"bandit".to_owned()] };
     let reason = run(&missing, vec![plain("a.py", 1)], SLOWEST).unwrap_err();
@@ -121,7 +121,7 @@ fn a_scanner_that_hangs_ends_with_all_its_children() {
     // It cannot write a file (RLIMIT_FSIZE), so that it tells by the names of empty ones.
     let lines = format!("sleep 300 & mkdir -p {0}; : >{0}/$$; : >{0}/$!; wait", pids.display());
     let reason = run(&shell(&lines), vec![plain("a.py", 1)], Duration::from_secs(2)).unwrap_err();
-    assert_eq!(reason, "the scanner had not ended after 2 s and was stopped");
+    assert_eq!(reason, "the scanner timed out after 2 s");
     let pids: Vec<String> =
         std::fs::read_dir(&pids).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(pids.len(), 2);
@@ -134,7 +134,7 @@ fn a_scanner_that_hangs_ends_with_all_its_children() {
 #[test]
 fn one_that_closes_its_output_and_goes_on_is_late_too() {
     let reason = run(&shell("exec >&- 2>&-; sleep 300"), vec![plain("a.py", 1)], Duration::from_secs(1)).unwrap_err();
-    assert_eq!(reason, "the scanner had not ended after 1 s and was stopped");
+    assert_eq!(reason, "the scanner timed out after 1 s");
 }
 
 #[test]
@@ -179,16 +179,16 @@ fn what_is_too_large_or_no_file_is_not_given_to_it() {
     let (issues, unscanned) = run(&shell(CLEAN), files, SLOWEST).unwrap();
     assert_eq!(issues, []);
     let reasons = [
-        "it has 4194305 bytes, more than the 4194304 that the scanner is given",
+        "it has 4194305 bytes, over the scan limit of 4194304",
         "it is a link",
-        "it is no file",
+        "it is not a regular file",
         "its name is not UTF-8",
     ];
     let expected: Vec<(usize, String)> = [1, 3, 4, 5].into_iter().zip(reasons.map(str::to_owned)).collect();
     assert_eq!(unscanned, expected);
     let files = (0..9).map(|number| plain(&format!("{number}.py"), 4 << 20)).collect();
     let reason = run(&shell(CLEAN), files, SLOWEST).unwrap_err();
-    assert_eq!(reason, "it has 37748736 bytes of Python, more than the 33554432 that the scanner is given");
+    assert_eq!(reason, "it has 37748736 bytes of Python, over the scan limit of 33554432");
 }
 
 #[test]
@@ -236,15 +236,14 @@ fn each_job_has_its_own_answer_in_its_place() {
 #[test]
 fn a_command_that_cannot_be_one_is_refused() {
     let error = |command: &[u8]| Scanner::find_anywhere(command).unwrap_err();
-    assert!(error(b"bandit -r").contains("takes one word"));
-    assert!(error(b"").contains("takes one word"));
-    assert!(error(b"./bandit").contains("begins with /"));
+    assert!(error(b"bandit -r").contains("expected one word"));
+    assert!(error(b"").contains("expected one word"));
+    assert!(error(b"./bandit").contains("must begin with /"));
     assert_eq!(
         error(b"no-such-scanner"),
-        "the scanner no-such-scanner is not in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin: install Bandit into \
-         the image, or name it in TAKUMI_SCAN_COMMAND"
+        "the scanner no-such-scanner is not in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin: install Bandit in the image, or set TAKUMI_SCAN_COMMAND"
     );
-    assert!(error(b"/no/such/scanner").starts_with("the scanner /no/such/scanner is not there: install Bandit"));
+    assert!(error(b"/no/such/scanner").starts_with("the scanner /no/such/scanner does not exist: install Bandit"));
     let folder = Folder::new();
     let error = |name: &str, content: &str, mode| error(text(folder.write(name, content, mode)).as_bytes());
     assert!(
@@ -258,9 +257,7 @@ fn a_command_that_cannot_be_one_is_refused() {
     );
     assert!(error("closed", "#!/usr/bin/python3\n", 0o644).contains("cannot be executed and read"));
     assert!(error("relative", "#!python3\n", 0o755).contains("neither a program nor a Python script"));
-    assert!(
-        error("gone", "#!/nowhere/python3\n", 0o755).contains("cannot look at /nowhere: No such file or directory")
-    );
+    assert!(error("gone", "#!/nowhere/python3\n", 0o755).contains("cannot read /nowhere: No such file or directory"));
 }
 
 #[test]
@@ -312,8 +309,10 @@ fn what_command_could_change_is_no_scanner() {
     let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     let refused = |place: &Path, how: &str| {
         let told = told();
-        let expected =
-            format!("what is scanned could change its scanner: {} {how}; make it root's own", place.display());
+        let expected = format!(
+            "a scanned node could change its scanner: {} {how}; in the image: chown root:root",
+            place.display()
+        );
         assert!(told.starts_with(&expected), "{told}\nis not\n{expected}");
     };
     let packages = home.join("lib/python3.11/site-packages");
@@ -325,7 +324,7 @@ fn what_command_could_change_is_no_scanner() {
         refused(&place, "can be written by COMMAND's user");
         mode(&place, before);
         chown(&place, Some(1000), None).unwrap();
-        refused(&place, "belongs to COMMAND's own user (1000)");
+        refused(&place, "belongs to COMMAND's user (1000)");
         chown(&place, Some(1001), None).unwrap();
         refused(&place, "belongs to user 1001, not to root");
         chown(&place, Some(0), None).unwrap();

@@ -80,7 +80,7 @@ impl Gather {
     /// What came of it. The files are in the order of their paths.
     pub(in crate::nodes) fn into_tree(mut self, name: CString, root: OwnedFd) -> Tree {
         if self.untold > 0 {
-            self.faults.push(format!("{} more of the same", self.untold));
+            self.faults.push(format!("{} more like this", self.untold));
         }
         self.files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         let digest = self.faults.is_empty().then(|| self.digest.finalize().into());
@@ -106,7 +106,7 @@ impl Gather {
     }
 
     fn changed(&mut self, path: &[u8]) {
-        self.fault(format!("{} changed while it was read: stop what writes there, and look again", Shown(path)));
+        self.fault(format!("{} changed while it was read: stop what writes there, then scan again", Shown(path)));
     }
 
     fn over(&mut self, words: String) -> Over {

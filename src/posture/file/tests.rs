@@ -44,13 +44,13 @@ fn without_the_table_nothing_is_known() {
     for id in [Check::ReadonlyRoot, Check::Tmpfs, Check::BakedPaths, Check::DangerousMounts, Check::MaskedPaths] {
         expect(id, |m| m.mounts = Err(Errno(libc::ENOENT)), Status::Unknown, &detail, fix);
     }
-    expect(Check::Volumes, |_| (), Status::Skipped, "TAKUMI_VOLUMES names none", "");
+    expect(Check::Volumes, |_| (), Status::Skipped, "TAKUMI_VOLUMES is empty", "");
 }
 
 #[test]
 fn table_statvfs_and_writing_must_agree_on_the_root() {
     let fix = "add --read-only (compose: read_only: true; Kubernetes: readOnlyRootFilesystem: true)";
-    let (held, open) = ("/ is mounted read-only", "/ can be written");
+    let (held, open) = ("/ is mounted read-only", "/ is writable");
     let denied = Err(Errno(libc::EACCES));
     let closed = Err(Errno(libc::EROFS));
     for table in [Some("ro"), Some("rw"), None] {
@@ -69,8 +69,9 @@ fn table_statvfs_and_writing_must_agree_on_the_root() {
                 };
                 let answers = [table.map(|options| options == "ro"), statvfs.ok(), Some(writing == closed)];
                 let [by_table, by_statvfs, by_writing] = answers.map(words);
-                let disagree =
-                    format!("no agreement on /: mountinfo says {by_table}, statvfs {by_statvfs}, writing {by_writing}");
+                let disagree = format!(
+                    "answers about / disagree: mountinfo says {by_table}, statvfs {by_statvfs}, writing {by_writing}"
+                );
                 match answers {
                     [Some(true), Some(true), Some(true)] => expect(Check::ReadonlyRoot, change, Status::Held, held, ""),
                     [Some(false), Some(false), Some(false)] => {
@@ -95,29 +96,29 @@ fn a_tmpfs_lacks_what_it_lacks() {
         ("tmpfs", "rw,nosuid,noexec", "rw,size=1k", "/tmp lacks nodev"),
         ("tmpfs", "rw,nosuid,nodev", "rw,size=1k", "/tmp lacks noexec"),
         ("tmpfs", "rw", "rw", "/tmp lacks nosuid, nodev, noexec, size"),
-        ("ext4", good, "rw", "/tmp is no tmpfs, but ext4"),
+        ("ext4", good, "rw", "/tmp is not a tmpfs, but ext4"),
     ] {
         // The last mount at a place hides what was there.
         let change = |m: &mut Machine| mounted(m, &[["/", "/tmp", options, filesystem, its]]);
         if wrong.is_empty() {
-            let held = "/tmp, /run: in memory, of limited size, nosuid, nodev, noexec";
+            let held = "/tmp, /run: tmpfs with a size limit, nosuid, nodev, noexec";
             expect(Check::Tmpfs, change, Status::Held, held, "");
         } else {
             expect(Check::Tmpfs, change, Status::Missing, wrong, "add --tmpfs /tmp:rw,nosuid,nodev,noexec,size=256m");
         }
     }
-    expect(Check::Tmpfs, |m| m.places.tmpfs.clear(), Status::Skipped, "TAKUMI_TMPFS names none", "");
+    expect(Check::Tmpfs, |m| m.places.tmpfs.clear(), Status::Skipped, "TAKUMI_TMPFS is empty", "");
     let both = "add --tmpfs /a:rw,nosuid,nodev,noexec,size=256m --tmpfs /b:rw,nosuid,nodev,noexec,size=256m";
     let change = |m: &mut Machine| m.places.tmpfs = places(&["/a", "/tmp", "/b"]);
-    expect(Check::Tmpfs, change, Status::Missing, "/a is no tmpfs; /b is no tmpfs", both);
+    expect(Check::Tmpfs, change, Status::Missing, "/a is not a tmpfs; /b is not a tmpfs", both);
     // A link is followed; a directory that is not there is looked for by its name.
     let link = |m: &mut Machine| {
         m.places.tmpfs = vec![Place { asked: b"/var/run".to_vec(), leads_to: Some(b"/run".to_vec()) }];
     };
-    expect(Check::Tmpfs, link, Status::Held, "/var/run: in memory, of limited size, nosuid, nodev, noexec", "");
+    expect(Check::Tmpfs, link, Status::Held, "/var/run: tmpfs with a size limit, nosuid, nodev, noexec", "");
     let gone = |m: &mut Machine| m.places.tmpfs = vec![Place { asked: b"/gone".to_vec(), leads_to: None }];
     let fix = "add --tmpfs /gone:rw,nosuid,nodev,noexec,size=256m";
-    expect(Check::Tmpfs, gone, Status::Missing, "/gone is no tmpfs", fix);
+    expect(Check::Tmpfs, gone, Status::Missing, "/gone is not a tmpfs", fix);
 }
 
 #[test]
@@ -125,10 +126,10 @@ fn nothing_lies_over_the_image_but_volumes() {
     let fix = "mount it elsewhere, or name it in TAKUMI_VOLUMES";
     let ext4 = |point, options| ["/models", point, options, "ext4", "rw"];
     for (lines, wrong) in [
-        (vec![ext4("/app", "rw")], "/app is mounted over what the image holds, and can be written"),
-        (vec![ext4("/app", "ro")], "/app is mounted over what the image holds"),
-        (vec![ext4("/app/main.py", "ro")], "/app/main.py is mounted over what the image holds"),
-        (vec![ext4("/app/x", "ro"), ext4("/app/y", "rw")], "/app/x is mounted over what the image holds; 1 more are"),
+        (vec![ext4("/app", "rw")], "/app is mounted over files of the image and is writable"),
+        (vec![ext4("/app", "ro")], "/app is mounted over files of the image"),
+        (vec![ext4("/app/main.py", "ro")], "/app/main.py is mounted over files of the image"),
+        (vec![ext4("/app/x", "ro"), ext4("/app/y", "rw")], "/app/x is mounted over files of the image; 1 more are"),
         (vec![ext4("/apps", "rw")], ""),
         (vec![ext4("/data/app", "rw")], ""),
         (vec![ext4("/app/models", "rw")], ""),
@@ -143,13 +144,13 @@ fn nothing_lies_over_the_image_but_volumes() {
             _ => expect(Check::BakedPaths, change, Status::Missing, wrong, fix),
         }
     }
-    expect(Check::BakedPaths, |m| m.places.baked.clear(), Status::Skipped, "TAKUMI_BAKED names none", "");
+    expect(Check::BakedPaths, |m| m.places.baked.clear(), Status::Skipped, "TAKUMI_BAKED is empty", "");
     // What is mounted over a parent hides it whole.
     let parent = |m: &mut Machine| {
         mounted(m, &[ext4("/opt", "ro")]);
         m.places.baked = places(&["/opt/comfyui", "/scripts"]);
     };
-    expect(Check::BakedPaths, parent, Status::Missing, "/opt is mounted over what the image holds", fix);
+    expect(Check::BakedPaths, parent, Status::Missing, "/opt is mounted over files of the image", fix);
     let both = |m: &mut Machine| m.places.baked = places(&["/app", "/scripts"]);
     expect(Check::BakedPaths, both, Status::Held, "nothing is mounted over /app, /scripts", "");
 }
@@ -173,7 +174,7 @@ fn what_is_the_hosts_own_is_told_from_what_is_the_users() {
         ("/", "proc", "rw", "another /proc"),
         ("/", "sysfs", "rw", "another /sys"),
         ("/", "devtmpfs", "rw", "the host's /dev"),
-        ("/", "9p", WINDOWS, "a whole drive of Windows"),
+        ("/", "9p", WINDOWS, "a whole Windows drive"),
         // btrfs: the path begins with the subvolume.
         ("/@/etc", "btrfs", "rw,subvol=/@", "the host's /etc"),
         ("/@rootfs/etc", "btrfs", "rw,subvol=/@rootfs", "the host's /etc"),
@@ -206,15 +207,15 @@ fn what_is_the_hosts_own_is_told_from_what_is_the_users() {
         let change = |m: &mut Machine| mounted(m, &[[root, "/x", "rw", filesystem, its]]);
         match danger {
             "" => {
-                expect(Check::DangerousMounts, change, Status::Held, "no directory of the host's own is mounted", "");
+                expect(Check::DangerousMounts, change, Status::Held, "no system directory of the host is mounted", "");
             }
             _ => {
-                let fix = "mount only the directories that the app needs, none of the host's own";
+                let fix = "mount only directories that the app needs, not the host's system directories";
                 expect(Check::DangerousMounts, change, Status::Missing, &format!("/x is {danger}"), fix);
             }
         }
     }
-    let fix = "mount only the directories that the app needs, none of the host's own";
+    let fix = "mount only directories that the app needs, not the host's system directories";
     let system = |m: &mut Machine| {
         mounted(m, &[["/", "/x", "rw", "ext4", "rw"], ["/etc", "/y", "ro", "ext4", "rw"]]);
         m.places.systems = vec![b"/x".to_vec()];
@@ -229,9 +230,9 @@ fn what_is_the_hosts_own_is_told_from_what_is_the_users() {
 
 #[test]
 fn the_kernels_own_files_are_closed() {
-    let fix = "take away --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)";
+    let fix = "remove --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)";
     let line = |root, point, options, filesystem| [root, point, options, filesystem, "rw"];
-    let (sys, proc_sys) = ("/sys can be written", "/proc/sys can be written");
+    let (sys, proc_sys) = ("/sys is writable", "/proc/sys is writable");
     expect(
         Check::MaskedPaths,
         |m| mounted(m, &[line("/sys", "/proc/sys", "rw", "proc")]),

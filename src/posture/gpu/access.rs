@@ -35,7 +35,7 @@ impl Diagnosis {
 pub fn access(devices: &Devices, around: &Around) -> Finding {
     let needed: Vec<&Node> = devices.nodes.iter().filter(|node| is_needed(node)).collect();
     if needed.is_empty() {
-        return Finding::skipped(ID, "there is no node to open");
+        return Finding::skipped(ID, "no GPU device node to open");
     }
     let who = devices.user.map_or_else(|| "this user".to_string(), |user| format!("uid {user}"));
     let parts = needed.iter().filter_map(|node| {
@@ -82,13 +82,13 @@ fn finding<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnO
     if unknown { Finding { status: Status::Unknown, ..finding } } else { finding }
 }
 
-const ANEW: &str = "then make the container anew";
+const ANEW: &str = "then recreate the container";
 
 fn of_errno(errno: Errno, node: &Node, devices: &Devices, around: &Around, who: &str) -> Diagnosis {
     match (errno.0, node.file) {
         (libc::EPERM, _) if around.is_rootless() => Diagnosis::missing(
-            "denied, and a rootless engine sets no device cgroup that could",
-            "what the engine itself runs in denies it (LXC, a service's DeviceAllow=): give it there; userns-remap: --gpus all",
+            "denied from outside this container: a rootless engine has no device cgroup",
+            "allow the device where the engine itself runs (LXC, DeviceAllow= of its service); with userns-remap: --gpus all",
         ),
         (libc::EPERM, _) if node.kind == Kind::Windows => Diagnosis::missing(
             "the device cgroup denies it",
@@ -112,23 +112,25 @@ fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &st
     if by_others {
         let mount = around.mounts.and_then(|mounts| mounts.of(node.path.as_bytes()));
         return if mount.is_some_and(|mount| mount.has("nodev")) {
-            Diagnosis::missing("it lies on a nodev mount", "give it with --device, not by a mount that is nodev")
+            Diagnosis::missing("it is on a nodev mount", "use --device instead of this mount, which is nodev")
         } else {
             Diagnosis::missing(
-                "its mode allows it, and a security module does not",
+                "its mode allows access, but a security module denies it",
                 "on the host: sudo setsebool -P container_use_devices=true (SELinux), or see dmesg for AppArmor's denial",
             )
         };
     }
     let is_nvidia = matches!(node.kind, Kind::Nvidia | Kind::NvidiaControl | Kind::NvidiaMemory | Kind::NvidiaRight);
     let on_the_host = match devices.driver.mode {
-        _ if !is_nvidia => format!("on the host: a udev rule that gives it MODE=\"0666\"; {ANEW}"),
+        _ if !is_nvidia => format!("on the host: add a udev rule that gives it MODE=\"0666\"; {ANEW}"),
         Some(0o666) => format!("on the host: sudo chmod 666 {}; {ANEW}", node.path),
-        _ => format!("on the host: options nvidia NVreg_DeviceFileMode=0666 in /etc/modprobe.d, reload it; {ANEW}"),
+        _ => format!(
+            "on the host: put options nvidia NVreg_DeviceFileMode=0666 into /etc/modprobe.d and reload the module; {ANEW}"
+        ),
     };
     let group = file.group.0;
     if !by_group {
-        return Diagnosis::missing(format!("mode {mode:04o}, for uid {} alone", file.user), on_the_host);
+        return Diagnosis::missing(format!("mode {mode:04o}, only for uid {}", file.user), on_the_host);
     }
     let unmapped = |namespace: &UserNamespace| {
         !namespace.groups.is_whole()
@@ -137,12 +139,12 @@ fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &st
     match group {
         0 => Diagnosis::missing(format!("mode {mode:04o}, for group 0, which COMMAND never gets"), on_the_host),
         _ if around.namespace.is_some_and(unmapped) => Diagnosis::missing(
-            format!("mode {mode:04o}, for a group that this user namespace does not map: nobody here can join it"),
+            format!("mode {mode:04o}, for a group that this user namespace does not map: no process here can join it"),
             on_the_host,
         ),
         _ => Diagnosis::missing(
-            format!("mode {mode:04o}, for group {group}, and {who} is not in it"),
-            format!("TAKUMI_GROUPS=auto adds it, or name {group} there; started as a user: --group-add {group}"),
+            format!("mode {mode:04o}, for group {group}, but {who} is not in it"),
+            format!("set TAKUMI_GROUPS=auto, or add {group} to it; with --user: --group-add {group}"),
         ),
     }
 }
@@ -152,17 +154,17 @@ fn no_such_device(node: &Node, devices: &Devices) -> Diagnosis {
     let modprobe = match node.kind {
         Kind::NvidiaMemory => "sudo nvidia-modprobe -u -c=0",
         Kind::AmdCompute | Kind::Render => "load its driver (amdgpu)",
-        _ => "sudo modprobe nvidia, and see that nvidia-smi works there",
+        _ => "sudo modprobe nvidia, and check that nvidia-smi works there",
     };
     if let Some((is, now)) = stale(node, devices) {
         return Diagnosis::missing(
-            format!("it has major {is}, the driver has {now}: made for another boot"),
-            "make the container anew (a restart keeps its nodes), and take away what makes that node by number",
+            format!("it has major {is}, but the driver has {now}: it was created before a reboot"),
+            "recreate the container (a restart keeps its nodes), and remove whatever creates that node by number",
         );
     }
     match &devices.driver.majors {
         Ok(majors) if majors.of(node.kind.drivers()).next().is_some() => Diagnosis::missing(
-            "the driver knows no such GPU any more",
+            "the driver no longer knows this GPU",
             "on the host: nvidia-smi, and sudo dmesg | grep -i xid (79: it fell off the bus); then reboot",
         ),
         _ => Diagnosis::missing("the host has not loaded its driver", format!("on the host: {modprobe}; {ANEW}")),
@@ -171,52 +173,54 @@ fn no_such_device(node: &Node, devices: &Devices) -> Diagnosis {
 
 fn of_the_driver(errno: Errno, node: &Node) -> Diagnosis {
     match errno.0 {
-        libc::ENODEV if node.kind == Kind::Windows => {
-            Diagnosis::missing("WSL serves no GPU", "in Windows: update NVIDIA's driver, wsl --update, wsl --shutdown")
-        }
+        libc::ENODEV if node.kind == Kind::Windows => Diagnosis::missing(
+            "WSL provides no GPU",
+            "in Windows: update NVIDIA's driver, wsl --update, wsl --shutdown",
+        ),
         libc::ENODEV => Diagnosis::missing(
-            "no driver serves this node",
-            format!("on the host: see that nvidia-smi works (AMD: rocminfo); {ANEW}"),
+            "no driver handles this node",
+            format!("on the host: check that nvidia-smi works (AMD: rocminfo); {ANEW}"),
         ),
         libc::ENOENT => {
-            Diagnosis::missing("it went while the start looked", "make the container anew, with --gpus all")
+            Diagnosis::missing("it disappeared during the check", "recreate the container, with --gpus all")
         }
         libc::EIO => Diagnosis::missing(
-            "the GPU is in error",
+            "the GPU reports an error",
             "on the host: sudo dmesg | grep -i xid (79: it fell off the bus); sudo nvidia-smi --gpu-reset, or reboot",
         ),
         libc::EBUSY => Diagnosis::missing(
-            "the GPU is in use by one process alone, or is being cut up (MIG)",
-            "on the host: sudo nvidia-smi -c DEFAULT, and see what nvidia-smi lists",
+            "another process has exclusive use of the GPU, or it is being partitioned (MIG)",
+            "on the host: sudo nvidia-smi -c DEFAULT, and end what nvidia-smi lists",
         ),
         libc::ENOSYS | libc::ENOTTY | libc::EOPNOTSUPP => Diagnosis::missing(
-            "the kernel under this container does not serve it (a sandbox such as gVisor)",
+            "this container's kernel does not support it (a sandbox such as gVisor)",
             "start with --runtime runc, or give gVisor's runsc --nvproxy",
         ),
-        _ => Diagnosis::missing(errno.to_string(), format!("on the host: see that nvidia-smi works; {ANEW}")),
+        _ => Diagnosis::missing(errno.to_string(), format!("on the host: check that nvidia-smi works; {ANEW}")),
     }
 }
 
 fn no_answer() -> Diagnosis {
     Diagnosis::unknown(
         "no answer within 10 s",
-        "on the host: sudo systemctl enable --now nvidia-persistenced, and see that nvidia-smi answers",
+        "on the host: sudo systemctl enable --now nvidia-persistenced, and check that nvidia-smi answers",
     )
 }
 
 fn not_tried(errno: Errno, who: &str) -> Diagnosis {
     match errno.0 {
-        libc::EPERM => {
-            Diagnosis::unknown(format!("nobody could become {who} to open it"), "add --cap-add SETUID --cap-add SETGID")
-        }
-        libc::ETIMEDOUT => Diagnosis::unknown("not tried: another one took all the time", no_answer().fix),
-        libc::EAGAIN | libc::ENOMEM => Diagnosis::unknown(
-            format!("no process could be made to open it: {errno}"),
-            "raise --pids-limit, or --memory",
+        libc::EPERM => Diagnosis::unknown(
+            format!("init could not switch to {who} to open it"),
+            "add --cap-add SETUID --cap-add SETGID",
         ),
-        _ => {
-            Diagnosis::unknown(format!("not tried: {errno}"), "start again; if it stays, report it as a defect of init")
+        libc::ETIMEDOUT => Diagnosis::unknown("not tried: another device node took all the time", no_answer().fix),
+        libc::EAGAIN | libc::ENOMEM => {
+            Diagnosis::unknown(format!("cannot fork a process to open it: {errno}"), "raise --pids-limit, or --memory")
         }
+        _ => Diagnosis::unknown(
+            format!("not tried: {errno}"),
+            "start again; if it happens again, please report this bug in init",
+        ),
     }
 }
 
@@ -226,27 +230,27 @@ pub fn still_open(now: &[(String, Opened)], namespace: Option<&UserNamespace>) -
     let diagnose = |opened: &Opened| match *opened {
         Opened::Yes => None,
         Opened::No(Errno(libc::EPERM)) if !around.is_rootless() => Some(Diagnosis::missing(
-            "open at the start, denied now: a daemon-reload of systemd took it away (\"Failed to initialize NVML: Unknown Error\")",
-            "make the container anew; for good, on the host: sudo nvidia-ctk system create-dev-char-symlinks --create-all, or use CDI",
+            "opened at the start, denied now: a systemd daemon-reload revoked it (\"Failed to initialize NVML: Unknown Error\")",
+            "recreate the container; for good, on the host: sudo nvidia-ctk system create-dev-char-symlinks --create-all, or use CDI",
         )),
         Opened::No(Errno(libc::EPERM | libc::EACCES)) => Some(Diagnosis::missing(
-            "open at the start, denied now",
-            "make the container anew; on the host: see who changed its mode or its rules",
+            "opened at the start, denied now",
+            "recreate the container; on the host: find out what changed its mode or the device rules",
         )),
         Opened::No(Errno(libc::ENOENT)) => {
-            Some(Diagnosis::missing("open at the start, gone now", "make the container anew, with --gpus all"))
+            Some(Diagnosis::missing("opened at the start, gone now", "recreate the container, with --gpus all"))
         }
         Opened::No(Errno(libc::ENXIO | libc::ENODEV)) => Some(Diagnosis::missing(
-            "open at the start, served by no driver now",
-            format!("on the host: sudo dmesg | grep -i xid, and see that nvidia-smi works; {ANEW}"),
+            "opened at the start, no driver handles it now",
+            format!("on the host: sudo dmesg | grep -i xid, and check that nvidia-smi works; {ANEW}"),
         )),
         Opened::No(errno) => Some(Diagnosis::missing(
-            format!("open at the start, now: {errno}"),
+            format!("opened at the start, now: {errno}"),
             format!("on the host: sudo dmesg | grep -i xid; sudo nvidia-smi --gpu-reset, or reboot; {ANEW}"),
         )),
         Opened::NoAnswer => Some(Diagnosis::unknown(
-            "open at the start, no answer in time now",
-            "on the host: see that nvidia-smi answers, and sudo dmesg | grep -i xid",
+            "opened at the start, no answer in time now",
+            "on the host: check that nvidia-smi answers, and sudo dmesg | grep -i xid",
         )),
         Opened::NotTried(errno) => Some(not_tried(errno, "COMMAND's user")),
     };

@@ -82,10 +82,10 @@ fn off_and_nothing_given_are_skipped() {
     let none = devices(&[]);
     for &id in Shield::Gpu.checks() {
         expect(&judge_devices(id, Wanted::Off, None, &ROOTFUL), Status::Skipped, "TAKUMI_GPU=off", "");
-        expect(&judged(id, &none), Status::Skipped, "no GPU was given", "");
+        expect(&judged(id, &none), Status::Skipped, "started without a GPU", "");
         for nothing in ["", "void", "none"] {
             let visible = Some(nothing.as_bytes().to_vec());
-            expect(&judged(id, &Devices { visible, ..none.clone() }), Status::Skipped, "no GPU was given", "");
+            expect(&judged(id, &Devices { visible, ..none.clone() }), Status::Skipped, "started without a GPU", "");
         }
     }
 }
@@ -94,7 +94,7 @@ fn off_and_nothing_given_are_skipped() {
 fn a_gpu_that_was_asked_for_and_is_not_there_is_missing() {
     let none = Devices { visible: Some(b"all".to_vec()), ..devices(&[]) };
     expect(&judged(Check::GpuNodes, &none), Status::Missing, "NVIDIA_VISIBLE_DEVICES asks for \"all\"", "--gpus all");
-    expect(&judged(Check::GpuAccess, &none), Status::Skipped, "no node", "");
+    expect(&judged(Check::GpuAccess, &none), Status::Skipped, "no GPU device node", "");
     let required = judge_devices(Check::GpuNodes, Wanted::Require, Some(&devices(&[])), &ROOTFUL);
     expect(&required, Status::Missing, "no GPU in /dev", "--gpus all");
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
@@ -128,12 +128,12 @@ fn gpus_of_other_makers_have_other_nodes() {
     let nodes = |names: &[&str], makers: Vec<u32>| judged(Check::GpuNodes, &Devices { makers, ..devices(names) });
     expect(&nodes(&["dxg"], vec![]), Status::Held, "/dev/dxg", "");
     expect(&nodes(&["kfd", "dri/renderD128"], vec![AMD]), Status::Held, "/dev/kfd", "");
-    expect(&nodes(&["kfd"], vec![]), Status::Missing, "no /dev/dri/renderD", "--device /dev/dri");
+    expect(&nodes(&["kfd"], vec![]), Status::Missing, "/dev/dri/renderD", "--device /dev/dri");
     expect(&nodes(&["dri/renderD128"], vec![AMD]), Status::Missing, "without /dev/kfd", "--device /dev/kfd");
     expect(&nodes(&["dri/renderD128"], vec![0x8086]), Status::Held, "1 render node", "");
     expect(&nodes(&["nvmap", "nvhost-gpu", "nvidia0"], vec![]), Status::Held, "Jetson", "");
     expect(&nodes(&["nvhost-gpu"], vec![]), Status::Missing, "/dev/nvmap", "--runtime nvidia");
-    expect(&nodes(&["nvmap"], vec![]), Status::Missing, "not all are here", "--runtime nvidia");
+    expect(&nodes(&["nvmap"], vec![]), Status::Missing, "some are missing", "--runtime nvidia");
     for names in [&["dxg"][..], &["kfd", "dri/renderD128"], &["nvmap", "nvhost-gpu"]] {
         expect(&judged(Check::GpuDriver, &devices(names)), Status::Skipped, "nothing to compare", "");
     }
@@ -148,13 +148,13 @@ fn what_only_has_the_name_or_another_boots_number_is_no_node() {
     expect(
         &judged(Check::GpuNodes, &seen),
         Status::Missing,
-        "/dev/nvidia-uvm has major 510, and the host's driver has 511",
-        "anew",
+        "/dev/nvidia-uvm has major 510, but the host's driver has 511",
+        "recreate",
     );
     seen.nodes[0].file = seen.nodes[0].file.map(|file| File { mode: libc::S_IFDIR | 0o755, ..file });
-    expect(&judged(Check::GpuNodes, &seen), Status::Missing, "/dev/nvidia0 is no device", "not with -v");
+    expect(&judged(Check::GpuNodes, &seen), Status::Missing, "/dev/nvidia0 is not a device", "not with -v");
     seen.nodes[0].file = Err(Errno(libc::ENOENT));
-    expect(&judged(Check::GpuNodes, &seen), Status::Missing, "/dev/nvidia0 is no device", "not with -v");
+    expect(&judged(Check::GpuNodes, &seen), Status::Missing, "/dev/nvidia0 is not a device", "not with -v");
 }
 
 fn refused(names: &[&str], errno: i32) -> Devices {
@@ -167,15 +167,15 @@ fn refused(names: &[&str], errno: i32) -> Devices {
 fn every_errno_has_its_own_diagnosis_and_several_nodes_are_one_line() {
     let cases = [
         (libc::EPERM, "device cgroup denies", "no-cgroups = false"),
-        (libc::EACCES, "a security module does not", "container_use_devices"),
-        (libc::ENXIO, "the driver knows no such GPU any more", "grep -i xid"),
-        (libc::ENODEV, "no driver serves", "nvidia-smi works"),
-        (libc::ENOENT, "it went", "--gpus all"),
-        (libc::EIO, "in error", "--gpu-reset"),
-        (libc::EBUSY, "in use by one process alone", "-c DEFAULT"),
-        (libc::ENOSYS, "does not serve it", "--nvproxy"),
-        (libc::ENOTTY, "does not serve it", "--nvproxy"),
-        (libc::EOPNOTSUPP, "does not serve it", "--nvproxy"),
+        (libc::EACCES, "a security module denies it", "container_use_devices"),
+        (libc::ENXIO, "the driver no longer knows this GPU", "grep -i xid"),
+        (libc::ENODEV, "no driver handles", "nvidia-smi works"),
+        (libc::ENOENT, "it disappeared", "--gpus all"),
+        (libc::EIO, "reports an error", "--gpu-reset"),
+        (libc::EBUSY, "exclusive use of the GPU", "-c DEFAULT"),
+        (libc::ENOSYS, "does not support it", "--nvproxy"),
+        (libc::ENOTTY, "does not support it", "--nvproxy"),
+        (libc::EOPNOTSUPP, "does not support it", "--nvproxy"),
         (libc::EMFILE, "Too many open files", "nvidia-smi works"),
     ];
     for (errno, why, fix) in cases {
@@ -193,7 +193,12 @@ fn different_refusals_stand_side_by_side_and_hide_nothing() {
     seen.nodes[0].opened = Opened::No(Errno(libc::EIO));
     seen.nodes[2].opened = Opened::No(Errno(libc::EPERM));
     let finding = judged(Check::GpuAccess, &seen);
-    expect(&finding, Status::Missing, "/dev/nvidia0: the GPU is in error; /dev/nvidia-uvm: the device cgroup", "xid");
+    expect(
+        &finding,
+        Status::Missing,
+        "/dev/nvidia0: the GPU reports an error; /dev/nvidia-uvm: the device cgroup",
+        "xid",
+    );
     seen.nodes[0].opened = Opened::NoAnswer;
     expect(&judged(Check::GpuAccess, &seen), Status::Missing, "no answer within 10 s; ", "persistenced");
 }
@@ -210,7 +215,7 @@ fn who_did_not_answer_or_was_not_asked_is_unknown() {
         "persistenced",
     );
     for (errno, fix) in
-        [(libc::EPERM, "--cap-add SETUID"), (libc::EAGAIN, "--pids-limit"), (libc::EIO, "defect of init")]
+        [(libc::EPERM, "--cap-add SETUID"), (libc::EAGAIN, "--pids-limit"), (libc::EIO, "report this bug in init")]
     {
         seen.nodes.iter_mut().for_each(|node| node.opened = Opened::NotTried(Errno(errno)));
         expect(&judged(Check::GpuAccess, &seen), Status::Unknown, "", fix);
@@ -245,11 +250,11 @@ fn a_closed_mode_says_whose_it_is_and_who_can_be_let_in() {
     let access =
         |devices: &Devices, around: &Around| judge_devices(Check::GpuAccess, Wanted::Auto, Some(devices), around);
     let closed = with_mode(0o600, 44);
-    expect(&access(&closed, &ROOTFUL), Status::Missing, "mode 0600, for uid 0 alone", "chmod 666");
+    expect(&access(&closed, &ROOTFUL), Status::Missing, "mode 0600, only for uid 0", "chmod 666");
     let by_driver = Devices { driver: Driver { mode: Some(0o600), ..closed.driver.clone() }, ..closed };
     expect(&access(&by_driver, &ROOTFUL), Status::Missing, "mode 0600", "NVreg_DeviceFileMode=0666");
     let group = with_mode(0o660, 44);
-    expect(&access(&group, &ROOTFUL), Status::Missing, "for group 44, and uid 1000 is not in it", "--group-add 44");
+    expect(&access(&group, &ROOTFUL), Status::Missing, "for group 44, but uid 1000 is not in it", "--group-add 44");
     let root = with_mode(0o660, 0);
     expect(&access(&root, &ROOTFUL), Status::Missing, "group 0, which COMMAND never gets", "chmod 666");
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
@@ -260,7 +265,7 @@ fn a_closed_mode_says_whose_it_is_and_who_can_be_let_in() {
     );
     let mounted = Around { namespace: None, mounts: Some(&nodev) };
     let finding = access(&with_mode(0o666, 0), &mounted);
-    expect(&finding, Status::Missing, "/dev/nvidia0: it lies on a nodev mount; /dev/nvidiactl", "--device");
+    expect(&finding, Status::Missing, "/dev/nvidia0: it is on a nodev mount; /dev/nvidiactl", "--device");
 }
 
 #[test]
@@ -268,7 +273,7 @@ fn no_driver_behind_a_number_is_told_from_another_number_and_from_a_lost_gpu() {
     let mut seen = refused(&WHOLE, libc::ENXIO);
     seen.nodes[2].file = seen.nodes[2].file.map(|file| File { major: 510, ..file });
     let finding = judged(Check::GpuAccess, &seen);
-    expect(&finding, Status::Missing, "/dev/nvidia-uvm: it has major 510, the driver has 511", "anew");
+    expect(&finding, Status::Missing, "/dev/nvidia-uvm: it has major 510, but the driver has 511", "recreate");
     seen.driver.majors = Ok(Majors::parse(b"Character devices:\n 10 misc\n"));
     let finding = judged(Check::GpuAccess, &seen);
     expect(&finding, Status::Missing, "/dev/nvidia0, /dev/nvidiactl: the host has not loaded", "modprobe nvidia,");
@@ -282,7 +287,7 @@ fn rootless_and_windows_have_their_own_fixes() {
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
     let rootless = Around { namespace: Some(&namespace), mounts: None };
     let denied = judge_devices(Check::GpuAccess, Wanted::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
-    expect(&denied, Status::Missing, "a rootless engine sets no device cgroup", "DeviceAllow");
+    expect(&denied, Status::Missing, "a rootless engine has no device cgroup", "DeviceAllow");
     expect(
         &judged(Check::GpuAccess, &refused(&["dxg"], libc::EPERM)),
         Status::Missing,
@@ -292,7 +297,7 @@ fn rootless_and_windows_have_their_own_fixes() {
     expect(
         &judged(Check::GpuAccess, &refused(&["dxg"], libc::ENODEV)),
         Status::Missing,
-        "WSL serves no GPU",
+        "WSL provides no GPU",
         "wsl --update",
     );
 }
@@ -311,7 +316,7 @@ fn driver_and_libraries_must_be_of_one_version() {
         "550.54.14, libcuda.so.1 is 555.42.06",
         "reboot",
     );
-    expect(&judged(Check::GpuDriver, &with("535.1", path)), Status::Missing, "libcuda.so.1 is 535.1", "anew");
+    expect(&judged(Check::GpuDriver, &with("535.1", path)), Status::Missing, "libcuda.so.1 is 535.1", "recreate");
     let compat = with("555.42.06", "/usr/local/cuda/compat/libcuda.so.1");
     expect(&judged(Check::GpuDriver, &compat), Status::Held, "550.54.14", "");
     let mut management = devices(&WHOLE);
@@ -330,10 +335,10 @@ fn a_driver_that_is_not_loaded_is_told_from_one_that_is_not_shown() {
     expect(
         &with(Ok(Majors::parse(b"Character devices:\n 10 misc\n"))),
         Status::Missing,
-        "loaded no NVIDIA driver",
+        "not loaded the NVIDIA driver",
         "modprobe",
     );
-    expect(&with(Ok(Majors::parse(REGISTERED))), Status::Skipped, "is not shown here", "");
+    expect(&with(Ok(Majors::parse(REGISTERED))), Status::Skipped, "is not visible here", "");
     expect(&with(Err(Errno(libc::ENOENT))), Status::Unknown, "/proc/devices", "mount /proc");
 }
 
@@ -359,11 +364,12 @@ fn each_way_to_lack_a_library_has_its_fix() {
         "compute,utility",
     );
     let unreached = Library::Unreached(Place { path: "/usr/lib/wsl/lib/libcuda.so.1".into(), version: None });
-    expect(&with(unreached, found(), None), Status::Missing, "does not look there", "LD_LIBRARY_PATH=/usr/lib/wsl/lib");
+    let unreached = with(unreached, found(), None);
+    expect(&unreached, Status::Missing, "does not search that directory", "LD_LIBRARY_PATH=/usr/lib/wsl/lib");
     let nameless = Library::Nameless("/usr/lib64/libcuda.so.550.54.14".into());
-    expect(&with(nameless, found(), None), Status::Missing, "no libcuda.so.1 leads to it", "nvidia-container-toolkit");
+    expect(&with(nameless, found(), None), Status::Missing, "no libcuda.so.1 points to it", "nvidia-container-toolkit");
     let broken = Library::Broken("/usr/lib64/libcuda.so.1".into());
-    expect(&with(broken, found(), None), Status::Missing, "/usr/lib64/libcuda.so.1 is no library", "image");
+    expect(&with(broken, found(), None), Status::Missing, "/usr/lib64/libcuda.so.1 is not a library", "image");
 }
 
 #[test]
@@ -379,11 +385,12 @@ fn the_probe_knows_a_daemon_reload() {
         "{finding:?}"
     );
     let namespace = UserNamespace::of_map(b"0 1500 1");
-    expect(&still_open(&now(no(libc::EPERM)), Some(&namespace)), Status::Missing, "denied now", "mode or its rules");
-    expect(&judged(no(libc::EACCES)), Status::Missing, "denied now", "mode or its rules");
+    let denied = still_open(&now(no(libc::EPERM)), Some(&namespace));
+    expect(&denied, Status::Missing, "denied now", "mode or the device rules");
+    expect(&judged(no(libc::EACCES)), Status::Missing, "denied now", "mode or the device rules");
     expect(&judged(no(libc::ENOENT)), Status::Missing, "gone now", "--gpus all");
-    expect(&judged(no(libc::ENXIO)), Status::Missing, "served by no driver now", "xid");
+    expect(&judged(no(libc::ENXIO)), Status::Missing, "no driver handles it now", "xid");
     expect(&judged(no(libc::EIO)), Status::Missing, "Input/output error", "--gpu-reset");
     expect(&judged(Opened::NoAnswer), Status::Unknown, "no answer in time", "nvidia-smi");
-    expect(&judged(Opened::NotTried(Errno(libc::EAGAIN))), Status::Unknown, "no process", "--pids-limit");
+    expect(&judged(Opened::NotTried(Errno(libc::EAGAIN))), Status::Unknown, "cannot fork", "--pids-limit");
 }

@@ -39,20 +39,20 @@ fn without_proc_nothing_is_known() {
     let closed = |m: &mut Machine| m.label = Err(Errno(libc::EACCES));
     let words = format!("/proc/self/attr/current cannot be read: {}", Errno(libc::EACCES));
     expect(Check::Apparmor, closed, Answer::Unknown, &words, PROC);
-    expect(Check::RuntimeSocket, |m| m.sockets = None, Answer::Skipped, "not looked at", "");
+    expect(Check::RuntimeSocket, |m| m.sockets = None, Answer::Skipped, "not checked", "");
     let no_proc = |m: &mut Machine| (m.label, m.status) = (Err(gone), Err(gone));
     expect(Check::Apparmor, no_proc, Answer::Unknown, &format!("/proc/self/attr/current cannot be read: {gone}"), PROC);
 }
 
 #[test]
 fn root_is_who_the_map_says() {
-    let fix = "run the engine rootless, or with userns-remap: who escapes is an ordinary user then";
+    let fix = "run the engine rootless (scripts/setup_rootless.sh) or with userns-remap; whoever breaks out is then an ordinary user";
     for (map, status, detail) in [
-        ("0 0 4294967295", Answer::Missing, "root here is root of the host"),
-        ("0 0 65536", Answer::Missing, "root here is root of the namespace outside (0-65535→0-65535)"),
-        ("0 1500 1\n1 100000 65536", Answer::Held, "root here is uid 1500 outside"),
-        ("0 100000 65536", Answer::Held, "root here is uid 100000 outside"),
-        ("1000 1000 1", Answer::Held, "no root here"),
+        ("0 0 4294967295", Answer::Missing, "container root is host root"),
+        ("0 0 65536", Answer::Missing, "container root is root of the outer user namespace (0-65535→0-65535)"),
+        ("0 1500 1\n1 100000 65536", Answer::Held, "container root is uid 1500 outside"),
+        ("0 100000 65536", Answer::Held, "container root is uid 100000 outside"),
+        ("1000 1000 1", Answer::Held, "this user namespace has no root"),
     ] {
         let change = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::of_map(map.as_bytes()));
         expect(Check::UserNamespace, change, status, detail, if status == Answer::Missing { fix } else { "" });
@@ -61,17 +61,16 @@ fn root_is_who_the_map_says() {
 
 #[test]
 fn a_filter_is_seen_by_its_mode() {
-    let off =
-        "take away --security-opt seccomp=unconfined and --privileged (Kubernetes: seccompProfile RuntimeDefault)";
+    let off = "remove --security-opt seccomp=unconfined and --privileged (Kubernetes: seccompProfile RuntimeDefault)";
     let kernel = "use a kernel with CONFIG_SECCOMP_FILTER and an engine that sets a profile";
     for (mode, filters, status, detail, fix) in [
-        (Some(2), Some(1), Answer::Held, "system calls are filtered", ""),
-        (Some(2), Some(3), Answer::Held, "system calls are filtered, 3 times", ""),
-        (Some(2), None, Answer::Held, "system calls are filtered", ""),
-        (Some(0), Some(0), Answer::Missing, "no system call is filtered", off),
-        (Some(0), None, Answer::Missing, "no system call is filtered", off),
-        (Some(7), None, Answer::Unknown, "seccomp mode 7 is not known", "update init"),
-        (None, None, Answer::Unknown, "/proc/self/status does not show it", kernel),
+        (Some(2), Some(1), Answer::Held, "seccomp filter active", ""),
+        (Some(2), Some(3), Answer::Held, "seccomp: 3 filters active", ""),
+        (Some(2), None, Answer::Held, "seccomp filter active", ""),
+        (Some(0), Some(0), Answer::Missing, "no seccomp filter", off),
+        (Some(0), None, Answer::Missing, "no seccomp filter", off),
+        (Some(7), None, Answer::Unknown, "unknown seccomp mode 7", "update init"),
+        (None, None, Answer::Unknown, "/proc/self/status has no Seccomp line", kernel),
     ] {
         let status_of = |s: &Status| Status { seccomp: mode, seccomp_filters: filters, ..s.clone() };
         expect(Check::Seccomp, |m| m.status = m.status.as_ref().map(status_of).map_err(|e| *e), status, detail, fix);
@@ -80,11 +79,10 @@ fn a_filter_is_seen_by_its_mode() {
 
 #[test]
 fn a_label_is_of_apparmor_or_of_selinux() {
-    const OFF: &str = "take away --security-opt apparmor=unconfined and --privileged";
-    const WATCHES: &str = "on the host: sudo aa-enforce with that profile's file";
-    const LABEL: &str =
-        "take away --privileged and --security-opt label=disable (Docker: selinux-enabled in daemon.json)";
-    const ROOTLESS: &str = "a rootless engine may load no AppArmor profile";
+    const OFF: &str = "remove --security-opt apparmor=unconfined and --privileged";
+    const WATCHES: &str = "on the host: sudo aa-enforce /etc/apparmor.d/PROFILE";
+    const LABEL: &str = "remove --privileged and --security-opt label=disable (Docker: selinux-enabled in daemon.json)";
+    const ROOTLESS: &str = "a rootless engine cannot load AppArmor profiles";
     let (held, missing, skipped) = (Answer::Held, Answer::Missing, Answer::Skipped);
     for (label, rootless, status, detail, fix) in [
         ("docker-default (enforce)", false, held, "AppArmor: docker-default", ""),
@@ -95,12 +93,18 @@ fn a_label_is_of_apparmor_or_of_selinux() {
         ("unconfined", true, skipped, ROOTLESS, ""),
         ("rootlesskit (unconfined)", true, skipped, ROOTLESS, ""),
         ("runc (unconfined)", false, missing, "AppArmor does not confine this process", OFF),
-        ("docker-default (complain)", false, missing, "AppArmor only watches: docker-default (complain)", WATCHES),
+        (
+            "docker-default (complain)",
+            false,
+            missing,
+            "AppArmor only logs (complain mode): docker-default (complain)",
+            WATCHES,
+        ),
         ("system_u:system_r:container_t:s0:c1", false, held, "SELinux: system_u:system_r:container_t:s0:c1", ""),
         ("a:b:spc_t:s0", false, missing, "SELinux does not confine this process: a:b:spc_t:s0", LABEL),
         ("a:b:unconfined_t:s0", true, missing, "SELinux does not confine this process: a:b:unconfined_t:s0", LABEL),
-        ("kernel", false, skipped, "the label kernel is of no policy that confines containers", ""),
-        ("_", false, skipped, "the label _ is of no policy that confines containers", ""),
+        ("kernel", false, skipped, "the label kernel is neither AppArmor's nor SELinux's", ""),
+        ("_", false, skipped, "the label _ is neither AppArmor's nor SELinux's", ""),
     ] {
         let change = |m: &mut Machine| {
             m.label = Ok(label.as_bytes().to_vec());
@@ -117,7 +121,7 @@ fn a_label_is_of_apparmor_or_of_selinux() {
 
 #[test]
 fn each_capability_and_device_of_a_host_counts() {
-    let fix = "take away --privileged, the --cap-add of these, and --device of disks and of the kernel's memory";
+    let fix = "remove --privileged, the --cap-add of these, and --device for disks and kernel memory";
     for (number, name) in OF_A_HOST {
         // Permitted, effective or bounding: each is a way to it. Inheritable and ambient cannot hold what permitted lacks.
         for set in [1, 2, 3] {
@@ -133,7 +137,7 @@ fn each_capability_and_device_of_a_host_counts() {
     expect(Check::PrivilegedContainer, every, Answer::Missing, all, fix);
     // What Docker gives by default, and what a start needs.
     let docker = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0xa804_25fb | 1 << 2); 5];
-    expect(Check::PrivilegedContainer, docker, Answer::Held, "no capability or device that rules a host", "");
+    expect(Check::PrivilegedContainer, docker, Answer::Held, "no capability or device that controls the host", "");
     let devices = |names: &'static [&'static str]| {
         move |m: &mut Machine| m.places.host_devices = Ok(names.iter().map(ToString::to_string).collect())
     };
@@ -142,11 +146,11 @@ fn each_capability_and_device_of_a_host_counts() {
         (&["a", "b", "c", "d"], "a, b, c, d"),
         (&["a", "b", "c", "d", "e"], "a, b, c, d and 1 more"),
     ] {
-        let detail = format!("the host's devices are in /dev: {shown}");
+        let detail = format!("host devices in /dev: {shown}");
         expect(Check::PrivilegedContainer, devices(names), Answer::Missing, &detail, fix);
     }
     let unseen = |m: &mut Machine| m.places.host_devices = Err(Errno(libc::ENOENT));
-    expect(Check::PrivilegedContainer, unseen, Answer::Held, "no capability or device that rules a host", "");
+    expect(Check::PrivilegedContainer, unseen, Answer::Held, "no capability or device that controls the host", "");
 }
 
 #[test]
@@ -159,8 +163,8 @@ fn each_namespace_of_the_host_is_told() {
             Check::HostNamespaces,
             change,
             Answer::Missing,
-            &format!("the host's own: {what}"),
-            &format!("take away {fix}"),
+            &format!("shared with the host: {what}"),
+            &format!("remove {fix}"),
         );
     };
     expect(&|n| n.pid = Ok(FIRST_PID), "processes", "--pid host");
@@ -189,12 +193,12 @@ fn a_socket_is_told_and_so_is_what_was_not_searched() {
     };
     let one = seen(&["/run/docker.sock"], &["/data"]);
     let two = seen(&["/a/docker.sock", "/b/docker.sock"], &[]);
-    let fix = "take away the mount that it is in";
-    let words = "who may talk to it is root of the host";
+    let fix = "remove the mount that contains it";
+    let words = "access to it is root on the host";
     let id = Check::RuntimeSocket;
     expect(id, |m| m.sockets = one, Answer::Missing, &format!("/run/docker.sock: {words}"), fix);
     expect(id, |m| m.sockets = two, Answer::Missing, &format!("/a/docker.sock and 1 more: {words}"), fix);
-    let part = "no engine's socket is mounted (of /data the first directories were searched)";
+    let part = "no engine socket is mounted (only the first directories of /data were searched)";
     expect(id, |m| m.sockets = seen(&[], &["/data"]), Answer::Held, part, "");
 }
 
@@ -203,7 +207,7 @@ fn each_limit_counts() {
     let (memory, processes, core) = ("--memory 16g", "--pids-limit 512", "--ulimit core=0");
     let id = Check::Limits;
     let missing = |change: &dyn Fn(&mut Machine), what: &str, flags: &[&str]| {
-        expect(id, change, Answer::Missing, &format!("no limit of {what}"), &format!("add {}", flags.join(" ")));
+        expect(id, change, Answer::Missing, &format!("no limit on {what}"), &format!("add {}", flags.join(" ")));
     };
     missing(&|m| m.limits.memory = Limit::Without, "memory", &[memory]);
     missing(&|m| m.limits.processes = Limit::Without, "processes", &[processes]);
@@ -215,7 +219,7 @@ fn each_limit_counts() {
     };
     missing(&none, "memory, processes, core files", &[memory, processes, core]);
     let rootless = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::of_map(b"0 1500 1\n1 100000 65536"));
-    let version_2 = "(a rootless engine needs cgroup v2 for it)";
+    let version_2 = "(rootless engines need cgroup v2 for this)";
     let both = |m: &mut Machine| (rootless(m), m.limits.memory = Limit::Without).1;
     missing(&both, "memory", &[memory, version_2]);
     let core_alone = |m: &mut Machine| (rootless(m), m.limits.core = Limit::Without).1;
@@ -224,7 +228,7 @@ fn each_limit_counts() {
     missing(&|m| (m.limits.memory, m.limits.processes) = (Limit::Unseen, Limit::Without), "processes", &[processes]);
     let fix = "mount /sys/fs/cgroup in the container, as engines do";
     let unseen = |m: &mut Machine| m.limits.memory = Limit::Unseen;
-    expect(id, unseen, Answer::Unknown, "no cgroup shows a limit of memory", fix);
+    expect(id, unseen, Answer::Unknown, "no cgroup shows a limit on memory", fix);
     let unseen = |m: &mut Machine| (m.limits.memory, m.limits.processes) = (Limit::Unseen, Limit::Unseen);
-    expect(id, unseen, Answer::Unknown, "no cgroup shows a limit of memory, processes", fix);
+    expect(id, unseen, Answer::Unknown, "no cgroup shows a limit on memory, processes", fix);
 }

@@ -128,11 +128,11 @@ fn the_variables_are_judged_by_what_they_say() {
     assert_eq!(held.0, Held);
     assert_eq!(held.1, "HTTPS_PROXY names proxy:8888; http_proxy names another, which is not checked");
     let wrong: [(&[&CStr], Status, &str); 5] = [
-        (&[c"HTTPS_PROXY=hunter2:8888"], Missing, "HTTPS_PROXY is no http://HOST:PORT"),
+        (&[c"HTTPS_PROXY=hunter2:8888"], Missing, "HTTPS_PROXY is not of the form http://HOST:PORT"),
         (&[c"http_proxy=http://a", c"HTTP_PROXY=http://b"], Missing, "http_proxy and HTTP_PROXY contradict"),
-        (&[c"http_proxy=http://a", c"NO_PROXY=*"], Missing, "NO_PROXY has a *"),
-        (&[c"ALL_PROXY=socks5://u:hunter2@a"], Unknown, "socks5://, which cannot be checked"),
-        (&[c"ALL_PROXY=socks5://a", c"no_proxy=*"], Missing, "cannot be checked; no_proxy has a *"),
+        (&[c"http_proxy=http://a", c"NO_PROXY=*"], Missing, "NO_PROXY contains *"),
+        (&[c"ALL_PROXY=socks5://u:hunter2@a"], Unknown, "socks5:// proxy, which cannot be checked"),
+        (&[c"ALL_PROXY=socks5://a", c"no_proxy=*"], Missing, "cannot be checked; no_proxy contains *"),
     ];
     for (environment, status, words) in wrong {
         let judged = of(environment);

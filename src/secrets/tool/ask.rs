@@ -51,7 +51,7 @@ fn read_line(input: &File, line: &mut Vec<u8>) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(
-        "a terminal hands on no longer line than 4094 bytes (put the value into a file: set FILE NAME < VALUE)",
+        "a terminal passes at most 4094 bytes a line (put the value into a file: takumi-secrets set FILE NAME < VALUE)",
     ))
 }
 
@@ -103,7 +103,7 @@ impl Prompt {
 
     fn show(&self, before: &Option<Termios>, how: SetArg) {
         if let Some(Err(error)) = before.as_ref().map(|before| tcsetattr(&self.terminal, how, before)) {
-            warn!("the terminal does not show what is typed: {error} (type: stty echo)");
+            warn!("the terminal no longer shows what you type: {error} (type: stty echo)");
         }
     }
 

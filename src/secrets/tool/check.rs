@@ -41,29 +41,31 @@ pub fn check(path: &Path) -> Result<(), Failure> {
 fn judge(found: &Assignment, private: &[PrivateKey]) -> (&'static str, Vec<String>) {
     let mut problems = Vec::new();
     if is_denied(found.name) {
-        problems.push("may not be set by a file".into());
+        problems.push("must not be set by a file".into());
     }
     if found.raw.starts_with(PREFIX.as_bytes()) {
         let state = match keys::decrypt(private, found.raw) {
             Ok(plain) if dotenv::has_command(&plain) => {
-                "encrypted; holds `$(`, handed on as text (dotenvx would run it)"
+                "encrypted; contains `$(`, passed through literally (dotenvx would run it)"
             }
             Ok(_) => "encrypted",
             Err(error) => {
                 problems.push(error.to_string());
-                "encrypted, does not decrypt"
+                "encrypted, cannot be decrypted"
             }
         };
         return (state, problems);
     }
     if found.colon {
-        problems.push("stands with a colon, and dotenvx never encrypts that (write NAME=value)".into());
+        problems.push("is written with a colon, which dotenvx never encrypts (write NAME=value)".into());
     }
     if found.has_command() {
-        problems.push("holds `$(`, which dotenvx would run (put the value in single quotes if it is meant)".into());
+        problems.push(
+            "contains `$(`, which dotenvx would run (to keep it as text, put the value into single quotes)".into(),
+        );
     }
     if looks_secret(found) {
-        problems.push("is plain and looks like a secret (takumi-secrets encrypt FILE)".into());
+        problems.push("is not encrypted and looks like a secret (takumi-secrets encrypt FILE)".into());
     }
     ("plain", problems)
 }

@@ -62,11 +62,11 @@ impl EnvFile {
         for found in dotenv::parse(&self.text) {
             match found {
                 Ok(found) if names.insert(found.name) => assignments.push(found),
-                Ok(found) => wrong.push(self.at(&found, "stands twice")),
+                Ok(found) => wrong.push(self.at(&found, "is set twice")),
                 Err(fault) => {
                     let name = Shown(fault.name.unwrap_or_default());
                     wrong.push(format!(
-                        "{}:{}: {name} is no NAME=value and no comment",
+                        "{}:{}: {name} is neither NAME=value nor a comment",
                         self.path.display(),
                         fault.line
                     ));

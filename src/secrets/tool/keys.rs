@@ -21,7 +21,7 @@ impl Keys {
     /// Named as the public key in the file says, else as the file's name says.
     pub fn of(path: &Path, file: &EnvFile) -> Result<Keys, Failure> {
         let name = path.file_name().filter(|name| *name != ".env.keys");
-        let name = name.ok_or_else(|| format!("{} is no .env file", path.display()))?;
+        let name = name.ok_or_else(|| format!("{} is not a .env file", path.display()))?;
         let assignments = file.assignments()?;
         let public = assignments.iter().find(|found| is_public_key(found));
         let private = public.map_or_else(|| keys::name_for(name.as_bytes()), |found| keys::name_beside(found.name));
@@ -46,7 +46,7 @@ impl Keys {
         let name = self.public_name();
         let assignments = file.assignments()?;
         let found = assignments.iter().find(|found| found.name == name.as_bytes());
-        let found = found.ok_or_else(|| format!("no {name} in the file (make a pair: takumi-secrets key FILE)"))?;
+        let found = found.ok_or_else(|| format!("no {name} in the file (to create keys: takumi-secrets key FILE)"))?;
         PublicKey::parse(&found.value()).map_err(|error| file.at(found, &error.to_string()))
     }
 
@@ -72,9 +72,9 @@ impl Keys {
                 debug!("{} comes from {}", self.private, found.source);
                 Ok(found.keys)
             }
-            None => self.stored()?.ok_or_else(|| {
-                format!("no {}: it is neither in the environment nor in {}", self.private, self.store.display())
-            }),
+            None => self
+                .stored()?
+                .ok_or_else(|| format!("no {} in the environment or in {}", self.private, self.store.display())),
         }
     }
 

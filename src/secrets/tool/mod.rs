@@ -14,11 +14,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-takumi-secrets key FILE               make a pair of keys: the public one into FILE, the private one into .env.keys beside it
-takumi-secrets encrypt FILE [NAME...] encrypt every plain value in FILE, or those named
+takumi-secrets key FILE               create a key pair: the public key in FILE, the private key in .env.keys beside it
+takumi-secrets encrypt FILE [NAME...] encrypt every value in FILE that is not encrypted yet, or only those named
 takumi-secrets set FILE NAME          ask for the value, or take it from a pipe (newlines at its end are cut off), and encrypt it
-takumi-secrets rotate FILE            make a new pair of keys and encrypt every encrypted value anew
-takumi-secrets check FILE             names and states; exit code 1 where init would refuse FILE or a secret is plain
+takumi-secrets rotate FILE            create a new key pair and encrypt every encrypted value again
+takumi-secrets check FILE             list names and states; exit code 1 if init would refuse FILE or a secret is not encrypted
 
 The private key is read from DOTENV_PRIVATE_KEY, from the file in DOTENV_PRIVATE_KEY_FILE, or from .env.keys; for .env.production
 it is DOTENV_PRIVATE_KEY_PRODUCTION. No value is ever printed. See docs/secrets.md.

@@ -16,11 +16,15 @@ pub fn make_key(path: &Path) -> Result<(), Failure> {
     let mut file = EnvFile::read_or_new(path)?;
     let keys = Keys::of(path, &file)?;
     if file.assignments()?.iter().any(|found| found.name == keys.public_name().as_bytes()) {
-        return Err(format!("{} has a {} already (rotate makes a new pair)", path.display(), keys.public_name()));
+        return Err(format!(
+            "{} already has a {} (to replace the pair: takumi-secrets rotate FILE)",
+            path.display(),
+            keys.public_name()
+        ));
     }
     // A key without its public half in the file: another file of this name had it, or a run was cut short here.
     let (private, origin) = match keys.stored()?.and_then(|keys| keys.into_iter().next()) {
-        Some(private) => (private, "stands already"),
+        Some(private) => (private, "is already there"),
         None => {
             let private = generate()?;
             keys.store(&[&private])?;
@@ -28,7 +32,7 @@ pub fn make_key(path: &Path) -> Result<(), Failure> {
         }
     };
     let head = format!(
-        "# Whoever has this key can encrypt; {} decrypts.\n{}=\"{}\"\n\n",
+        "# Anyone with this key can encrypt; {} decrypts.\n{}=\"{}\"\n\n",
         keys.private_name(),
         keys.public_name(),
         private.public().to_hex()
@@ -37,7 +41,7 @@ pub fn make_key(path: &Path) -> Result<(), Failure> {
     file.write()?;
     println!("{}: {}", path.display(), keys.public_name());
     println!(
-        "{}: {} {origin}: keep it out of the repository and of the image",
+        "{}: {} {origin}: keep it out of the repository and the image",
         keys.path().display(),
         keys.private_name()
     );
@@ -55,7 +59,7 @@ pub fn encrypt(path: &Path, names: &[&str]) -> Result<(), Failure> {
             continue;
         }
         if found.colon {
-            return Err(file.at(found, "stands with a colon, which dotenvx leaves plain (write NAME=value)"));
+            return Err(file.at(found, "is written with a colon, which dotenvx does not encrypt (write NAME=value)"));
         }
         println!("{}: encrypted", Shown(found.name));
         changes.push((file.range_of(found.raw), encrypted(&public, &found.value())?));
@@ -71,7 +75,7 @@ pub fn set(path: &Path, name: &str) -> Result<(), Failure> {
     let line = format!("{name}=");
     let is_name = matches!(dotenv::parse(line.as_bytes()).next(), Some(Ok(found)) if found.name == name.as_bytes());
     if !is_name || is_denied(name.as_bytes()) {
-        return Err(format!("{} is no name that a file may set", Shown(name.as_bytes())));
+        return Err(format!("{} is not a name that a file may set", Shown(name.as_bytes())));
     }
     // What is wrong with the file is said before somebody types; what stands in it afterwards is what is changed.
     open(path)?;
@@ -79,11 +83,11 @@ pub fn set(path: &Path, name: &str) -> Result<(), Failure> {
     let (mut file, public) = open(path)?;
     let assignments = file.assignments()?;
     if value.is_empty() || value.len() + name.len() + 2 > LARGEST || value.contains(&0) {
-        return Err(format!("no value for {name}: it is empty, longer than a variable can be, or holds a NUL"));
+        return Err(format!("no value for {name}: it is empty, too long for a variable, or contains a NUL byte"));
     }
     let cipher = encrypted(&public, &value)?;
     match assignments.iter().find(|found| found.name == name.as_bytes()) {
-        Some(found) if found.colon => return Err(file.at(found, "stands with a colon (write NAME=value)")),
+        Some(found) if found.colon => return Err(file.at(found, "is written with a colon (write NAME=value)")),
         Some(found) => {
             let range = file.range_of(found.raw);
             file.put(range, cipher.as_bytes());
@@ -118,8 +122,8 @@ pub fn rotate(path: &Path) -> Result<(), Failure> {
     keys.store(&both)?;
     file.write()?;
     keys.store(&[&new])?;
-    println!("{}: {count} values encrypted anew", path.display());
-    println!("{}: {} is new; the old one still opens old copies", keys.path().display(), keys.private_name());
+    println!("{}: {count} values encrypted again", path.display());
+    println!("{}: {} is new; the old key still decrypts old copies", keys.path().display(), keys.private_name());
     Ok(())
 }
 

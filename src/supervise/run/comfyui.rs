@@ -23,7 +23,7 @@ impl Supervisor<'_> {
                 return None;
             }
             Some(Err(errno)) => {
-                warn!("no process can be made to drain ComfyUI: {errno} (raise --pids-limit or --ulimit nproc)");
+                warn!("cannot fork to drain ComfyUI: {errno} (raise --pids-limit or --ulimit nproc)");
             }
             // `settings` takes no drain without a URL.
             None => {}
@@ -36,7 +36,7 @@ impl Supervisor<'_> {
         if let Some(drain) = self.drain.take() {
             let _ = signal::kill(drain.0, Signal::KILL);
             if event == Event::Deadline {
-                warn!("ComfyUI was not idle in the time of TAKUMI_STOP's drain (what it worked on is lost)");
+                warn!("drain timed out; running jobs are lost (give drain more time in TAKUMI_STOP)");
             }
         }
     }
@@ -56,13 +56,11 @@ impl Supervisor<'_> {
 
     pub(super) fn tell_of_reboot(&self) {
         if self.life.starts_again() {
-            info!("COMMAND asked to be started again");
+            info!("COMMAND requested a restart");
         } else if self.life.stop_was_asked() {
-            info!("COMMAND asked to be started again, and is not: it was told to stop");
+            info!("restart request ignored: already stopping");
         } else {
-            warn!(
-                "COMMAND asked to be started again for the sixth time in 60 s, and is not (look at what it said before)"
-            );
+            warn!("too many restarts (6 in 60 s): not restarting (its messages above say why)");
         }
     }
 

@@ -203,7 +203,7 @@ fn sigterm_at_any_moment_of_the_start_ends_it() {
 fn a_drain_without_a_server_is_passed_over_at_once() {
     check_init(|program| {
         for (url, said) in [
-            ("http://127.0.0.1:9/", "cannot be drained: Connection refused"),
+            ("http://127.0.0.1:9/", "cannot drain ComfyUI: Connection refused"),
             ("http://nowhere.invalid/", "/etc/hosts"),
         ] {
             let start = recording(program, "--on 3:50:7").setting("TAKUMI_STOP", "drain:10m,QUIT:10m");

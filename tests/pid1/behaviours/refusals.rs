@@ -165,7 +165,7 @@ fn a_working_directory_outside_of_the_root_is_refused() {
     const ROOT: &str = "/run/root";
     check_init(|program| {
         let start = || Start::new(program).bind("/", ROOT).root(ROOT);
-        refused(start(), &["the working directory lies outside the container"]);
+        refused(start(), &["the working directory is outside the container"]);
         // The control: nothing else about that root is a reason.
         start().directory(ROOT).probe("exit:3").run().expect(3);
     });

@@ -82,7 +82,7 @@ fn a_loop_of_reboots_ends_with_its_code() {
     let ended = standin(&image, &["loops"]).env("TAKUMI_REBOOT", "comfyui").run();
     assert_eq!(ended.code, 0, "{ended:?}");
     assert_eq!(ended.stdout.matches("Restarting...").count(), 6, "{ended:?}");
-    assert!(ended.stderr.contains("sixth time in 60 s"), "{ended:?}");
+    assert!(ended.stderr.contains("too many restarts (6 in 60 s)"), "{ended:?}");
 }
 
 /// A COMMAND that counts its lives on the volume and does `first` in the first of them.
@@ -141,7 +141,7 @@ fn a_sigterm_during_the_reboot_ends_the_container() {
     let image = image();
     let volume = Volume::new();
     let container = lives(&image, &volume, WITH_AN_ORPHAN).env("TAKUMI_LEFTOVER_GRACE", "10m").spawn();
-    container.await_words("asked to be started again");
+    container.await_words("requested a restart");
     let ended = terminate(&container);
     assert_eq!((ended.code, count(&image, &volume, "lives")), (0, 1), "{ended:?}");
 }

@@ -53,7 +53,7 @@ fn picks_up(container: &Container, options: &[&str], line: &str) -> Vec<String> 
     found
 }
 
-/// docs/threat-model.md, "The operator's hand", says what to type.
+/// docs/threat-model.md, "Using docker exec safely", says what to type.
 #[test]
 fn an_exec_of_root_picks_up_what_the_app_left_where_home_leads_to_it() {
     require!(comfyui);
@@ -98,7 +98,7 @@ fn a_planted_link_is_named_with_the_command_that_removes_it() {
         let (_first, ended) = start(planted);
         assert_eq!(ended.code, 0, "{ended:?}");
         let (refused, ended) = start("echo ran");
-        ended.expect_refusal(&[at, "/state", "uid 1000 owns it", "do not name what it leads to"]);
+        ended.expect_refusal(&[at, "/state", "uid 1000 owns it", "do not use its target"]);
         let (_, command) = ended.stderr.trim_end().split_once("remove it: docker ").unwrap();
         let command = command.trim_end_matches(')').replace("CONTAINER", &refused.name).replace("IMAGE", &image.name);
         ask(&command.split(' ').collect::<Vec<_>>());

@@ -345,11 +345,11 @@ pub const ROWS: &[Row] = &[
         remains: "The app's packages lie where the app can write. It runs as the app's user, behind the same walls. You: delete the volume of packages (/cache) when a node was bad", ..PLAIN },
     Row { theme: "The next start", attack: "poison-python-of-docker-exec", title: "the same, run by `docker exec CONTAINER python3` as root",
         cells: [Yes; 5],
-        remains: "An exec as root gets the container's six capabilities and no lock, and HOME leads into a volume. The ComfyUI image sets PYTHONNOUSERSITE=1, and is closed here. You: the operator's hand, below", ..PLAIN },
+        remains: "An exec as root gets the container's six capabilities and no lock, and HOME leads into a volume. The ComfyUI image sets PYTHONNOUSERSITE=1, and is closed here. You: \"Using docker exec safely\", below", ..PLAIN },
     Row { theme: "The next start", attack: "poison-compiled-python-of-docker-exec", title: "compiled Python in /tmp (PYTHONPYCACHEPREFIX), run by the same",
         cells: [Yes; 5],
         remains: "Python compares the source's size and time, which a node can copy. You: the same; `python3 -I` does not look there", ..PLAIN },
     Row { theme: "The next start", attack: "poison-the-shell-of-docker-exec", title: "a `.bashrc`, run by `docker exec CONTAINER bash` as root",
         cells: [Yes; 5],
-        remains: "HOME leads into a volume. You: what stands below, under the operator's hand", ..PLAIN },
+        remains: "HOME leads into a volume. You: see below, under \"Using docker exec safely\"", ..PLAIN },
 ];

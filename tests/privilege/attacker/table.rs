@@ -13,7 +13,7 @@ pub const COLUMNS: [Stack; 5] =
 pub enum Cell {
     /// It succeeds.
     Yes,
-    /// It succeeds here; another kernel or engine may refuse it. Never said of the second lock.
+    /// It succeeds here; another kernel or engine may refuse it. Never said of the sandbox.
     Depends,
     /// It is blocked: by the kernel's word or by what is said.
     No(&'static str),
@@ -34,7 +34,7 @@ pub struct Row {
     pub unproven: &'static str,
     /// By column.
     pub cells: [Cell; 5],
-    /// Of an attack that the second lock does not stop: why, and who must.
+    /// Of an attack that the sandbox does not stop: why, and who must.
     pub remains: &'static str,
 }
 
@@ -97,7 +97,7 @@ fn is_errno(word: &str) -> bool {
 /// The part of docs/threat-model.md between the markers.
 pub fn page() -> String {
     let mut page = String::from(
-        "| attack | classic | `init` | `init`, second lock | forgotten: `init` | forgotten: second lock |\n\
+        "| attack | classic | `init` | `init`, sandbox | forgotten: `init` | forgotten: sandbox |\n\
          | --- | --- | --- | --- | --- | --- |\n",
     );
     let mut theme = "";
@@ -109,13 +109,13 @@ pub fn page() -> String {
         let words: Vec<String> = row.cells.iter().map(|cell| word(*cell)).collect();
         writeln!(page, "| {} | {} |", row.title, words.join(" | ")).unwrap();
     }
-    page += "\nWhat still succeeds under the second lock:\n\n| attack | where | why, and who must stop it |\n| --- | --- | --- |\n";
+    page += "\nWhat still succeeds under the sandbox:\n\n| attack | where | why, and who must stop it |\n| --- | --- | --- |\n";
     for row in ROWS {
         if let Some(place) = row.remains_for() {
             writeln!(page, "| {}: {} | {place} | {} |", row.theme, row.title, row.remains).unwrap();
         }
     }
-    page += "\nSucceeded nowhere, so that a wall is claimed and not proved:\n\n| attack | why not |\n| --- | --- |\n";
+    page += "\nNot proved: these attacks failed even without protection on the test machine, so the test says nothing about them:\n\n| attack | why not |\n| --- | --- |\n";
     for row in ROWS.iter().filter(|row| !row.unproven.is_empty()) {
         writeln!(page, "| {}: {} | {} |", row.theme, row.title, row.unproven).unwrap();
     }

@@ -209,7 +209,7 @@ impl World {
         container.exec_detached(&["--user", "1000", "--env", "SIBLING_SECRET=1"], &["python3", "/attacker/sibling.py"]);
         let ended = container.end();
         assert_eq!(ended.code, 0, "{:?}: {ended:?}", self.stack);
-        let forged = "init: identity  held     unprivileged          forged by COMMAND";
+        let forged = "init: identity  pass     unprivileged          forged by COMMAND";
         assert!(ended.stderr.lines().any(|line| line == forged), "{:?}: {ended:?}", self.stack);
         answers(&ended.stdout)
     }

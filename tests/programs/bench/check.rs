@@ -118,7 +118,7 @@ impl App {
             sleep(Duration::from_millis(1));
         }
         if !Path::new("/run/takumi/report.json").exists() {
-            println!("no report: this check works from /proc alone");
+            println!("no report: this check works only from /proc");
         }
         app
     }

@@ -50,6 +50,6 @@ fn the_probe_counts_the_filters() {
             let check = container.exec(&["/init", "--check", "--json"]);
             (check.status.code() == Some(0)).then(|| String::from_utf8_lossy(&check.stdout).into_owned())
         });
-        assert!(said.contains(r#""id":"confined""#) && said.contains("COMMAND has 1 filters"), "{said}");
+        assert!(said.contains(r#""id":"confined""#) && said.contains("COMMAND has 1 seccomp filters"), "{said}");
     }
 }

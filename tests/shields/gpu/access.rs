@@ -14,9 +14,9 @@ fn enxio_a_number_without_a_driver() {
     let image = Image::demo();
     let seen = report(start(&image, &Nodes::of(&WHOLE, NVIDIA).given("rwm")));
     let not_loaded = "the host has not loaded its driver";
-    let access = seen.says("gpu-access", "missing", &format!("/dev/nvidia0, /dev/nvidiactl: {not_loaded}"));
+    let access = seen.says("gpu-access", "fail", &format!("/dev/nvidia0, /dev/nvidiactl: {not_loaded}"));
     access.fixed_by("sudo modprobe nvidia");
-    access.expect("missing", &format!("/dev/nvidia-uvm: {not_loaded}")).fixed_by("nvidia-modprobe -u -c=0");
+    access.expect("fail", &format!("/dev/nvidia-uvm: {not_loaded}")).fixed_by("nvidia-modprobe -u -c=0");
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn enodev_windows_serves_no_gpu() {
     require!(root, no_nvidia_driver, demo);
     let image = Image::demo();
     report(start(&image, &Nodes::of(&["dxg"], NOBODY).given("rwm")))
-        .says("gpu-access", "missing", "/dev/dxg: WSL serves no GPU")
+        .says("gpu-access", "fail", "/dev/dxg: WSL provides no GPU")
         .fixed_by("wsl --update");
 }
 
@@ -36,13 +36,13 @@ fn eperm_the_device_cgroup() {
     let whole = "/dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm: the device cgroup denies it";
     for options in [nodes.mounted(), nodes.given("r")] {
         report(start(&image, &options))
-            .says("gpu-access", "missing", whole)
+            .says("gpu-access", "fail", whole)
             .fixed_by("--gpus all or --device, not with -v");
     }
     let made = start(&image, &["--cap-add=MKNOD", "--entrypoint=sh"].map(str::to_owned))
         .command(&["-c", "mknod -m 666 /dev/nvidia0 c 195 0 && exec /init --report --json"])
         .run();
-    Report::of(&made).says("gpu-access", "missing", "the device cgroup denies it").fixed_by("no-cgroups");
+    Report::of(&made).says("gpu-access", "fail", "the device cgroup denies it").fixed_by("no-cgroups");
 }
 
 #[test]
@@ -52,10 +52,10 @@ fn eperm_of_rules_that_were_taken_away_from_a_container_that_runs() {
     let nodes = Nodes::of(&WHOLE, OPEN);
     let container = start(&image, &nodes.given("rwm")).shell("echo ready; exec sleep 600").spawn();
     container.await_words("ready");
-    report_inside(&container).says("gpu-access", "held", "uid 1000 can open");
+    report_inside(&container).says("gpu-access", "pass", "uid 1000 can open");
     // What a daemon-reload of systemd does to rules that it does not know.
     deny(&container.inspect(".State.Pid"), 7);
-    report_inside(&container).says("gpu-access", "missing", "the device cgroup denies it").fixed_by("--gpus all");
+    report_inside(&container).says("gpu-access", "fail", "the device cgroup denies it").fixed_by("--gpus all");
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn eacces_a_mode_that_lets_nobody_in() {
     require!(root, no_nvidia_driver, demo);
     let image = Image::demo();
     let closed = |mode, group| report(start(&image, &Nodes::of(&WHOLE, OPEN).mode(mode, group).given("rwm")));
-    closed(0o600, 44).says("gpu-access", "missing", "mode 0600, for uid 0 alone").fixed_by("NVreg_DeviceFileMode=0666");
+    closed(0o600, 44).says("gpu-access", "fail", "mode 0600, only for uid 0").fixed_by("NVreg_DeviceFileMode=0666");
     closed(0o660, 0)
-        .says("gpu-access", "missing", "for group 0, which COMMAND never gets")
+        .says("gpu-access", "fail", "for group 0, which COMMAND never gets")
         .fixed_by("NVreg_DeviceFileMode");
     // The control: the same node, open to all.
-    closed(0o666, 0).says("gpu-access", "held", "uid 1000 can open");
+    closed(0o666, 0).says("gpu-access", "pass", "uid 1000 can open");
 }
 
 /// A tmpfs of the host that goes with its value.
@@ -99,6 +99,6 @@ fn eacces_a_mount_without_devices() {
     make(&node, OPEN);
     let mount = ["--volume".to_owned(), format!("{}:/dev/nvidia0", node.display())];
     report(start(&image, &mount))
-        .says("gpu-access", "missing", "/dev/nvidia0: it lies on a nodev mount")
-        .fixed_by("give it with --device");
+        .says("gpu-access", "fail", "/dev/nvidia0: it is on a nodev mount")
+        .fixed_by("use --device instead");
 }

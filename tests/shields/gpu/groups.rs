@@ -18,11 +18,11 @@ fn auto_joins_the_group_of_a_closed_node_and_a_list_does_not() {
             .finding("gpu-access")
             .clone()
     };
-    let denied = format!("mode 0660, for group {GROUP}, and uid 1000 is not in it");
-    with(&[("TAKUMI_GROUPS", "1000")]).expect("missing", &denied).fixed_by(&format!("--group-add {GROUP}"));
+    let denied = format!("mode 0660, for group {GROUP}, but uid 1000 is not in it");
+    with(&[("TAKUMI_GROUPS", "1000")]).expect("fail", &denied).fixed_by(&format!("--group-add {GROUP}"));
     // The group opens the door, and behind it nobody serves the number.
     for variables in [&[][..], &[("TAKUMI_USER", "1000:1000")], &[("PUID", "1234"), ("TAKUMI_GROUPS", "auto")]] {
-        with(variables).expect("missing", "the host has not loaded its driver").fixed_by("modprobe nvidia");
+        with(variables).expect("fail", "the host has not loaded its driver").fixed_by("modprobe nvidia");
     }
 }
 

@@ -11,7 +11,7 @@ fn without_a_gpu_all_four_are_skipped() {
     let image = Image::demo();
     let report = report(start(&image, &[]));
     for id in ["gpu-nodes", "gpu-access", "gpu-driver", "gpu-libraries"] {
-        report.says(id, "skipped", "no GPU was given to this container");
+        report.says(id, "skipped", "this container was started without a GPU");
     }
 }
 
@@ -22,9 +22,9 @@ fn a_gpu_that_the_environment_asks_for_is_missing_unless_the_check_is_off() {
     let asked = || start(&image, &[]).env("NVIDIA_VISIBLE_DEVICES", "all");
     let missing = report(asked());
     missing
-        .says("gpu-nodes", "missing", "no GPU in /dev, and NVIDIA_VISIBLE_DEVICES asks for \"all\"")
+        .says("gpu-nodes", "fail", "no GPU in /dev, but NVIDIA_VISIBLE_DEVICES asks for \"all\"")
         .fixed_by("--gpus all");
-    missing.says("gpu-libraries", "missing", "no libcuda.so.1").fixed_by("--gpus all");
+    missing.says("gpu-libraries", "fail", "no libcuda.so.1").fixed_by("--gpus all");
     report(asked().env("TAKUMI_GPU", "off")).says("gpu-nodes", "skipped", "TAKUMI_GPU=off");
 }
 
@@ -34,17 +34,13 @@ fn a_whole_gpu_is_held_and_each_missing_node_is_named() {
     let image = Image::demo();
     let seen = |names: &[&str]| report(start(&image, &Nodes::of(names, OPEN).given("rwm")));
     let whole = seen(&WHOLE);
-    whole.says("gpu-nodes", "held", "1 NVIDIA GPU(s)");
-    whole.says("gpu-access", "held", "uid 1000 can open /dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm");
-    whole.says("gpu-driver", "missing", "the host has loaded no NVIDIA driver").fixed_by("modprobe nvidia");
-    seen(&["nvidia0", "nvidiactl"])
-        .says("gpu-nodes", "missing", "no /dev/nvidia-uvm")
-        .fixed_by("nvidia-modprobe -u -c=0");
-    seen(&["nvidia0", "nvidia-uvm"])
-        .says("gpu-nodes", "missing", "no /dev/nvidiactl")
-        .fixed_by("--device /dev/nvidiactl");
+    whole.says("gpu-nodes", "pass", "1 NVIDIA GPU(s)");
+    whole.says("gpu-access", "pass", "uid 1000 can open /dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm");
+    whole.says("gpu-driver", "fail", "the host has not loaded the NVIDIA driver").fixed_by("modprobe nvidia");
+    seen(&["nvidia0", "nvidiactl"]).says("gpu-nodes", "fail", "no /dev/nvidia-uvm").fixed_by("nvidia-modprobe -u -c=0");
+    seen(&["nvidia0", "nvidia-uvm"]).says("gpu-nodes", "fail", "no /dev/nvidiactl").fixed_by("--device /dev/nvidiactl");
     let windows = report(start(&image, &Nodes::of(&["dxg"], NOBODY).given("rwm")));
-    windows.says("gpu-nodes", "held", "/dev/dxg");
+    windows.says("gpu-nodes", "pass", "/dev/dxg");
 }
 
 #[test]
@@ -56,7 +52,7 @@ fn a_directory_that_the_engine_made_for_a_missing_node_is_none() {
     let mount = ["--volume".to_owned(), format!("{}:/dev/nvidia0", missing.display())];
     let report = report(start(&image, &[nodes.given("rwm").as_slice(), &mount].concat()));
     assert!(missing.is_dir(), "the engine made no directory");
-    report.says("gpu-nodes", "missing", "/dev/nvidia0 is no device").fixed_by("not with -v");
+    report.says("gpu-nodes", "fail", "/dev/nvidia0 is not a device").fixed_by("not with -v");
 }
 
 #[test]
@@ -65,8 +61,8 @@ fn a_number_of_another_boot_is_told_from_the_drivers() {
     let image = Image::demo();
     // /proc/devices is the host's, and misc is the driver of /dev/dxg: a node of another number is what a reboot leaves.
     report(start(&image, &Nodes::of(&["dxg"], NVIDIA).given("rwm")))
-        .says("gpu-nodes", "missing", "/dev/dxg has major 195, and the host's driver has 10")
-        .fixed_by("make the container anew");
+        .says("gpu-nodes", "fail", "/dev/dxg has major 195, but the host's driver has 10")
+        .fixed_by("recreate the container");
 }
 
 #[test]
@@ -86,15 +82,15 @@ fn libraries_are_found_where_the_loader_looks_and_nowhere_else() {
             .clone()
     };
     seen("/opt/none", &[("NVIDIA_DRIVER_CAPABILITIES", "utility")])
-        .expect("missing", "no libcuda.so.1")
+        .expect("fail", "no libcuda.so.1")
         .fixed_by("NVIDIA_DRIVER_CAPABILITIES=compute,utility");
     let nvidia = "/usr/local/nvidia/lib64";
-    seen(nvidia, &[]).expect("missing", "no libcuda.so.1 leads to it").fixed_by("nvidia-container-toolkit");
+    seen(nvidia, &[]).expect("fail", "no libcuda.so.1 points to it").fixed_by("nvidia-container-toolkit");
     for name in ["libcuda.so", "libnvidia-ml.so"] {
         std::os::unix::fs::symlink(format!("{name}.550.54.14"), libraries.0.join(format!("{name}.1"))).unwrap();
     }
     seen(nvidia, &[])
-        .expect("missing", "the loader does not look there")
+        .expect("fail", "the loader does not search that directory")
         .fixed_by("LD_LIBRARY_PATH=/usr/local/nvidia/lib64");
-    seen(nvidia, &[("LD_LIBRARY_PATH", nvidia)]).expect("held", "/usr/local/nvidia/lib64/libcuda.so.1");
+    seen(nvidia, &[("LD_LIBRARY_PATH", nvidia)]).expect("pass", "/usr/local/nvidia/lib64/libcuda.so.1");
 }

@@ -37,9 +37,9 @@ fn with_node(number: Number, mode: u32, group: u32) -> Seen {
 #[test]
 fn a_mounted_node_opens_without_any_device_cgroup() {
     require!(root, user_namespaces, no_nvidia_driver);
-    with_node(OPEN, 0o666, 0).says("gpu-access", "held", "uid 0 can open /dev/nvidia0");
+    with_node(OPEN, 0o666, 0).says("gpu-access", "pass", "uid 0 can open /dev/nvidia0");
     let unserved = with_node(NVIDIA, 0o666, 0);
-    unserved.says("gpu-access", "missing", "the host has not loaded its driver").fixed_by("modprobe nvidia");
+    unserved.says("gpu-access", "fail", "the host has not loaded its driver").fixed_by("modprobe nvidia");
 }
 
 #[test]
@@ -47,12 +47,12 @@ fn a_group_that_is_not_mapped_cannot_be_joined() {
     require!(root, user_namespaces);
     let closed = with_node(OPEN, 0o660, 44);
     let unmapped = "for a group that this user namespace does not map";
-    closed.says("gpu-access", "missing", unmapped).fixed_by("NVreg_DeviceFileMode=0666");
+    closed.says("gpu-access", "fail", unmapped).fixed_by("NVreg_DeviceFileMode=0666");
 }
 
 #[test]
 fn a_gpu_that_is_missing_is_missing_for_a_rootless_reason() {
     require!(root, user_namespaces);
     let missing = seen("", &[("TAKUMI_GPU", "require")]);
-    missing.says("gpu-nodes", "missing", "no GPU in /dev").fixed_by("nvidia-container-cli.no-cgroups --in-place");
+    missing.says("gpu-nodes", "fail", "no GPU in /dev").fixed_by("nvidia-container-cli.no-cgroups --in-place");
 }

@@ -17,7 +17,7 @@ pub struct Number(pub u32, pub u32);
 pub const NVIDIA: Number = Number(195, 0);
 /// /dev/full: every container may open it.
 pub const OPEN: Number = Number(1, 7);
-/// A number of the misc driver that nobody has, as /dev/dxg has it where WSL serves no GPU.
+/// A number of the misc driver that nobody has, as /dev/dxg has it where WSL provides no GPU.
 pub const NOBODY: Number = Number(10, 125);
 
 /// The three nodes that CUDA needs.

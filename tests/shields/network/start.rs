@@ -7,7 +7,7 @@ const ALL: [&str; 5] = ["default-route", "proxy-environment", "proxy-reachable",
 
 fn refused(stderr: &str) -> Vec<&'static str> {
     let names = |id: &&str| {
-        stderr.lines().any(|line| line.contains("required and not held") && line.contains(&format!(" {id}: ")))
+        stderr.lines().any(|line| line.contains("required check failed") && line.contains(&format!(" {id}: ")))
     };
     ALL.into_iter().filter(|id| names(id)).collect()
 }

@@ -33,12 +33,12 @@ fn a_read_only_root_must_be_agreed_on() {
     for (call, errno, arguments, disagree) in lies {
         let option = profile(&folder, call, errno, arguments);
         let seen = report(hardened(&image).options(&["--security-opt", &option]));
-        seen.missing("readonly-root", &format!("no agreement on /: {disagree}"));
+        seen.missing("readonly-root", &format!("answers about / disagree: {disagree}"));
     }
     let option = profile(&folder, "openat", libc::EROFS, UNNAMED);
     let seen = report(Start::plain(&image).options(&["--security-opt", &option]));
     let disagree = "mountinfo says writable, statvfs writable, writing read-only";
-    seen.missing("readonly-root", &format!("no agreement on /: {disagree}"));
+    seen.missing("readonly-root", &format!("answers about / disagree: {disagree}"));
     // The control: a filter that touches none of it.
     let option = profile(&folder, "swapon", libc::EPERM, "");
     report(hardened(&image).options(&["--security-opt", &option])).held(&["readonly-root"]);
@@ -61,9 +61,9 @@ fn each_property_of_a_tmpfs_is_seen() {
     let start = start.env("TAKUMI_TMPFS", "/right:/exec:/suid:/dev-too:/large:/bound:/srv").options(&["-v", &bind]);
     let seen = report(start);
     let finding = seen.finding("tmpfs");
-    let (before, after) = finding.detail.split_once("; /bound is no tmpfs, but ").expect(&finding.detail);
+    let (before, after) = finding.detail.split_once("; /bound is not a tmpfs, but ").expect(&finding.detail);
     assert_eq!(before, "/exec lacks noexec; /suid lacks nosuid; /dev-too lacks nodev; /large lacks size");
-    assert!(after.ends_with("; /srv is no tmpfs"), "{after}");
+    assert!(after.ends_with("; /srv is not a tmpfs"), "{after}");
     assert_eq!(finding.fix.as_deref().unwrap().matches("--tmpfs").count(), 6, "{finding:?}");
     assert!(!finding.fix.as_deref().unwrap().contains("/right"), "{finding:?}");
 }
@@ -74,9 +74,9 @@ fn what_lies_over_the_image_is_seen() {
     let image = Image::demo();
     let folder = Folder::new();
     std::fs::write(folder.0.join("file"), "x").unwrap();
-    let over = "is mounted over what the image holds";
+    let over = "is mounted over files of the image";
     for (mount, detail) in [
-        (":/app", format!("/app {over}, and can be written")),
+        (":/app", format!("/app {over} and is writable")),
         (":/app:ro", format!("/app {over}")),
         ("/file:/app/comfyui_standin.py:ro", format!("/app/comfyui_standin.py {over}")),
     ] {
@@ -85,13 +85,13 @@ fn what_lies_over_the_image_is_seen() {
     }
     let mount = format!("{}:/app/standin", folder.0.display());
     let below = || Start::plain(&image).options(&["-v", &mount]).env("TAKUMI_BAKED", "/app");
-    report(below()).missing("baked-paths", &format!("/app/standin {over}, and can be written"));
+    report(below()).missing("baked-paths", &format!("/app/standin {over} and is writable"));
     // The control: the same, declared.
     let seen = report(below().env("TAKUMI_VOLUMES", "/app/standin"));
-    seen.is("baked-paths", "held", "nothing is mounted over /app");
+    seen.is("baked-paths", "pass", "nothing is mounted over /app");
     // A parent of what is baked hides it whole.
     let seen = report(below().env("TAKUMI_BAKED", "/app/standin/nodes"));
-    seen.missing("baked-paths", &format!("/app/standin {over}, and can be written"));
+    seen.missing("baked-paths", &format!("/app/standin {over} and is writable"));
 }
 
 #[test]
@@ -127,11 +127,11 @@ fn directories_of_the_host_are_seen() {
     }
     // The control: a directory of the user's.
     let own = folder.0.to_str().unwrap();
-    whole(own).is("dangerous-mounts", "held", "no directory of the host's own is mounted");
+    whole(own).is("dangerous-mounts", "pass", "no system directory of the host is mounted");
 }
 
 fn first_danger(seen: &Seen) -> &str {
-    let finding = seen.says("dangerous-mounts", "missing", "");
+    let finding = seen.says("dangerous-mounts", "fail", "");
     finding.detail.split(';').next().unwrap()
 }
 
@@ -150,7 +150,7 @@ fn unmasked_paths_are_seen() {
     let seen = report(hardened(&image).options(&["--security-opt", "systempaths=unconfined"]));
     // Not every kernel has /proc/kcore.
     let kcore = if std::path::Path::new("/proc/kcore").exists() { ", /proc/kcore is not hidden" } else { "" };
-    seen.missing("masked-paths", &format!("/proc/sys can be written{kcore}"));
+    seen.missing("masked-paths", &format!("/proc/sys is writable{kcore}"));
     let seen = report(hardened(&image).options(&["-v", "/sys:/sys"]));
-    assert!(seen.finding("masked-paths").detail.starts_with("/sys can be written"), "{}", seen.ended.stdout);
+    assert!(seen.finding("masked-paths").detail.starts_with("/sys is writable"), "{}", seen.ended.stdout);
 }

@@ -35,7 +35,7 @@ fn without_proc_nothing_is_taken_for_held() {
     for finding in report.findings.iter().filter(|finding| finding.shield == "identity" || finding.shield == "file") {
         let own =
             ["unprivileged", "capabilities", "no-new-privileges", "volumes", "confined"].contains(&&finding.id[..]);
-        // Not every cgroup file is in /proc, and no limit of core files is: what it has it shows.
+        // Not every cgroup file is in /proc, and no limit on core files is: what it has it shows.
         assert!(own || finding.id == "limits" || finding.status == "unknown", "{finding:?}");
     }
     // What is required and cannot be seen refuses; what nobody requires does not.

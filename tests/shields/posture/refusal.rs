@@ -36,7 +36,7 @@ fn all_that_is_required_and_missing_is_told_in_one_start() {
     let Ended { code, stdout, stderr } = run(&open().shell("echo ran"));
     assert_eq!((code, &stdout[..]), (125, ""), "{stderr}");
     let told: Vec<&str> =
-        stderr.lines().map(|line| line.strip_prefix("init: error: required and not held: ").expect(line)).collect();
+        stderr.lines().map(|line| line.strip_prefix("init: error: required check failed: ").expect(line)).collect();
     let ids: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(ids, refused, "the same, in the same order");
     for (line, finding) in told.iter().zip(seen.findings.iter().filter(|finding| finding.refuses())) {
@@ -70,10 +70,13 @@ fn the_second_judgement_refuses_too() {
     let start = |require: &str| run(&hardened(&image).data(&volume).env("TAKUMI_REQUIRE", require).shell("echo ran"));
     let Ended { code, stdout, stderr } = start("volumes");
     assert_eq!((code, &stdout[..], stderr.lines().count()), (125, "", 1), "{stderr}");
-    assert!(stderr.starts_with("init: error: required and not held: volumes: /data: partial"), "{stderr}");
+    assert!(
+        stderr.starts_with("init: error: required check failed: volumes: /data: 2 entries not changed: "),
+        "{stderr}"
+    );
     let Ended { code, stdout, stderr } = start("");
     assert_eq!((code, &stdout[..]), (0, "ran\n"), "{stderr}");
-    assert!(stderr.contains("missing  volumes"), "{stderr}");
+    assert!(stderr.contains("fail     volumes"), "{stderr}");
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn a_check_that_is_not_to_run_is_skipped_and_may_not_be_required() {
     let seen = report(skip(""));
     assert_eq!(seen.ended.code, 0, "{}", seen.ended.stderr);
     for id in ["seccomp", "limits", "readonly-root", "runtime-socket"] {
-        seen.is(id, "skipped", "TAKUMI_SKIP names it");
+        seen.is(id, "skipped", "skipped by TAKUMI_SKIP");
     }
     let Ended { code, stdout, stderr } = run(&skip("limits").shell("echo ran"));
     assert_eq!((code, &stdout[..]), (125, ""), "{stderr}");
@@ -104,16 +107,16 @@ fn the_report_says_by_its_code_whether_a_start_is_refused() {
     let code = |name: &str, value: &str| run(&Start::plain(&image).env(name, value).command(&["--report"]));
     let Ended { code: status, stdout: text, stderr } = code("TAKUMI_LOG", "warn");
     assert_eq!((status, &stderr[..]), (0, ""));
-    assert!(text.contains("missing  readonly-root"), "what is missing and not required: {text}");
+    assert!(text.contains("fail     readonly-root"), "what is missing and not required: {text}");
     let Ended { code: status, stdout: text, .. } = code("TAKUMI_REQUIRE", "readonly-root");
     assert_eq!(status, 1);
-    assert!(text.contains("/ can be written (required)"), "{text}");
+    assert!(text.contains("/ is writable (required)"), "{text}");
     let Ended { code: status, stdout: text, stderr } = code("TAKUMI_REQUIRE", "readonly");
     assert_eq!((status, &text[..]), (1, ""));
     assert!(stderr.contains("TAKUMI_REQUIRE"), "{stderr}");
     let Ended { code: status, stdout: text, .. } = code("TAKUMI_USER", "root");
     assert_eq!(status, 1);
-    assert!(text.contains("missing  unprivileged") && text.contains("(required)"), "{text}");
+    assert!(text.contains("fail     unprivileged") && text.contains("(required)"), "{text}");
 }
 
 #[test]
@@ -132,9 +135,9 @@ fn an_ordinary_user_sees_the_same() {
     ]);
     let open = Start::plain(&image).options(&data).options(&["--ipc", "host", "--security-opt", "seccomp=unconfined"]);
     let seen = report(open.env("TAKUMI_BAKED", "/data"));
-    seen.missing("seccomp", "no system call is filtered")
-        .missing("host-namespaces", "the host's own: shared memory")
-        .missing("readonly-root", "/ can be written");
+    seen.missing("seccomp", "no seccomp filter")
+        .missing("host-namespaces", "shared with the host: shared memory")
+        .missing("readonly-root", "/ is writable");
     let Ended { code, stdout, stderr } = run(&start()
         .env("TAKUMI_CONFINE", "auto")
         .env("TAKUMI_REQUIRE", "file,seccomp,limits")

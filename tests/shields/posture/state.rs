@@ -31,6 +31,7 @@ fn the_file_is_roots_says_what_the_start_said_and_holds_no_secret() {
             .env("PASSWORD", secrets[3])
             .env("TAKUMI_HEALTH_URL", "http://127.0.0.1:8188/prompt")
             .env("TAKUMI_LOG_FORMAT", "json")
+            .env("TAKUMI_LOG", "debug")
     };
     let control = "test \"$HF_TOKEN\" = hunter-in-a-file && test \"$API_KEY\" = hunter-in-an-env-file && ";
     let Ended { code, stdout, stderr } = run(&start().shell(&(control.to_owned() + SHOW)));

@@ -9,39 +9,54 @@ use takumi_test::report::{Finding, Report};
 use takumi_test::require;
 
 #[test]
-fn a_usual_start_says_it_in_a_table() {
+fn a_usual_start_says_what_needs_attention_and_at_debug_all_in_a_table() {
     require!(demo);
     let image = Image::demo();
-    let Ended { code, stdout, stderr } = run(&hardened(&image).fresh_data().shell("echo ran"));
-    assert_eq!((code, &stdout[..]), (0, "ran\n"), "{stderr}");
-    let lines: Vec<&str> = stderr.lines().collect();
-    assert!(lines.len() <= 30, "{} lines:\n{stderr}", lines.len());
-    assert!(lines.iter().all(|line| line.starts_with("init: ") && line.is_ascii()), "{stderr}");
-    let table: Vec<&str> =
-        lines.iter().filter_map(|line| line.strip_prefix("init: ")).filter(|line| is_row(line)).collect();
+    let start = |level: &str| {
+        let ended = run(&hardened(&image).fresh_data().env("TAKUMI_LOG", level).shell("echo ran"));
+        let Ended { code, stdout, stderr } = ended;
+        assert_eq!((code, &stdout[..]), (0, "ran\n"), "{stderr}");
+        assert!(stderr.lines().all(|line| line.starts_with("init: ") && line.is_ascii()), "{stderr}");
+        stderr
+    };
+    let all = start("debug");
+    let table = rows(&all);
     let shields: Vec<&str> = table.iter().map(|row| row[..10].trim_end()).filter(|name| !name.is_empty()).collect();
-    assert_eq!(shields, ["identity", "file", "network", "gpu", "nodes"], "{stderr}");
+    assert_eq!(shields, ["identity", "file", "network", "gpu", "nodes"], "{all}");
     for id in ["user-namespace", "limits", "readonly-root", "volumes"] {
         assert_eq!(
             table.iter().filter(|row| row.get(19..41).is_some_and(|column| column.trim_end() == id)).count(),
             1,
-            "{id}: {stderr}"
+            "{id}: {all}"
         );
     }
     // A fix stands below its finding, in the column of the details.
-    let fixes: Vec<&&str> = lines.iter().filter(|line| line.contains("fix: ")).collect();
-    assert_eq!(fixes.len(), table.iter().filter(|row| &row[10..17] == "missing").count(), "{stderr}");
-    assert!(fixes.iter().all(|line| line.find("fix: ") == Some("init: ".len() + 41)), "{stderr}");
-    assert!(lines.iter().all(|line| line.len() <= 200), "{stderr}");
+    let fixes: Vec<&str> = all.lines().filter(|line| line.contains("fix: ")).collect();
+    let count = |word: &str| table.iter().filter(|row| row[10..].starts_with(word)).count();
+    assert_eq!(fixes.len(), count("fail ") + count("unknown "), "{all}");
+    assert!(fixes.iter().all(|line| line.find("fix: ") == Some("init: ".len() + 41)), "{all}");
 
-    let Ended { code, stderr, .. } = run(&hardened(&image).fresh_data().env("TAKUMI_LOG", "warn").shell("echo ran"));
-    assert_eq!((code, &stderr[..]), (0, ""));
+    let brief = start("info");
+    assert!(brief.lines().count() <= 10 && brief.lines().all(|line| line.len() <= 200), "{brief}");
+    let attention = rows(&brief);
+    assert_eq!(attention.len(), fixes.len(), "{brief}");
+    for (row, fix) in attention.iter().zip(&fixes) {
+        let (finding, said) = row.split_once(". Fix: ").expect(row);
+        assert!(fix.ends_with(&format!("fix: {said}")), "{row}: {fix}");
+        assert!(table.iter().any(|row| row[10..] == finding[10..]) && !finding.starts_with(' '), "{row}: {all}");
+    }
+    let rest = format!("{} checks pass, {} do not apply (init --report shows them)", count("pass "), count("skipped "));
+    assert!(brief.lines().any(|line| line == format!("init: {rest}")), "{rest}: {brief}");
+
+    assert_eq!(start("warn"), "");
 }
 
-fn is_row(line: &str) -> bool {
-    ["held", "missing", "unknown", "skipped"]
-        .iter()
-        .any(|word| line.get(10..).is_some_and(|rest| rest.starts_with(word)))
+fn rows(stderr: &str) -> Vec<&str> {
+    let is_row = |line: &&str| {
+        let status = line.get(10..).and_then(|rest| rest.split(' ').next());
+        status.is_some_and(|word| ["pass", "fail", "unknown", "skipped"].contains(&word))
+    };
+    stderr.lines().filter_map(|line| line.strip_prefix("init: ")).filter(is_row).collect()
 }
 
 /// What a person reads, made of what scripts read.
@@ -76,17 +91,23 @@ fn text_and_json_say_the_same() {
     assert_eq!(keys(&json), ["findings", "verdict", "version"]);
     for finding in json["findings"].as_array().unwrap() {
         assert_eq!(keys(finding), ["detail", "fix", "id", "required", "shield", "status"]);
-        let well = finding["status"] == "held" || finding["status"] == "skipped";
+        let well = finding["status"] == "pass" || finding["status"] == "skipped";
         assert!(well || finding["fix"].is_string(), "{finding}");
     }
     // A start says them too, one object a line.
-    let Ended { code, stderr, .. } = run(&open().env("TAKUMI_LOG_FORMAT", "json").shell("true"));
-    assert_eq!(code, 0, "{stderr}");
-    let objects: Vec<Value> =
-        stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
-    assert!(objects.iter().all(|object| object["level"].is_string() && object["message"].is_string()), "{stderr}");
-    let told: Vec<&Value> = objects.iter().filter_map(|object| object.get("finding")).collect();
-    assert_eq!(told, json["findings"].as_array().unwrap().iter().collect::<Vec<_>>());
+    let start = |level: &str| {
+        let start = open().env("TAKUMI_LOG_FORMAT", "json").env("TAKUMI_LOG", level).shell("true");
+        let Ended { code, stderr, .. } = run(&start);
+        assert_eq!(code, 0, "{stderr}");
+        let objects: Vec<Value> =
+            stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+        assert!(objects.iter().all(|object| object["level"].is_string() && object["message"].is_string()), "{stderr}");
+        objects.iter().filter_map(|object| object.get("finding")).cloned().collect::<Vec<Value>>()
+    };
+    let all = json["findings"].as_array().unwrap();
+    assert_eq!(&start("debug"), all);
+    let attention = all.iter().filter(|finding| finding["fix"].is_string()).cloned();
+    assert_eq!(start("info"), attention.collect::<Vec<_>>());
 }
 
 #[test]
@@ -95,16 +116,21 @@ fn marks_and_colours_are_for_a_terminal_that_wants_them() {
     let image = Image::demo();
     let on_a_terminal = |name: &str, value: &str| {
         // The engine's own pseudo-terminal; both streams come through it.
-        let start = hardened(&image).fresh_data().options(&["--tty"]).env(name, value).shell("echo ran");
+        let start = hardened(&image)
+            .fresh_data()
+            .options(&["--tty"])
+            .env("TAKUMI_LOG", "debug")
+            .env(name, value)
+            .shell("echo ran");
         let Ended { code, stdout, stderr } = run(&start);
         assert_eq!(code, 0, "{stdout}{stderr}");
         assert!(stdout.contains("readonly-root"), "{stdout}");
         stdout
     };
     let coloured = on_a_terminal("TERM", "xterm");
-    assert!(coloured.contains("\x1b[32m✓ held") && coloured.contains("\x1b[33m✗ missing"), "{coloured}");
+    assert!(coloured.contains("\x1b[32m✓ pass") && coloured.contains("\x1b[33m✗ fail"), "{coloured}");
     let (rows, fixes): (Vec<&str>, Vec<&str>) = (
-        coloured.lines().filter(|line| line.contains("✗ missing")).collect(),
+        coloured.lines().filter(|line| line.contains("✗ fail")).collect(),
         coloured.lines().filter(|line| line.contains("fix: ")).collect(),
     );
     assert_eq!(rows.len(), fixes.len(), "{coloured}");

@@ -95,7 +95,7 @@ fn packages_of_another_python_are_refused_with_the_fix() {
             "echo cpython-310 cpython-310-x86_64-linux-gnu >/data/venv/base-python",
             "were installed for Python cpython-310",
         ),
-        ("rm /data/venv/base-python", "is not finished"),
+        ("rm /data/venv/base-python", "is incomplete"),
         ("ln -sf /usr/bin/python2.7 /data/venv/bin/python", "cannot be started"),
     ];
     for (how, words) in cases {

@@ -114,7 +114,7 @@ fn the_health_check_and_a_hangup(world: &World, shipped: &Container, address: &s
     };
     assert_eq!(healthy(), (Some(0), String::new()));
     assert!(shipped.exec(&["nft", "delete", "table", "inet", "egress"]).status.success());
-    assert_eq!(healthy(), (Some(1), "the packet filter is not the one of the start\n".to_owned()));
+    assert_eq!(healthy(), (Some(1), "the packet filter has changed since the start\n".to_owned()));
 }
 
 fn without_the_packet_filter_odd_ports_are_reached(world: &World) {

@@ -55,7 +55,7 @@ fn a_proxy_that_cannot_be_shut_does_not_open() {
     expect(&ends(inside, outside, &CAPABILITIES, &listen), &["cannot write to /run", "--tmpfs /run"]);
     expect(&ends(inside, outside, &CAPABILITIES, &run), &["LISTEN is not set"]);
     let foreign = [&run[..], &["--env", "LISTEN=192.0.2.1"]].concat();
-    expect(&ends(inside, outside, &CAPABILITIES, &foreign), &["lies in none of this container's networks"]);
+    expect(&ends(inside, outside, &CAPABILITIES, &foreign), &["is not in any of this container's networks"]);
     let listen = format!("LISTEN={}", public.address(9));
     let outer = [&run[..], &["--env", &listen]].concat();
     expect(&ends(inside, outside, &CAPABILITIES, &outer), &["which is also the way out"]);
@@ -102,7 +102,7 @@ fn a_wrong_list_is_refused_at_the_start_with_its_line() {
     );
     expect(&start("", "mine"), &["mine.txt: no host in it", "use the list none"]);
     expect(&start("", "yours"), &["there is no readable list /etc/egress/allow/yours.txt"]);
-    expect(&start("", "../../etc/passwd"), &["is no name of a list"]);
+    expect(&start("", "../../etc/passwd"), &["is not the name of a list"]);
     // The control: a right list gets past this point, to the next thing that is missing.
     let ended = start("good.example.org\n", "mine");
     expect(&ended, &["LISTEN is not set"]);

@@ -225,7 +225,7 @@ def hardening(pod):
         if context.get("allowPrivilegeEscalation") is not False or context["capabilities"]["drop"] != ["ALL"]:
             yield f"{container['name']}: more than the named capabilities"
         if "memory" not in container["resources"]["limits"]:
-            yield f"{container['name']}: no limit of memory"
+            yield f"{container['name']}: no limit on memory"
         mounted = {each["name"] for each in container["volumeMounts"]}
         if mounted != {each["name"] for each in pod["volumes"]}:
             yield f"{container['name']}: volumes and mounts differ"
@@ -233,7 +233,7 @@ def hardening(pod):
         for path in ("/tmp", "/run"):
             volume = next((each for each in pod["volumes"] if each["name"] == where.get(path)), {})
             if volume.get("emptyDir", {}).get("medium") != "Memory" or not volume["emptyDir"].get("sizeLimit"):
-                yield f"{container['name']}: {path} is no tmpfs with a limit"
+                yield f"{container['name']}: {path} is not a tmpfs with a limit"
 
 
 def probes(container):

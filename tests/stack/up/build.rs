@@ -64,7 +64,7 @@ fn comfyui_from_a_directory_with_its_requirements() {
     let folder = Folder::new();
     let path = folder.0.to_str().unwrap();
     let build = || built.build(&tree.0, &["--comfyui", path, "comfyui"]);
-    build().ends_with(1).says("is no ComfyUI: main.py or requirements.txt is missing");
+    build().ends_with(1).says("is not a ComfyUI checkout: main.py or requirements.txt is missing");
 
     std::fs::write(folder.join("main.py"), MAIN).unwrap();
     std::fs::write(folder.join("requirements.txt"), "iniconfig==2.0.0\n").unwrap();

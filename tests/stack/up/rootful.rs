@@ -9,8 +9,8 @@ use takumi_test::require;
 fn the_stack_comes_up_shows_its_page_reaches_the_list_alone_and_goes() {
     require!(rootful_docker, comfyui, gateway, "docker-compose");
     let stack = Stack::rootful();
-    let up = stack.up(&[]).says("engine: Docker").says("rootful: root in a container is root on this machine");
-    let address = shows_a_good_start(&up, true);
+    let up = stack.up(&[]).says("engine: Docker").says("rootful: container root is root on this machine");
+    let address = shows_a_good_start(&stack, &up, true);
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     page_and_websocket_work(&address);
     only_the_list_is_reached(&stack);
@@ -22,7 +22,7 @@ fn the_stack_comes_up_shows_its_page_reaches_the_list_alone_and_goes() {
 fn status_logs_health_and_a_second_start_on_the_same_volumes() {
     require!(rootful_docker, comfyui, gateway, "docker-compose");
     let stack = Stack::rootful();
-    let address = shows_a_good_start(&stack.up(&[]), true);
+    let address = shows_a_good_start(&stack, &stack.up(&[]), true);
     stack.ask(&["exec", "--user", "1000", &stack.container("comfyui"), "touch", "/data/kept"]);
 
     stack.up(&[]).ends_with(0).says("is running already").says(&format!("The page: http://{address}/"));
@@ -44,7 +44,7 @@ fn status_logs_health_and_a_second_start_on_the_same_volumes() {
     assert_eq!(stack.left(false), "");
     stack.up(&["status"]).ends_with(1).says("does not run");
 
-    shows_a_good_start(&stack.up(&[]), true);
+    shows_a_good_start(&stack, &stack.up(&[]), true);
     stack.ask(&["exec", &stack.container("comfyui"), "ls", "/data/kept"]);
     stack.up(&["down", "--volumes"]).ends_with(0).says("its volumes are removed");
     assert_eq!(stack.left(true), "");

@@ -51,9 +51,8 @@ impl Host {
 
 /// Up, looked at, and down again.
 fn comes_and_goes(stack: &Stack, engine: &str) {
-    let up =
-        stack.up(&[]).says(engine).says("rootless: root in a container is takumi-test-").says("reported, not required");
-    let address = shows_a_good_start(&up, false);
+    let up = stack.up(&[]).says(engine).says("rootless: container root is takumi-test-").says("reported, not required");
+    let address = shows_a_good_start(stack, &up, false);
     page_and_websocket_work(&address);
     only_the_list_is_reached(stack);
     stack.up(&["status"]).ends_with(0).says("healthy: COMMAND is process").says("Nobody in there is root");

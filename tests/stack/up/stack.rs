@@ -9,6 +9,7 @@ use takumi_test::folder::{Folder, fresh_name};
 use takumi_test::image::{Image, built};
 use takumi_test::poll::{PATIENCE, eventually};
 use takumi_test::program::{Ended, REPOSITORY, run};
+use takumi_test::report::Report;
 use takumi_test::subnet::Subnet;
 
 /// ComfyUI's image with a shell script in the place of `init`.
@@ -119,10 +120,10 @@ impl Drop for Stack<'_> {
     }
 }
 
-/// What a stranger sees of a good start: the report with the network's shield held, the health, the kernel's words, the address.
+/// What a stranger sees of a good start: the report with the network's shield passing, the health, the kernel's words, the address.
 /// Returns the address.
 #[track_caller]
-pub fn shows_a_good_start(up: &Ended, limits: bool) -> String {
+pub fn shows_a_good_start(stack: &Stack, up: &Ended, limits: bool) -> String {
     assert_eq!(up.code, 0, "{up:?}");
     let said = up.text();
     for words in [
@@ -134,25 +135,23 @@ pub fn shows_a_good_start(up: &Ended, limits: bool) -> String {
     ] {
         assert!(said.contains(words), "expected '{words}': {said}");
     }
+    let container = stack.container("comfyui");
+    let report = Report::parse(&stack.ask(&["exec", &container, "cat", "/run/takumi/report.json"]));
+    let passed = report.findings.iter().filter(|finding| finding.status == "pass").count();
+    assert!(said.contains(&format!("init: {passed} checks pass, ")), "{passed}: {said}");
     for id in [
         "default-route", "proxy-environment", "proxy-reachable", "proxy-denies", "direct-egress", "seccomp", "tmpfs",
         "readonly-root", "baked-paths", "volumes", "runtime-socket",
     ] {
-        assert!(is_held(&said, id), "{id} is not held: {said}");
+        let finding = report.findings.iter().find(|finding| finding.id == id).expect(id);
+        assert_eq!(finding.status, "pass", "{finding:?}");
     }
-    let missing: Vec<&str> = said.lines().filter(|line| line.contains(" missing ")).collect();
+    let failing: Vec<&str> = said.lines().filter(|line| line.contains(" fail ")).collect();
     // A rootful engine's root is the host's; an engine without control of its cgroup sets no limits.
-    assert_eq!(missing.len(), 1, "{missing:?}");
-    assert!(missing[0].contains(if limits { "user-namespace" } else { "no limit of memory" }), "{missing:?}");
+    assert_eq!(failing.len(), 1, "{failing:?}");
+    assert!(failing[0].contains(if limits { "user-namespace" } else { "no limit on memory" }), "{failing:?}");
     let address = said.lines().find_map(|line| line.strip_prefix("The page: http://")).expect("an address");
     address.trim_end_matches('/').to_owned()
-}
-
-fn is_held(said: &str, id: &str) -> bool {
-    said.lines().any(|line| {
-        let mut words = line.split_whitespace().skip_while(|word| *word != "held");
-        words.next().is_some() && words.next() == Some(id)
-    })
 }
 
 /// The page through the gateway, and a websocket.

@@ -44,13 +44,13 @@ impl Report {
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
     }
 
-    /// The one finding of this id. One that is neither `held` nor `skipped` has a fix, and no other has one.
+    /// The one finding of this id. One that is neither `pass` nor `skipped` has a fix, and no other has one.
     #[track_caller]
     pub fn finding(&self, id: &str) -> &Finding {
         let mut found = self.findings.iter().filter(|finding| finding.id == id);
         let finding = found.next().unwrap_or_else(|| panic!("no {id} in {self:?}"));
         assert!(found.next().is_none(), "{id} stands twice in {self:?}");
-        let well = matches!(finding.status.as_str(), "held" | "skipped");
+        let well = matches!(finding.status.as_str(), "pass" | "skipped");
         assert_eq!(finding.fix.is_some(), !well, "{finding:?}");
         finding
     }
@@ -72,14 +72,14 @@ impl Report {
     /// It is missing, with this whole detail.
     #[track_caller]
     pub fn missing(&self, id: &str, detail: &str) -> &Report {
-        self.is(id, "missing", detail)
+        self.is(id, "fail", detail)
     }
 
     /// They all are held.
     #[track_caller]
     pub fn held(&self, ids: &[&str]) -> &Report {
         for id in ids {
-            self.says(id, "held", "");
+            self.says(id, "pass", "");
         }
         self
     }

@@ -54,14 +54,14 @@ fn a_link_in_the_path_is_refused_and_named() {
         ended
             .says("is a symbolic link")
             .says(place.outside.to_str().unwrap())
-            .says("(name the directory that it leads to)");
+            .says("(use the directory that it points to)");
     }
     // Nobody is told to name the aim of a link that the app may have made.
     lchown(&link, Some(APP.0), Some(APP.1)).unwrap();
     for volume in [link.clone(), link.join("below")] {
         let ended = Init::on(&volume).run().refused();
         let command = format!("--entrypoint rm IMAGE {}", link.display());
-        ended.says(&format!("uid {} owns it", APP.0)).says("do not name what it leads to").says(&command);
+        ended.says(&format!("uid {} owns it", APP.0)).says("do not use its target").says(&command);
     }
     assert_eq!(owner(&place.outside), ROOT);
     // The control: the directory itself is taken.

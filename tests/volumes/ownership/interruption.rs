@@ -22,7 +22,7 @@ fn a_stop_ends_the_walk_where_it_is_and_a_long_walk_tells_of_itself() {
     let mut tracer = slow(&place).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     let mut stderr = tracer.stderr.take().unwrap();
-    while !said.contains("entries seen") {
+    while !said.contains("entries checked") {
         let mut bytes = [0; 4096];
         let count = stderr.read(&mut bytes).unwrap();
         assert_ne!(count, 0, "ended: {said}");
@@ -32,7 +32,7 @@ fn a_stop_ends_the_walk_where_it_is_and_a_long_walk_tells_of_itself() {
     sh!("kill", "-TERM", init);
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(tracer.wait().unwrap().code(), Some(125), "{said}");
-    assert!(said.contains("told to stop"), "{said}");
+    assert!(said.contains("stopped during the ownership repair"), "{said}");
     // It is one directory: whoever looks for a stop only between two of them has changed every file.
     let (left, all) = (wrong(&place.volume, APP).len(), 2001);
     assert!(left > 0 && left < all, "{left} of {all} entries are as they were");

@@ -88,7 +88,7 @@ fn a_rootless_bind_mount_is_shared_and_read_back_as_the_hosts_user() {
         .says("1 of 8 entries shared");
     user.may("cat data/closed.* && for file in data/closed.*; do echo open >> $file; done");
     let before = snapshot(&data);
-    user.start("~/data", "", "true").succeeded().says("right, 8 entries");
+    user.start("~/data", "", "true").succeeded().says("ownership correct, 8 entries");
     assert_eq!(snapshot(&data), before);
 
     // The control: a chown takes the file from the host's user.

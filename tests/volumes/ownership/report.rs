@@ -21,11 +21,11 @@ fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
     let before = snapshot(&place.volume);
     let (code, found) = report(place.init());
     // `chown` mode puts them right at a start, `verify` does not: the same is seen, and told as what it means.
-    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("held")), "{found:?}");
+    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("pass")), "{found:?}");
     let (code, verified) = report(place.init().with("TAKUMI_OWNERSHIP", "verify"));
-    assert_eq!((code, verified[0]["status"].as_str()), (Some(0), Some("missing")), "{verified:?}");
+    assert_eq!((code, verified[0]["status"].as_str()), (Some(0), Some("fail")), "{verified:?}");
     for finding in [&found[0], &verified[0]] {
-        assert!(finding["detail"].as_str().unwrap().contains("partial(2"), "{finding}");
+        assert!(finding["detail"].as_str().unwrap().contains("2 entries not changed: "), "{finding}");
     }
     assert!(verified[0]["fix"].as_str().unwrap().contains("sudo chown -R 61000:61001"), "{verified:?}");
     assert!(found[0]["fix"].is_null(), "nothing to do for what a start puts right: {found:?}");
@@ -41,11 +41,11 @@ fn a_right_volume_and_one_to_be_created_are_held() {
     let place = Place::new();
     own(&place.volume, APP, 0o755);
     let (code, found) = report(place.init());
-    assert_eq!((code, found[0]["status"].as_str(), &found[0]["fix"]), (Some(0), Some("held"), &Value::Null));
+    assert_eq!((code, found[0]["status"].as_str(), &found[0]["fix"]), (Some(0), Some("pass"), &Value::Null));
     let new = place.root().join("new");
     let (code, found) = report(Init::on(&new));
-    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("held")));
-    assert!(found[0]["detail"].as_str().unwrap().contains("created by a start") && !new.exists());
+    assert_eq!((code, found[0]["status"].as_str()), (Some(0), Some("pass")));
+    assert!(found[0]["detail"].as_str().unwrap().contains("created at start") && !new.exists());
 }
 
 /// A start's two judgements: before the look neither refuses it, and without a look neither is held.
@@ -59,8 +59,8 @@ fn volumes_and_nodes_are_unknown_until_somebody_looked() {
     // Without a target nobody looks.
     let unknown = || required().with("TAKUMI_USER", "nobody-of-this-name").running(&["--report", "--json"]);
     let report = Report::of(&unknown().run());
-    report.says("unprivileged", "missing", "no user \"nobody-of-this-name\"");
-    for (id, words) in [("volumes", "looked at in a start"), ("node-scan", "scanned at a start")] {
+    report.says("unprivileged", "fail", "no user \"nobody-of-this-name\"");
+    for (id, words) in [("volumes", "checked at a start"), ("node-scan", "scanned at a start")] {
         assert!(report.says(id, "unknown", words).required, "{report:?}");
     }
 }
@@ -74,7 +74,7 @@ fn what_would_refuse_a_start_is_required_and_missing() {
     let (code, found) = report(Init::on(&link));
     assert_eq!(
         (code, found[0]["status"].as_str(), found[0]["required"].as_bool()),
-        (Some(1), Some("missing"), Some(true))
+        (Some(1), Some("fail"), Some(true))
     );
     Init::on(&link).run().refused();
 }
@@ -90,8 +90,8 @@ fn a_name_with_parentheses_stays_whole_beside_its_fix() {
     std::os::unix::fs::symlink(&volume, &link).unwrap();
     let lacking = || Init::on(&volume).capable_of("-chown");
     for (init, detail, fix) in [
-        (lacking(), ": its owners are wrong", "the container lacks CAP_CHOWN; add --cap-add CHOWN"),
-        (Init::on(&link), " is a symbolic link to ", "name the directory that it leads to"),
+        (lacking(), ": owners are wrong", "the container lacks CAP_CHOWN; add --cap-add CHOWN"),
+        (Init::on(&link), " is a symbolic link to ", "use the directory that it points to"),
     ] {
         let (code, found) = report(init);
         assert_eq!((code, &found[0]["fix"]), (Some(1), &fix.into()), "{found:?}");
@@ -101,7 +101,7 @@ fn a_name_with_parentheses_stays_whole_beside_its_fix() {
     let text = lacking().running(&["--report"]).command().output().unwrap().stdout;
     let text = String::from_utf8(text).unwrap();
     let expected = format!(
-        "{}: its owners are wrong (required)\n{:41}fix: the container lacks CAP_CHOWN; add --cap-add CHOWN\n",
+        "{}: owners are wrong (required)\n{:41}fix: the container lacks CAP_CHOWN; add --cap-add CHOWN\n",
         volume.display(),
         ""
     );

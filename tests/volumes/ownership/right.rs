@@ -26,7 +26,7 @@ fn a_right_tree_is_not_touched() {
     let before = snapshot(&place.volume);
     let (ended, trace) =
         place.init().traced(&["-f", "-e", "trace=chown,lchown,fchown,fchownat,chmod,fchmod,fchmodat,setxattr"]);
-    ended.succeeded().says("setuid, setgid").says("file capabilities");
+    ended.succeeded().says("setuid or setgid").says("file capabilities");
     let touches =
         trace.lines().filter(|line| line.contains(place.root().to_str().unwrap()) || line.contains("AT_EMPTY_PATH"));
     assert_eq!(touches.count(), 0, "{trace}");
@@ -75,7 +75,7 @@ fn verify_reports_and_changes_nothing() {
     let file = place.file("a/wrong", OTHER, 0o644);
     let before = snapshot(&place.volume);
     let ended = place.init().with("TAKUMI_OWNERSHIP", "verify").run();
-    ended.succeeded().says("having a wrong owner").says(file.to_str().unwrap()).says("sudo chown -R 61000:61001");
+    ended.succeeded().says("wrong owner").says(file.to_str().unwrap()).says("sudo chown -R 61000:61001");
     assert_eq!(snapshot(&place.volume), before);
     // The control: the default changes it.
     place.init().run().succeeded();

@@ -17,7 +17,7 @@ fn a_filesystem_without_acls_is_told_at_the_first_file() {
     ended.refused().says("has no POSIX ACLs").says("Operation not supported");
     assert_eq!(trace.lines().filter(|line| line.contains("posix_acl")).count(), 1, "{trace}");
     let (ended, trace) = share().traced(&["-e", "trace=setxattr", "-e", "inject=setxattr:retval=0"]);
-    ended.refused().says("accepts an ACL and keeps none");
+    ended.refused().says("ignores ACLs");
     assert_eq!(trace.lines().filter(|line| line.contains("posix_acl")).count(), 1, "{trace}");
     assert_eq!(snapshot(&place.volume), before);
     // The control: without the fault it works, and touches no owner.
@@ -39,5 +39,5 @@ fn an_acl_gives_what_the_owner_may_and_nobody_else_gains() {
     assert_eq!(list(&script), format!("user::rwx {} group::r-x mask::rwx other::r-x", named("rwx")));
     assert_eq!(list(&read_only), format!("user::r-- {} group::r-- mask::r-- other::r--", named("r--")));
     assert!(list(&place.volume).contains(&format!("default:user:{}:rwx", APP.0)));
-    Init::on(&place.volume).with("TAKUMI_OWNERSHIP", "share").run().succeeded().says("right");
+    Init::on(&place.volume).with("TAKUMI_OWNERSHIP", "share").run().succeeded().says("ownership correct");
 }

@@ -103,7 +103,7 @@ fn variables_that_would_shadow_the_engine_are_named_with_their_line() {
     machine
         .run(&["check"])
         .row("shadow", "conflict", "DOCKER_HOST=tcp://localhost:2375")
-        .says(&format!("take it out of {bashrc}\n"));
+        .says(&format!("remove it from {bashrc}\n"));
     machine.set("DOCKER_HOST", "").set("DOCKER_CONTEXT", "desktop-linux");
     machine.run(&["install", "--yes"]).ends_with(1).row("shadow", "conflict", "unset DOCKER_CONTEXT");
 }
@@ -128,9 +128,9 @@ fn a_rootful_socket_that_the_user_may_write_is_a_conflict_until_it_is_decided() 
     machine
         .run(&["check"])
         .ends_with(1)
-        .row("rootful", "conflict", "whoever can do that is root")
+        .row("rootful", "conflict", "which amounts to root")
         .says("would refuse: rootful");
-    machine.run(&["check", "--beside-rootful"]).row("rootful", "note", "stays beside");
+    machine.run(&["check", "--beside-rootful"]).row("rootful", "note", "a rootful engine stays");
     machine.run(&["check", "--stop-rootful"]).row("rootful", "missing", "to be disabled");
     machine.remove("/run/docker.sock");
     machine.run(&["check"]).row("rootful", "ok", "no rootful engine");
@@ -194,11 +194,11 @@ fn subordinate_ids_that_are_anothers_too_are_a_conflict() {
     machine.write("/etc/subuid", &both);
     machine.run(&["check"]).row("subids", "conflict", &format!("s/^{name}:100000:65536$/{name}:165536:65536/"));
     machine.write("/etc/subuid", &format!("ann:165535:10\n{name}:100000:65536\n"));
-    machine.run(&["check"]).row("subids", "conflict", "another user's");
+    machine.run(&["check"]).row("subids", "conflict", "also belong to another user");
     machine.write("/etc/subuid", &format!("ann:165536:10\n{name}:100000:65536\n"));
     machine.run(&["check"]).row("subids", "ok", "");
     machine.write("/etc/passwd", "domain:x:100500:100500:::\n");
-    machine.run(&["check"]).row("subids", "conflict", "another user's");
+    machine.run(&["check"]).row("subids", "conflict", "also belong to another user");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn what_else_is_missing_is_named() {
     machine.run(&["check"]).row("packages", "missing", "not installed: dbus-user-session slirp4netns uidmap");
     machine.write("/proc/sys/kernel/osrelease", "5.10.0-28-amd64\n");
     machine.run(&["check"]).row("packages", "missing", "dbus-user-session fuse-overlayfs slirp4netns");
-    machine.tell("no-iptables", "").run(&["check"]).row("iptables", "missing", "no way out");
+    machine.tell("no-iptables", "").run(&["check"]).row("iptables", "missing", "containers would have no network");
     machine.write_home(".docker/config.json", "{\n\t\"credsStore\": \"desktop.exe\"\n}");
     machine.run(&["check"]).row("credentials", "missing", "Docker Desktop's");
     machine.write_home(".docker/config.json", "{\n\t\"credsStore\": \"secretservice\"\n}");

@@ -56,8 +56,8 @@ fn install_makes_all_of_it_once_and_uninstall_takes_all_of_it_back() {
     let name = machine.user.name.clone();
 
     let said = machine.run(&["install", "--yes", "--stop-rootful"]).ends_with(0);
-    said.says(&format!("a container's root is {name} ({})", machine.user.uid))
-        .says("a container's memory limit holds")
+    said.says(&format!("container root is {name} ({})", machine.user.uid))
+        .says("a container's memory limit works")
         .says("a container sees the GPU's device: docker run --device nvidia.com/gpu=all")
         .never_says("no-cgroups");
     assert_eq!(machine.read("/etc/subuid"), format!("ann:100000:65536\n{name}:165536:65536\n"));
@@ -87,7 +87,7 @@ fn install_makes_all_of_it_once_and_uninstall_takes_all_of_it_back() {
 
     let installed = machine.snapshot();
     let calls = machine.calls("sudo").len();
-    machine.run(&["install", "--yes"]).ends_with(0).says("nothing to do\n").says("a container's root is");
+    machine.run(&["install", "--yes"]).ends_with(0).says("nothing to do\n").says("container root is");
     machine.run(&["check"]).ends_with(0).says("nothing to do\n");
     assert_eq!(machine.snapshot(), installed);
     assert_eq!(machine.calls("sudo").len(), calls, "a second run needs no root");
@@ -192,7 +192,7 @@ fn systemd_is_switched_on_under_wsl2_and_the_restart_is_asked_for() {
     let wanted = "[automount]\nenabled = true\n\n[boot]\nsystemd=true\ncommand = service cron start\n";
     assert_eq!(machine.read("/etc/wsl.conf"), wanted);
     fs::create_dir_all(machine.root("/run/systemd/system")).unwrap();
-    machine.run(&["install", "--yes"]).ends_with(0).says("a container's root is");
+    machine.run(&["install", "--yes"]).ends_with(0).says("container root is");
     machine.run(&["uninstall", "--yes"]).ends_with(0);
     assert_eq!(machine.read("/etc/wsl.conf"), conf);
     // Where there is no such file yet.
@@ -207,7 +207,8 @@ fn no_cgroups_is_set_only_under_wsl2_and_for_old_toolkits() {
     let wanted = "disable-require = false\n\n[nvidia-container-cli]\nno-cgroups = true\n#user = \"root:video\"\n\n[nvidia-ctk]\npath = \"nvidia-ctk\"\n";
     let machine = Machine::new();
     let said = machine.wsl2().gpu().run(&["install", "--yes"]).ends_with(0);
-    said.says("rootful engine that hands over the GPU by NVIDIA's hook will fail").says("--device nvidia.com/gpu=all");
+    said.says("rootful engine that gives containers the GPU by NVIDIA's hook will fail")
+        .says("--device nvidia.com/gpu=all");
     assert_eq!(machine.calls("nvidia-ctk cdi generate --mode=wsl").len(), 1);
     assert_eq!(machine.read("/etc/nvidia-container-runtime/config.toml"), wanted);
     machine.run(&["install", "--yes"]).ends_with(0).says("nothing to do\n");
@@ -261,9 +262,9 @@ fn the_proof_fails_for_what_is_not_rootless() {
     // As a rootful engine shows it.
     machine.tell("uid_map", "         0          0 4294967295\n").run(&["prove"]).ends_with(1).says("NOT rootless");
     let few = format!("0 {} 1\n1 100000 1000\n", machine.user.uid);
-    machine.tell("uid_map", &few).run(&["prove"]).ends_with(1).says("only 1000 further ids");
+    machine.tell("uid_map", &few).run(&["prove"]).ends_with(1).says("only 1000 more ids");
     fs::remove_file(machine.double("uid_map")).unwrap();
-    machine.tell("nodes", "null\nnvidia-uvm\n").run(&["prove"]).ends_with(1).says("the GPU is not seen");
+    machine.tell("nodes", "null\nnvidia-uvm\n").run(&["prove"]).ends_with(1).says("the GPU is not visible");
     assert!(!machine.double("image").exists(), "a failed proof takes its image along too");
     machine
         .tell("security", "[\"name=seccomp,profile=builtin\"]\n")

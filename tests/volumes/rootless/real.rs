@@ -160,7 +160,7 @@ fn a_user_without_anything_gets_an_engine_of_their_own_and_a_running_stack() {
     assert!(host.asked().is_empty() && host.subids().is_empty());
 
     let said = host.setup("install --yes").ends_with(0);
-    said.says(&format!("a container's root is {name} ({uid})")).says("its 65536 other ids").says("Next: scripts/up.sh");
+    said.says(&format!("container root is {name} ({uid})")).says("its 65536 other ids").says("Next: scripts/up.sh");
     assert_eq!(host.asked().len(), 1, "{:?}", host.asked());
     assert_eq!(host.subids().lines().count(), 2);
 
@@ -194,7 +194,7 @@ fn a_user_without_anything_gets_an_engine_of_their_own_and_a_running_stack() {
     assert!(!config.exists(), "{:?}", fs::read_to_string(&config));
     assert!(!host.user.home.join(".local/share/takumi-rootless").exists());
 
-    host.setup("install --yes").ends_with(0).says("a container's root is");
+    host.setup("install --yes").ends_with(0).says("container root is");
     host.setup("uninstall --yes --remove-data").ends_with(0).says("DELETE").never_says("left:");
     assert!(!host.user.home.join(".local/share/docker").exists());
     assert_eq!(rootful_socket(), rootful, "the machine's own engine was touched");
@@ -208,9 +208,9 @@ fn a_container_runs(host: &Host) {
     load.arg("load").env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(save.stdout.take().unwrap());
     Ended::from(load.output().unwrap()).ends_with(0);
     assert!(save.wait().unwrap().success());
-    host.shell(&format!("docker run --rm --name takumi-test-of-rootless {image} id -u"))
+    host.shell(&format!("docker run --rm --env TAKUMI_LOG=debug --name takumi-test-of-rootless {image} id -u"))
         .ends_with(0)
-        .says("held     user-namespace        root here is uid")
+        .says("pass     user-namespace        container root is uid")
         .says("1000\ninit: ");
 }
 
@@ -219,6 +219,6 @@ fn ends_and_starts_again(host: &Host) {
     let pid = host.shell("cat .docker/run/takumi-rootless.pid").stdout;
     host.shell(&format!("kill {pid}")).ends_with(0);
     eventually("the end of the engine", || host.user.processes().is_empty().then_some(()));
-    host.setup("check").ends_with(1).row("engine", "missing", "has to be started");
-    host.setup("install --yes").ends_with(0).says("install will change: engine").says("a container's root is");
+    host.setup("check").ends_with(1).row("engine", "missing", "must be started");
+    host.setup("install --yes").ends_with(0).says("install will change: engine").says("container root is");
 }

@@ -33,7 +33,7 @@ fn what_is_exchanged_during_the_walk_is_a_fault() {
     assert_eq!(tree.digest, None);
     assert_eq!(tree.faults.len(), 3, "{:?}", tree.faults);
     for (fault, name) in tree.faults.iter().zip(["b", "d", "gone"]) {
-        assert_eq!(fault, &format!("{name} changed while it was read: stop what writes there, and look again"));
+        assert_eq!(fault, &format!("{name} changed while it was read: stop what writes there, then scan again"));
     }
 }
 
@@ -76,7 +76,7 @@ fn a_chain_of_directories_ends_at_its_limit_with_a_fault() {
     assert_eq!(tree.digest, None);
     let fault = "more than 64 directories deep (d/d/d/";
     assert!(tree.faults.len() == 1 && tree.faults[0].starts_with(fault), "{:?}", tree.faults);
-    assert!(tree.faults[0].ends_with("/d): move its data out of the node"), "{:?}", tree.faults);
+    assert!(tree.faults[0].ends_with("/d): move its data outside the node"), "{:?}", tree.faults);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn too_many_files_end_the_walk_at_once() {
         std_fs::hard_link(nodes.at("n/z"), nodes.at(&format!("n/{number}"))).unwrap();
     }
     let tree = nodes.read(c"n");
-    assert_eq!(tree.faults, ["more than 50000 files: move its data out of the node"]);
+    assert_eq!(tree.faults, ["more than 50000 files: move its data outside the node"]);
     assert_eq!((tree.digest, tree.files.len()), (None, 0));
     // Not all of them are listed first, however many there are.
     let where_it_stops = |entries: usize| {
@@ -116,20 +116,20 @@ fn each_limit_counts_over_the_whole_tree() {
     };
     assert_eq!(faults(LIMITS), [""; 0]);
     assert_eq!(faults(Limits { entries: 6, ..LIMITS }), [""; 0]);
-    assert_eq!(faults(Limits { entries: 5, ..LIMITS }), ["more than 5 files: move its data out of the node"]);
+    assert_eq!(faults(Limits { entries: 5, ..LIMITS }), ["more than 5 files: move its data outside the node"]);
     assert_eq!(faults(Limits { levels: 1, ..LIMITS }), [""; 0]);
     assert_eq!(
         faults(Limits { levels: 0, ..LIMITS }),
-        ["more than 0 directories deep (a): move its data out of the node"]
+        ["more than 0 directories deep (a): move its data outside the node"]
     );
     assert_eq!(
         faults(Limits { mebibytes_of_names: 0, ..LIMITS }),
-        ["more than 0 MiB of names: move its data out of the node"]
+        ["more than 0 MiB of names: move its data outside the node"]
     );
     // A file with holes costs nothing, and is not read: what was seen before it leaves less than 1 GiB.
     nodes.write("n/c/huge", b"");
     std_fs::File::options().write(true).open(nodes.at("n/c/huge")).unwrap().set_len(1 << 30).unwrap();
-    let fault = "more than 1 GiB (c/huge): move its data out of the node";
+    let fault = "more than 1 GiB (c/huge): move its data outside the node";
     assert_eq!(faults(Limits { gibibytes: 1, ..LIMITS }), [fault]);
 }
 
@@ -181,5 +181,5 @@ fn many_faults_are_counted_not_listed() {
         gather.entry(root.as_fd(), c"none", libc::DT_REG, b"none").unwrap();
     }
     let tree = gather.into_tree(c"n".to_owned(), root);
-    assert_eq!((tree.faults.len(), tree.faults[8].as_str()), (9, "992 more of the same"));
+    assert_eq!((tree.faults.len(), tree.faults[8].as_str()), (9, "992 more like this"));
 }

@@ -112,4 +112,4 @@ def leave_a_core_file():
 @attack
 def write_into_the_log_as_init():
     """COMMAND and `init` share stderr. The test looks whether it is in the engine's log."""
-    os.write(2, b"init: identity  held     unprivileged          forged by COMMAND\n")
+    os.write(2, b"init: identity  pass     unprivileged          forged by COMMAND\n")
