@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::told_to_stop;
 use crate::identity::Identity;
 use crate::machine::trust::{self, Trust};
-use crate::nodes::answer::{Answer, MAX_BYTES};
+use crate::nodes::response::{MAX_BYTES, Response};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
 use crate::settings::{Scan, Settings};
@@ -158,7 +158,7 @@ impl NodeScan {
         words: &[&CStr],
         access: Access,
         stopped: &mut dyn FnMut() -> bool,
-    ) -> Result<(Answer, Option<OwnedFd>), Error> {
+    ) -> Result<(Response, Option<OwnedFd>), Error> {
         let failed = |what: &str, errno: Errno| Error::Failed(format!("cannot {what}: {errno}"));
         let sandbox = match access {
             Access::Read => Some(confine::for_reading(process::own_id())),
@@ -174,7 +174,7 @@ impl NodeScan {
         let answered = in_child::run_while(TIMEOUT, MAX_BYTES + 1, &mut goes_on, |child| {
             let entered = enter(child, user, sandbox.as_ref());
             let error = entered.and_then(|()| self.execute(child, words, &kept)).err();
-            let _ = serde_json::to_vec(&Answer { error, ..Answer::default() }).map(|text| child.tell(&text));
+            let _ = serde_json::to_vec(&Response { error, ..Response::default() }).map(|text| child.tell(&text));
         });
         let answered = answered.map_err(|errno| failed("make a process for it", errno))?;
         if was_stopped {
@@ -243,7 +243,7 @@ impl NodeScan {
     }
 
     /// `aside` or `back`. The answer has the names of those that were moved.
-    pub(super) fn rename(&self, verb: &CStr, names: &[String], user: Option<&Identity>) -> Result<Answer, Error> {
+    pub(super) fn rename(&self, verb: &CStr, names: &[String], user: Option<&Identity>) -> Result<Response, Error> {
         let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
         let words: Vec<&CStr> = std::iter::once(verb).chain(names.iter().map(CString::as_c_str)).collect();
         let (answer, _) = self.ask(user, &words, Access::Rename, &mut || false)?;
