@@ -167,7 +167,7 @@ fn terms(settings: &Settings, is_pid_1: bool) -> Terms {
 
 /// Everything that is required and not held is told at once. `is_known`: whether the check's answer counts by now.
 fn refuse_unmet(report: &Report, is_known: fn(Check) -> bool) -> Result<(), Refusal> {
-    let refuses = |finding: &&Finding| finding.refuses() && is_known(finding.id);
+    let refuses = |finding: &&Finding| finding.refuses_start() && is_known(finding.id);
     let refused: Vec<Finding> = report.findings.iter().filter(refuses).cloned().collect();
     if refused.is_empty() { Ok(()) } else { Err(Refusal::Weak(refused)) }
 }

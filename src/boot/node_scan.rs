@@ -114,8 +114,8 @@ impl NodeScan {
         };
         let required = self.mode != Scan::Warn;
         let finding = match verdict.passed {
-            true => Finding::held(Check::NodeScan, verdict.detail),
-            false => Finding { required, ..Finding::missing(Check::NodeScan, verdict.detail, FIX) },
+            true => Finding::pass(Check::NodeScan, verdict.detail),
+            false => Finding { required, ..Finding::fail(Check::NodeScan, verdict.detail, FIX) },
         };
         if purpose == Purpose::Report {
             return Ok(finding);
@@ -132,7 +132,7 @@ impl NodeScan {
             return Ok(finding);
         }
         let detail = format!("not approved, and not moved aside: {} ({})", List(&left), finding.detail);
-        Ok(Finding { required, ..Finding::missing(Check::NodeScan, detail, FIX) })
+        Ok(Finding { required, ..Finding::fail(Check::NodeScan, detail, FIX) })
     }
 
     /// What is approved by now. After the drop, where the files cannot be read, what was known at the start.

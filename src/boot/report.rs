@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::refusal::Refusal;
 use super::volumes;
 use crate::logging;
-use crate::posture::report::{Report, Verdict};
+use crate::posture::report::{Report, ReportVerdict};
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::sys::io;
@@ -29,7 +29,7 @@ pub fn report(environment: &[&CStr], json: bool) -> u8 {
         false => report.to_string(),
     };
     match io::write_stdout(text.as_bytes()) {
-        Ok(()) if report.verdict() != Verdict::Refused => 0,
+        Ok(()) if report.verdict() != ReportVerdict::Refused => 0,
         Ok(()) => 1,
         Err(errno) => {
             error!("cannot write to stdout: {errno}");

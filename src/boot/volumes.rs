@@ -44,7 +44,7 @@ fn inspect_one(plan: &Plan, path: &Path, target: &Target) -> Finding {
             problem
         }
     };
-    Finding { required: true, ..Finding::problem(Check::Volumes, problem) }
+    Finding { required: true, ..Finding::from_problem(Check::Volumes, problem) }
 }
 
 /// What came of a volume, or would come of it, where it was only inspected.
@@ -53,9 +53,9 @@ pub(super) fn finding(plan: &Plan, volume: &Volume) -> Finding {
     let detail = format!("{}: {}", volume.path().display(), judged(volume.outcome(), mode, changes));
     match (volume.outcome(), volume.remedy()) {
         (Some(outcome), Some(fix)) if !(changes && outcome.is_put_right_by_a_start()) => {
-            Finding::missing(Check::Volumes, detail, fix)
+            Finding::fail(Check::Volumes, detail, fix)
         }
-        _ => Finding::held(Check::Volumes, detail),
+        _ => Finding::pass(Check::Volumes, detail),
     }
 }
 

@@ -57,7 +57,7 @@ fn handled(level: u32, confine: Confine) -> u64 {
 pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     let level = needs.kernel.level();
     let handled = handled(level, needs.settings.confine);
-    let ports = ports::of(needs.settings, needs.kernel);
+    let ports = ports::allowed_ports(needs.settings, needs.kernel);
     let rules = Ruleset::new(handled, ports.is_some(), level >= WHOLE)
         .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
     let allow = |place: &OwnedFd, rights| {

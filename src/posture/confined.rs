@@ -12,27 +12,27 @@ use crate::text::List;
 const ID: Check = Check::Confined;
 
 /// Judges it. Off is how most images have it; who requires the lock must not get a start without it.
-pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
+pub fn evaluate(settings: &Settings, machine: &Machine) -> Finding {
     let Some(kernel) = &machine.second_lock else {
         let off = "no second lock around COMMAND: TAKUMI_CONFINE is off";
         return match settings.require.contains(&ID) {
-            true => Finding::missing(ID, off, "set TAKUMI_CONFINE=auto, or take confined out of TAKUMI_REQUIRE"),
+            true => Finding::fail(ID, off, "set TAKUMI_CONFINE=auto, or take confined out of TAKUMI_REQUIRE"),
             false => Finding::skipped(ID, off),
         };
     };
     let strict = settings.confine == Confine::Strict;
-    let detail = format!("{}; not covered: {}", given(settings, kernel), List(&open(kernel, strict)));
+    let detail = format!("{}; not covered: {}", describe_enforced(settings, kernel), List(&uncovered(kernel, strict)));
     if kernel.landlock.is_err() || kernel.filters.is_err() {
-        return Finding::missing(ID, detail, lacking(kernel));
+        return Finding::fail(ID, detail, remedy(kernel));
     }
     if strict && !kernel.is_whole() {
         let fix = "run Linux 6.12 or newer, or set TAKUMI_CONFINE=auto, which takes what the kernel gives";
-        return Finding::missing(ID, format!("TAKUMI_CONFINE=strict asks for everything: {detail}"), fix);
+        return Finding::fail(ID, format!("TAKUMI_CONFINE=strict asks for everything: {detail}"), fix);
     }
-    Finding::held(ID, detail)
+    Finding::pass(ID, detail)
 }
 
-fn given(settings: &Settings, kernel: &SecondLock) -> String {
+fn describe_enforced(settings: &Settings, kernel: &SecondLock) -> String {
     let landlock = match kernel.landlock {
         Ok(level) => {
             format!("Landlock level {level}: COMMAND writes volumes, tmpfs, TAKUMI_WRITABLE and devices alone")
@@ -40,7 +40,7 @@ fn given(settings: &Settings, kernel: &SecondLock) -> String {
         Err(Errno(libc::EOPNOTSUPP)) => "no Landlock: it is turned off".to_string(),
         Err(errno) => format!("no Landlock: {errno}"),
     };
-    let ports = match ports::of(settings, kernel).as_deref() {
+    let ports = match ports::allowed_ports(settings, kernel).as_deref() {
         Some([]) => ", connects to no TCP port".to_string(),
         Some(ports) => format!(", connects to TCP ports {} alone", List(ports)),
         None => String::new(),
@@ -53,7 +53,7 @@ fn given(settings: &Settings, kernel: &SecondLock) -> String {
 }
 
 /// What is left open, in the words of docs/shields.md.
-fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
+fn uncovered(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
     let level = kernel.level();
     let below = |since: u32| level > 0 && level < since;
     let all: [(bool, &'static str); 10] = [
@@ -71,7 +71,7 @@ fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
     all.into_iter().filter_map(|(open, words)| open.then_some(words)).collect()
 }
 
-fn lacking(kernel: &SecondLock) -> &'static str {
+fn remedy(kernel: &SecondLock) -> &'static str {
     match (kernel.landlock, kernel.filters) {
         (Err(Errno(libc::EOPNOTSUPP)), _) => "add landlock to lsm= on the host's kernel command line",
         (Err(_), _) => {
@@ -85,37 +85,37 @@ fn lacking(kernel: &SecondLock) -> &'static str {
 mod tests {
     use super::*;
     use crate::posture::engines::hardened;
-    use crate::posture::finding::Status;
+    use crate::posture::finding::CheckStatus;
 
-    fn judged(confine: Confine, require: bool, lock: Option<SecondLock>) -> Finding {
+    fn finding(confine: Confine, require: bool, lock: Option<SecondLock>) -> Finding {
         let mut settings = Settings { confine, ..Settings::default() };
         if require {
             settings.require.push(ID);
         }
-        judge(&settings, &Machine { second_lock: lock, ..hardened() })
+        evaluate(&settings, &Machine { second_lock: lock, ..hardened() })
     }
 
-    fn lock(level: u32, ports: Option<&[u16]>) -> Option<SecondLock> {
+    fn sandbox_support(level: u32, ports: Option<&[u16]>) -> Option<SecondLock> {
         Some(SecondLock { landlock: Ok(level), filters: Ok(()), proxies: ports.map(<[u16]>::to_vec) })
     }
 
     #[test]
     fn off_is_said_and_no_answer_to_who_requires_it() {
-        assert_eq!(judged(Confine::Off, false, None).status, Status::Skipped);
-        let required = judged(Confine::Off, true, None);
-        assert!(required.status == Status::Missing && required.fix.unwrap().contains("TAKUMI_CONFINE=auto"));
+        assert_eq!(finding(Confine::Off, false, None).status, CheckStatus::Skipped);
+        let required = finding(Confine::Off, true, None);
+        assert!(required.status == CheckStatus::Fail && required.fix.unwrap().contains("TAKUMI_CONFINE=auto"));
     }
 
     #[test]
     fn each_level_is_named_with_what_it_leaves_open() {
         for level in 1..=7 {
-            let auto = judged(Confine::Auto, false, lock(level, Some(&[8188, 8888])));
-            assert_eq!(auto.status, Status::Held, "{level}");
+            let auto = finding(Confine::Auto, false, sandbox_support(level, Some(&[8188, 8888])));
+            assert_eq!(auto.status, CheckStatus::Pass, "{level}");
             assert!(auto.detail.contains(&format!("Landlock level {level}:")), "{}", auto.detail);
             assert_eq!(auto.detail.contains("TCP ports 8188, 8888 alone"), level >= 4, "{}", auto.detail);
             assert_eq!(auto.detail.contains("Linux 6.12"), level < 6, "{}", auto.detail);
-            let strict = judged(Confine::Strict, false, lock(level, None));
-            assert_eq!(strict.status == Status::Held, level >= 6, "{level}");
+            let strict = finding(Confine::Strict, false, sandbox_support(level, None));
+            assert_eq!(strict.status == CheckStatus::Pass, level >= 6, "{level}");
             assert_eq!(strict.detail.contains("truncate"), level < 3, "{}", strict.detail);
             assert!(strict.detail.contains("no proxy is set"));
         }
@@ -129,8 +129,8 @@ mod tests {
                 SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
             ];
             for half in halves {
-                let finding = judged(Confine::Auto, false, Some(half));
-                assert!(finding.status == Status::Missing && finding.fix.is_some(), "{finding:?}");
+                let finding = finding(Confine::Auto, false, Some(half));
+                assert!(finding.status == CheckStatus::Fail && finding.fix.is_some(), "{finding:?}");
             }
         }
     }

@@ -10,10 +10,14 @@ use crate::sys::Errno;
 use crate::text::Shown;
 use std::borrow::Cow;
 
-/// `check`, where the mounts are known that `judge` asks.
-pub(super) fn by_mounts(check: Check, machine: &Machine, judge: fn(&Machine, &Mounts) -> Finding) -> Finding {
+/// `check`, where the mounts are known that `evaluate` asks.
+pub(super) fn evaluate_with_mounts(
+    check: Check,
+    machine: &Machine,
+    evaluate: fn(&Machine, &Mounts) -> Finding,
+) -> Finding {
     match &machine.mounts {
-        Ok(mounts) => judge(machine, mounts),
+        Ok(mounts) => evaluate(machine, mounts),
         Err(errno) => Finding::unknown(
             check,
             format!("/proc/self/mountinfo cannot be read: {errno}"),
@@ -30,18 +34,18 @@ pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     let by_writing = places.write_to_root == Err(Errno(libc::EROFS));
     // The kernel looks at the mount before it looks at permissions: every other answer comes from a root that may be written.
     if by_table == Some(true) && by_statvfs == Ok(true) && by_writing {
-        return Finding::held(ID, "/ is mounted read-only");
+        return Finding::pass(ID, "/ is mounted read-only");
     }
     let fix = "add --read-only (compose: read_only: true; Kubernetes: readOnlyRootFilesystem: true)";
     if by_table == Some(false) && by_statvfs == Ok(false) && !by_writing {
-        return Finding::missing(ID, "/ can be written", fix);
+        return Finding::fail(ID, "/ can be written", fix);
     }
     let says = |answer: Option<bool>| match answer {
         Some(true) => "read-only",
         Some(false) => "writable",
         None => "nothing",
     };
-    Finding::missing(
+    Finding::fail(
         ID,
         format!(
             "no agreement on /: mountinfo says {}, statvfs {}, writing {}",
@@ -59,17 +63,17 @@ pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
     if places.is_empty() {
         return Finding::skipped(ID, "TAKUMI_TMPFS names none");
     }
-    let wrong: Vec<String> = places.iter().filter_map(|place| wrong_tmpfs(place, mounts)).collect();
+    let wrong: Vec<String> = places.iter().filter_map(|place| tmpfs_fault(place, mounts)).collect();
     if wrong.is_empty() {
         let names: Vec<String> = places.iter().map(|place| Shown(&place.asked).to_string()).collect();
-        return Finding::held(ID, format!("{}: in memory, of limited size, nosuid, nodev, noexec", names.join(", ")));
+        return Finding::pass(ID, format!("{}: in memory, of limited size, nosuid, nodev, noexec", names.join(", ")));
     }
     let option = |place: &Place| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Shown(&place.asked));
-    let options: Vec<String> = places.iter().filter(|place| wrong_tmpfs(place, mounts).is_some()).map(option).collect();
-    Finding::missing(ID, wrong.join("; "), format!("add {}", options.join(" ")))
+    let options: Vec<String> = places.iter().filter(|place| tmpfs_fault(place, mounts).is_some()).map(option).collect();
+    Finding::fail(ID, wrong.join("; "), format!("add {}", options.join(" ")))
 }
 
-fn wrong_tmpfs(place: &Place, mounts: &Mounts) -> Option<String> {
+fn tmpfs_fault(place: &Place, mounts: &Mounts) -> Option<String> {
     let name = Shown(&place.asked);
     let Some(mount) = mounts.at(place.path()) else { return Some(format!("{name} is no tmpfs")) };
     if mount.filesystem() != "tmpfs" {
@@ -99,9 +103,9 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     match over.first() {
         None => {
             let names: Vec<String> = places.baked.iter().map(|place| Shown(&place.asked).to_string()).collect();
-            Finding::held(ID, format!("nothing is mounted over {}", names.join(", ")))
+            Finding::pass(ID, format!("nothing is mounted over {}", names.join(", ")))
         }
-        Some(first) => Finding::missing(
+        Some(first) => Finding::fail(
             ID,
             format!(
                 "{} is mounted over what the image holds{}{}",
@@ -115,24 +119,24 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
 }
 
 /// What a host keeps to itself, by the names that its root filesystem has; the directory itself or a whole parent of it.
-const OF_A_HOST: [&str; 23] = [
+const HOST_PATHS: [&str; 23] = [
     "/etc", "/root", "/home", "/boot", "/usr", "/var", "/var/lib", "/var/lib/docker", "/var/lib/docker/volumes",
     "/var/lib/docker/containers", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet", "/var/run", "/run",
     "/etc/ssh", "/etc/shadow", "/etc/sudoers", "/etc/sudoers.d", "/etc/cron.d", "/etc/systemd", "/etc/kubernetes",
     "/var/spool/cron",
 ];
 /// Directories of a home with keys in them.
-const OF_A_USER: [&[u8]; 7] = [b".ssh", b".gnupg", b".aws", b".kube", b".docker", b".netrc", b".config"];
+const USER_PATHS: [&[u8]; 7] = [b".ssh", b".gnupg", b".aws", b".kube", b".docker", b".netrc", b".config"];
 
 pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::DangerousMounts;
     let found: Vec<String> = mounts
         .iter()
-        .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), danger(mount, &machine.places)?)))
+        .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), describe_danger(mount, &machine.places)?)))
         .collect();
     match found.split_first() {
-        None => Finding::held(ID, "no directory of the host's own is mounted"),
-        Some((first, rest)) => Finding::missing(
+        None => Finding::pass(ID, "no directory of the host's own is mounted"),
+        Some((first, rest)) => Finding::fail(
             ID,
             if rest.is_empty() { first.clone() } else { format!("{first}; {} more", rest.len()) },
             "mount only the directories that the app needs, none of the host's own",
@@ -141,7 +145,7 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
 }
 
 /// What of the host a mount shows.
-fn danger(mount: &Mount, places: &Places) -> Option<String> {
+fn describe_danger(mount: &Mount, places: &Places) -> Option<String> {
     let hosts = |what: &[u8]| Some(format!("the host's {}", Shown(what)));
     match mount.filesystem() {
         _ if places.systems.iter().any(|system| system == mount.point()) => Some("a whole system".to_string()),
@@ -161,9 +165,10 @@ fn danger(mount: &Mount, places: &Places) -> Option<String> {
             // macOS and Windows have /Users.
             let of_a_user = root.strip_prefix(b"/home/").or_else(|| root.strip_prefix(b"/Users/"));
             let is_home = root == b"/Users" || of_a_user.is_some_and(|user| !user.is_empty() && !user.contains(&b'/'));
-            let has_keys = root.split(|&byte| byte == b'/').any(|name| OF_A_USER.contains(&name) && name != b".config")
-                || root.ends_with(b"/.config");
-            let is_named = OF_A_HOST.iter().any(|name| name.as_bytes() == root);
+            let has_keys =
+                root.split(|&byte| byte == b'/').any(|name| USER_PATHS.contains(&name) && name != b".config")
+                    || root.ends_with(b"/.config");
+            let is_named = HOST_PATHS.iter().any(|name| name.as_bytes() == root);
             if is_named || is_home || has_keys { hosts(root) } else { None }
         }
     }
@@ -202,9 +207,9 @@ pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
         open.push("/proc/kcore is not hidden");
     }
     if open.is_empty() {
-        return Finding::held(ID, "/proc/sys and /sys are read-only, the kernel's memory is hidden");
+        return Finding::pass(ID, "/proc/sys and /sys are read-only, the kernel's memory is hidden");
     }
-    Finding::missing(
+    Finding::fail(
         ID,
         open.join(", "),
         "take away --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)",

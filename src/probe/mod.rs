@@ -14,7 +14,7 @@ use crate::http::Url;
 use crate::logging;
 use crate::machine::status;
 use crate::machine::user_namespace::UserNamespace;
-use crate::posture::finding::{Finding, Status};
+use crate::posture::finding::{CheckStatus, Finding};
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::settings::checks::Check;
@@ -166,13 +166,13 @@ struct Report {
 
 impl Report {
     fn of(mut findings: Vec<Finding>, verdict: verdict::Verdict) -> Self {
-        let shields_hold = !findings.iter().any(Finding::refuses);
+        let shields_hold = !findings.iter().any(Finding::refuses_start);
         let state = match verdict.state {
             state if state.is_well() && !shields_hold => Health::Unhealthy,
             state => state,
         };
         let summary = match verdict.http.status {
-            Status::Skipped => verdict.process.detail.clone(),
+            CheckStatus::Skipped => verdict.process.detail.clone(),
             _ => format!("{}; {}", verdict.process.detail, verdict.http.detail),
         };
         findings.sort_by_key(|finding| finding.id);
@@ -183,7 +183,7 @@ impl Report {
     /// Nobody is looked at with privileges.
     fn undropped(problem: Problem) -> Self {
         let detail = format!("--check cannot drop its own privileges: {}", problem.what);
-        let finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, problem.fix) };
+        let finding = Finding { required: true, ..Finding::fail(Check::Unprivileged, detail, problem.fix) };
         let summary = "nothing was looked at".to_string();
         Report { version: 1, healthy: false, state: Health::Unhealthy, findings: vec![finding], summary }
     }
@@ -195,9 +195,9 @@ impl Report {
 
     fn as_text(&self) -> String {
         let mut text = format!("{}: {}\n", self.state, self.summary);
-        for finding in self.findings.iter().filter(|finding| !finding.is_well()) {
+        for finding in self.findings.iter().filter(|finding| !finding.passed()) {
             let fix = finding.fix.as_deref().unwrap_or_default();
-            let _ = writeln!(text, "{} {}: {} (fix: {fix})", finding.id, finding.status.word(), finding.detail);
+            let _ = writeln!(text, "{} {}: {} (fix: {fix})", finding.id, finding.status.name(), finding.detail);
         }
         text
     }

@@ -46,14 +46,14 @@ fn of_each(
     for (who, status) in looked {
         match status.as_ref().map(|status| one(who, status)) {
             Ok(Ok(sentence)) => held.push(sentence),
-            Ok(Err(Wrong::Missing(detail))) => return Finding::missing(check, detail, START_AGAIN),
+            Ok(Err(Wrong::Missing(detail))) => return Finding::fail(check, detail, START_AGAIN),
             Ok(Err(Wrong::Unseen)) => return unseen(check, who, None),
             Err(errno) => return unseen(check, who, Some(*errno)),
         }
     }
     match held.is_empty() {
         true => Finding::skipped(check, "there is no process to look at"),
-        false => Finding::held(check, held.join("; ")),
+        false => Finding::pass(check, held.join("; ")),
     }
 }
 
@@ -143,7 +143,7 @@ impl Required<'_> {
         if !self.devices.is_empty() {
             let now = devices::open_again(self.devices, half());
             let namespace = UserNamespace::read().ok();
-            findings.push(Finding { required: true, ..gpu::still_open(&now, namespace.as_ref()) });
+            findings.push(Finding { required: true, ..gpu::verify_still_open(&now, namespace.as_ref()) });
         }
         let mut checks = self.checks();
         checks.retain(|check| findings.iter().all(|finding| finding.id != *check));
@@ -224,9 +224,9 @@ fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Fi
     };
     match (filters(init), filters(command)) {
         (Some(of_init), Some(of_command)) if of_command > of_init => {
-            Finding::held(Check::Confined, format!("COMMAND has {of_command} filters of system calls, init {of_init}"))
+            Finding::pass(Check::Confined, format!("COMMAND has {of_command} filters of system calls, init {of_init}"))
         }
-        (Some(of_init), Some(of_command)) => Finding::missing(
+        (Some(of_init), Some(of_command)) => Finding::fail(
             Check::Confined,
             format!("COMMAND has {of_command} filters of system calls, as many as init: {of_init}"),
             START_AGAIN,
@@ -242,8 +242,8 @@ fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Fi
 fn volume(path: &CStr, answer: Result<(), Errno>) -> Finding {
     let shown = Shown(path.to_bytes());
     match answer {
-        Ok(()) => Finding::held(Check::Volumes, format!("{shown}: writable")),
-        Err(errno) => Finding::missing(
+        Ok(()) => Finding::pass(Check::Volumes, format!("{shown}: writable")),
+        Err(errno) => Finding::fail(
             Check::Volumes,
             format!("{shown} cannot be written any more: {errno}"),
             "see who changed its mount or owner, then restart the container",
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
     use crate::machine::status::parse;
     use crate::posture::engines::hardened;
-    use crate::posture::finding::Status as Answer;
+    use crate::posture::finding::CheckStatus as Answer;
 
     const DROPPED: &str =
         "Uid:\t1000\t1000\t1000\t1000\nCapInh:\t0\nCapPrm:\t0\nCapEff:\t0\nCapBnd:\t0\nCapAmb:\t0\nNoNewPrivs:\t1\n";
@@ -270,23 +270,23 @@ mod tests {
 
     #[test]
     fn each_of_the_three_is_seen_of_both_processes() {
-        use Answer::{Held, Missing, Unknown};
+        use Answer::{Fail, Pass, Unknown};
         let with = |from: &str, to: &str| DROPPED.replace(from, to);
-        let all = [Held; 3];
+        let all = [Pass; 3];
         assert_eq!(judged(DROPPED, DROPPED, false, None), all);
         assert_eq!(judged(DROPPED, DROPPED, false, Some(1000)), all);
         let cases = [
-            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t0\t0\t0\t0"), [Missing, Held, Held]),
-            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1000\t0\t1000"), [Missing, Held, Held]),
-            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1001\t1000\t1000"), [Missing, Held, Held]),
-            (with("CapInh:\t0", "CapInh:\t1"), [Held, Missing, Held]),
-            (with("CapPrm:\t0", "CapPrm:\t1"), [Held, Missing, Held]),
-            (with("CapEff:\t0", "CapEff:\t1"), [Held, Missing, Held]),
-            (with("CapAmb:\t0", "CapAmb:\t1"), [Held, Missing, Held]),
+            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t0\t0\t0\t0"), [Fail, Pass, Pass]),
+            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1000\t0\t1000"), [Fail, Pass, Pass]),
+            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1001\t1000\t1000"), [Fail, Pass, Pass]),
+            (with("CapInh:\t0", "CapInh:\t1"), [Pass, Fail, Pass]),
+            (with("CapPrm:\t0", "CapPrm:\t1"), [Pass, Fail, Pass]),
+            (with("CapEff:\t0", "CapEff:\t1"), [Pass, Fail, Pass]),
+            (with("CapAmb:\t0", "CapAmb:\t1"), [Pass, Fail, Pass]),
             (with("CapBnd:\t0", "CapBnd:\ta80425fb"), all),
-            (with("NoNewPrivs:\t1", "NoNewPrivs:\t0"), [Held, Held, Missing]),
-            (with("NoNewPrivs:\t1", ""), [Held, Held, Unknown]),
-            (with("CapAmb:\t0", ""), [Held, Unknown, Held]),
+            (with("NoNewPrivs:\t1", "NoNewPrivs:\t0"), [Pass, Pass, Fail]),
+            (with("NoNewPrivs:\t1", ""), [Pass, Pass, Unknown]),
+            (with("CapAmb:\t0", ""), [Pass, Unknown, Pass]),
             (String::new(), [Unknown; 3]),
         ];
         for (text, expected) in cases {
@@ -297,10 +297,10 @@ mod tests {
 
     #[test]
     fn another_user_than_that_of_the_start_is_told() {
-        assert_eq!(judged(DROPPED, DROPPED, false, Some(1001))[0], Answer::Missing);
+        assert_eq!(judged(DROPPED, DROPPED, false, Some(1001))[0], Answer::Fail);
         let root = DROPPED.replace("1000", "0");
-        assert_eq!(judged(&root, &root, true, None)[0], Answer::Held);
-        assert_eq!(judged(&root, &root, false, Some(0))[0], Answer::Missing);
+        assert_eq!(judged(&root, &root, true, None)[0], Answer::Pass);
+        assert_eq!(judged(&root, &root, false, Some(0))[0], Answer::Fail);
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
         let judged = judge(&settings, &seen, &[Check::ReadonlyRoot, Check::Volumes, Check::Confined]);
         let answers: Vec<_> = judged.iter().map(|finding| (finding.id, finding.status)).collect();
         let expected =
-            [(Check::ReadonlyRoot, Answer::Held), (Check::Volumes, Answer::Held), (Check::Confined, Answer::Missing)];
+            [(Check::ReadonlyRoot, Answer::Pass), (Check::Volumes, Answer::Pass), (Check::Confined, Answer::Fail)];
         assert_eq!(answers, expected);
     }
 
@@ -347,10 +347,10 @@ mod tests {
             with("Seccomp:\t2\nSeccomp_filters:\t2\n"),
         );
         for (init, command, expected) in [
-            (&none, &one, Answer::Held),
-            (&one, &two, Answer::Held),
-            (&none, &none, Answer::Missing),
-            (&one, &one, Answer::Missing),
+            (&none, &one, Answer::Pass),
+            (&one, &two, Answer::Pass),
+            (&none, &none, Answer::Fail),
+            (&one, &one, Answer::Fail),
             (&one, &with("Seccomp:\t2\n"), Answer::Unknown),
             (&one, &Err(Errno(libc::EACCES)), Answer::Unknown),
         ] {

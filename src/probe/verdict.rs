@@ -190,31 +190,31 @@ pub fn judge(found: Found, answer: &Answer, place: &str, progress: Progress) -> 
 fn process(found: Found) -> Finding {
     const ID: Check = Check::Process;
     required(match found {
-        Found::NoInit => Finding::missing(
+        Found::NoInit => Finding::fail(
             ID,
             "no process here is init",
             "start the container with /init as its ENTRYPOINT, and run --check inside it",
         ),
         Found::NoCommand(init) if init.is_over() => {
-            Finding::missing(ID, format!("init, process {}, has ended", init.id), RESTART)
+            Finding::fail(ID, format!("init, process {}, has ended", init.id), RESTART)
         }
-        Found::NoCommand(init) => Finding::missing(
+        Found::NoCommand(init) => Finding::fail(
             ID,
             format!("init is process {}, and COMMAND does not run", init.id),
             "wait: volumes come before COMMAND (see `docker logs`)",
         ),
         Found::Both(init, _) if init.is_over() => {
-            Finding::missing(ID, format!("init, process {}, has ended", init.id), RESTART)
+            Finding::fail(ID, format!("init, process {}, has ended", init.id), RESTART)
         }
         Found::Both(_, command) if command.is_over() => {
-            Finding::missing(ID, format!("COMMAND, process {}, has ended", command.id), RESTART)
+            Finding::fail(ID, format!("COMMAND, process {}, has ended", command.id), RESTART)
         }
-        Found::Both(_, command) if command.is_stopped() => Finding::missing(
+        Found::Both(_, command) if command.is_stopped() => Finding::fail(
             ID,
             format!("COMMAND, process {}, is stopped", command.id),
             format!("let it go on: kill -CONT {} in the container", command.id),
         ),
-        Found::Both(_, command) => Finding::held(ID, format!("COMMAND is process {}", command.id)),
+        Found::Both(_, command) => Finding::pass(ID, format!("COMMAND is process {}", command.id)),
     })
 }
 
@@ -224,17 +224,17 @@ fn asked(answer: &Answer, place: &str, progress: Progress) -> (State, Finding) {
         Answer::NotAsked => (State::Healthy, Finding::skipped(ID, "not asked")),
         Answer::Refused => (
             State::Starting,
-            Finding::missing(
+            Finding::fail(
                 ID,
                 format!("nothing listens at {place} yet"),
                 "wait; if it lasts, compare TAKUMI_HEALTH_URL with the address and port that COMMAND listens on",
             ),
         ),
-        Answer::Unasked(why, fix) => (State::Hung, Finding::missing(ID, format!("{place}: {why}"), *fix)),
-        Answer::Code(code @ 200..=399) => (State::Healthy, Finding::held(ID, format!("{place} answers {code}"))),
+        Answer::Unasked(why, fix) => (State::Hung, Finding::fail(ID, format!("{place}: {why}"), *fix)),
+        Answer::Code(code @ 200..=399) => (State::Healthy, Finding::pass(ID, format!("{place} answers {code}"))),
         Answer::Code(code) => (
             State::Hung,
-            Finding::missing(
+            Finding::fail(
                 ID,
                 format!("{place} answers {code}, not 2xx or 3xx"),
                 "see `docker logs`; TAKUMI_HEALTH_URL must name a page that needs no password",
@@ -242,18 +242,18 @@ fn asked(answer: &Answer, place: &str, progress: Progress) -> (State, Finding) {
         ),
         Answer::Garbage(why) => (
             State::Hung,
-            Finding::missing(
+            Finding::fail(
                 ID,
                 format!("{place}: {why}"),
                 "see `docker logs`; TAKUMI_HEALTH_URL must name COMMAND's own HTTP port",
             ),
         ),
         Answer::Silent if progress.is_work() => {
-            (State::Busy, Finding::held(ID, format!("no answer from {place} in time, and COMMAND works: {progress}")))
+            (State::Busy, Finding::pass(ID, format!("no answer from {place} in time, and COMMAND works: {progress}")))
         }
         Answer::Silent => (
             State::Hung,
-            Finding::missing(ID, format!("no answer from {place} in time, and COMMAND does nothing"), RESTART),
+            Finding::fail(ID, format!("no answer from {place} in time, and COMMAND does nothing"), RESTART),
         ),
     };
     (state, required(finding))
@@ -392,8 +392,8 @@ mod tests {
             for answer in &answers {
                 let verdict = judge(found, answer, "http://a/", IDLE);
                 let findings = [&verdict.process, &verdict.http];
-                assert!(findings.iter().all(|finding| finding.is_well() || finding.fix.is_some()), "{verdict:?}");
-                assert_eq!(verdict.state.is_well(), findings.iter().all(|finding| finding.is_well()), "{verdict:?}");
+                assert!(findings.iter().all(|finding| finding.passed() || finding.fix.is_some()), "{verdict:?}");
+                assert_eq!(verdict.state.is_well(), findings.iter().all(|finding| finding.passed()), "{verdict:?}");
             }
         }
     }
