@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use crate::machine::Machine;
 use crate::posture::report::Report;
-use crate::probe::state::{Process, State, Who};
+use crate::probe::state::{ProcessIdentity, PublishedState, UserIds};
 use crate::settings::{name_and_value, table};
 use crate::sys::ProcessId;
 use log::info;
@@ -12,11 +12,11 @@ use std::ffi::CStr;
 /// Nothing of it in a start as an ordinary user.
 pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: ProcessId) {
     let Some(identity) = plan.new_user else { return };
-    let Some(process) = Process::of(own) else { return };
+    let Some(process) = ProcessIdentity::read(own) else { return };
     let settings = plan.environment.iter().copied().filter(|variable| is_for_the_probe(variable));
-    let state = State {
+    let state = PublishedState {
         report: report.clone(),
-        identity: Who {
+        identity: UserIds {
             user: identity.ids.user.0,
             group: identity.ids.group.0,
             groups: identity.ids.groups.iter().map(|group| group.0).collect(),

@@ -1,7 +1,7 @@
 //! Whom the probe becomes before it looks at anything: `docker exec` and HEALTHCHECK inherit neither the drop of `init` nor its
 //! locks, they run as the image's USER with all that the container was given.
 
-use super::state::Who;
+use super::state::UserIds;
 use crate::identity::resolve::{self, Sources};
 use crate::identity::{StartedAs, passwd};
 use crate::machine::devices;
@@ -14,7 +14,7 @@ use std::ffi::CStr;
 
 /// Gives up every privilege: as root by becoming COMMAND's user, as anybody else by staying that. `who`: whom the start
 /// named. The answer is what it was.
-pub fn drop_all(settings: &Settings, who: Option<&Who>) -> Result<StartedAs, Problem> {
+pub fn drop_privileges(settings: &Settings, who: Option<&UserIds>) -> Result<StartedAs, Problem> {
     let started = StartedAs::read().map_err(|(_, errno)| {
         let fix = "a seccomp filter or a sandbox refuses it; start without that rule";
         Problem::new(format!("cannot read its own ids: {errno}"), fix)
