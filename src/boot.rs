@@ -25,7 +25,7 @@ use crate::identity::{Identity, StartedAs};
 use crate::ownership;
 use crate::posture::finding::Finding;
 use crate::posture::report::Report;
-use crate::privilege::drop::Means;
+use crate::privilege::drop::Preflight;
 use crate::privilege::{self, Dropped, verify};
 use crate::secrets;
 use crate::settings::Settings;
@@ -126,7 +126,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     let style = print::style(environment);
     // COMMAND's own lies elsewhere by now: no key stays in /proc/1/environ or in memory.
     came.wipe();
-    ownership::prove(volumes)?;
+    ownership::verify_writable(volumes)?;
 
     if !is_pid_1 {
         // Orphans below COMMAND come to us, not to a PID 1 that may not reap.
@@ -173,7 +173,7 @@ fn refuse_unmet(report: &Report, is_known: fn(Check) -> bool) -> Result<(), Refu
 }
 
 /// The end of all privilege.
-fn drop_privileges(plan: &Plan, preflight: Option<Means>, own: ProcessId) -> Result<Dropped, Refusal> {
+fn drop_privileges(plan: &Plan, preflight: Option<Preflight>, own: ProcessId) -> Result<Dropped, Refusal> {
     let before = plan.before;
     let (Some(identity), Some(preflight)) = (plan.new_user, preflight) else {
         return Ok(privilege::stay_user(before.users, before.groups, before.capabilities)?);
@@ -215,7 +215,7 @@ fn ask_for_parents_death(death: Signal, parent: ProcessId, own: ProcessId) -> Re
 /// Neither a descriptor nor the directory leads COMMAND outside.
 fn verify_inherited(descriptors: &[RawFd]) -> Result<(), Refusal> {
     match process::directory_is_inside() {
-        Ok(true) => Ok(verify::descriptors(descriptors)?),
+        Ok(true) => Ok(verify::verify_descriptors(descriptors)?),
         Ok(false) => Err(Refusal::directory_outside()),
         Err(errno) => Err(Refusal::system("look at the working directory", errno)),
     }

@@ -5,7 +5,7 @@ use crate::identity::resolve::{self, Sources};
 use crate::identity::{Identity, StartedAs, passwd};
 use crate::machine::devices;
 use crate::privilege;
-use crate::privilege::drop::{self, Means};
+use crate::privilege::drop::{self, Preflight};
 use crate::problem::Problem;
 use crate::settings::{Settings, Wanted};
 use crate::sys::credentials::{self, Three};
@@ -25,8 +25,11 @@ pub(super) fn started_as() -> Result<StartedAs, Refusal> {
 }
 
 /// What the drop will need. Nothing in a start as an ordinary user.
-pub(super) fn preflight(before: &StartedAs, new_user: Option<&Identity>) -> Result<Option<Means>, privilege::Error> {
-    new_user.map(|user| drop::means(&user.ids, before.capabilities, before.setgroups_denied())).transpose()
+pub(super) fn preflight(
+    before: &StartedAs,
+    new_user: Option<&Identity>,
+) -> Result<Option<Preflight>, privilege::Error> {
+    new_user.map(|user| drop::preflight(&user.ids, before.capabilities, before.setgroups_denied())).transpose()
 }
 
 /// The target of a start as root; nobody in a start as an ordinary user, which must not be told to become another.

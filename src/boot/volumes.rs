@@ -15,12 +15,18 @@ use std::path::{Path, PathBuf};
 pub(super) fn prepare(plan: &Plan) -> Result<Vec<Volume>, Refusal> {
     let paths = paths(plan.settings);
     let Some(identity) = plan.new_user.filter(|_| !paths.is_empty()) else {
-        return Ok(ownership::volumes_of_a_plain_start(&paths)?);
+        return Ok(ownership::declare_volumes(&paths)?);
     };
     let target = Target { uid: identity.ids.user, gid: identity.ids.group };
     // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
     let mut stopped = || told_to_stop().unwrap_or(false);
-    Ok(ownership::prepare(&paths, plan.settings.ownership, &target, &Container::of(plan.before), &mut stopped)?)
+    Ok(ownership::repair_volumes(
+        &paths,
+        plan.settings.ownership,
+        &target,
+        &Container::from_start(plan.before),
+        &mut stopped,
+    )?)
 }
 
 /// What a start would make of each; changes nothing.
@@ -33,8 +39,13 @@ pub(super) fn inspect(plan: &Plan) -> Vec<Finding> {
 }
 
 fn inspect_one(plan: &Plan, path: &Path, target: &Target) -> Finding {
-    let inspected =
-        ownership::inspect(path, plan.settings.ownership, target, &Container::of(plan.before), &mut || false);
+    let inspected = ownership::inspect_volume(
+        path,
+        plan.settings.ownership,
+        target,
+        &Container::from_start(plan.before),
+        &mut || false,
+    );
     let problem = match inspected {
         Err(error) => error.into(),
         Ok(volume) => {
@@ -52,7 +63,7 @@ pub(super) fn finding(plan: &Plan, volume: &Volume) -> Finding {
     let (mode, changes) = (plan.settings.ownership, changes(plan));
     let detail = format!("{}: {}", volume.path().display(), judged(volume.outcome(), mode, changes));
     match (volume.outcome(), volume.remedy()) {
-        (Some(outcome), Some(fix)) if !(changes && outcome.is_put_right_by_a_start()) => {
+        (Some(outcome), Some(fix)) if !(changes && outcome.is_repairable()) => {
             Finding::fail(Check::Volumes, detail, fix)
         }
         _ => Finding::pass(Check::Volumes, detail),
@@ -64,7 +75,7 @@ fn judged(outcome: Option<&Outcome>, ownership: Ownership, changes: bool) -> Str
         None if ownership == Ownership::Off => "owners are not looked at".to_string(),
         None if changes => "missing, and created by a start".to_string(),
         None => "writable, or the start ends here".to_string(),
-        Some(outcome @ Outcome::Partial { .. }) if changes && outcome.is_put_right_by_a_start() => {
+        Some(outcome @ Outcome::Partial { .. }) if changes && outcome.is_repairable() => {
             format!("{outcome}, put right by a start")
         }
         Some(outcome) => outcome.to_string(),

@@ -12,8 +12,8 @@ use crate::sys::credentials::{Capabilities, CapabilityBits, Credentials, Three};
 use crate::sys::{Errno, GroupId, UserId};
 
 /// Becomes `target`, whom a start as root is for.
-pub fn become_user(target: &Credentials, means: drop::Means) -> Result<Dropped, Error> {
-    verify::verify(&drop::become_user(target, means)?)
+pub fn become_user(target: &Credentials, preflight: drop::Preflight) -> Result<Dropped, Error> {
+    verify::verify(&drop::become_user(target, preflight)?)
 }
 
 /// Gives up whatever an ordinary user was started with, and stays that user.
@@ -39,9 +39,9 @@ pub struct Dropped {
 #[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
     Missing { what: &'static str, missing: CapabilityBits },
-    Step(&'static str, Errno),
-    Unseen(&'static str, Errno),
-    Kept(&'static str, String),
+    Call(&'static str, Errno),
+    Unreadable(&'static str, Errno),
+    NotDropped(&'static str, String),
     GroupsDenied,
 }
 
@@ -52,15 +52,15 @@ impl From<Error> for Problem {
                 format!("cannot {what}: the container lacks {}", capabilities::Names(missing)),
                 format!("add {}", capabilities::Flags(missing)),
             ),
-            Error::Step(what, errno) => Problem::new(
+            Error::Call(what, errno) => Problem::new(
                 format!("cannot {what}: {errno}"),
                 "a seccomp filter or a security module refuses it; start without that rule",
             ),
-            Error::Unseen(what, errno) => Problem::new(
+            Error::Unreadable(what, errno) => Problem::new(
                 format!("cannot read back {what}: {errno}"),
                 "a seccomp filter or a sandbox refuses it; start without that rule",
             ),
-            Error::Kept(what, is) => Problem::new(
+            Error::NotDropped(what, is) => Problem::new(
                 format!("the drop did not hold: {what} {is}"),
                 "something answers in the kernel's place: a seccomp filter, a sandbox, an emulator",
             ),

@@ -35,8 +35,8 @@ pub fn drop_privileges(settings: &Settings, who: Option<&UserIds>) -> Result<Sta
             resolve::resolve(settings, &Sources { passwd: &passwd, group: &group, namespace, of_devices })?.ids
         }
     };
-    let means = drop::means(&target, started.capabilities, started.setgroups_denied())?;
-    privilege::become_user(&target, means)?;
+    let preflight = drop::preflight(&target, started.capabilities, started.setgroups_denied())?;
+    privilege::become_user(&target, preflight)?;
     Ok(started)
 }
 
