@@ -1,7 +1,7 @@
 //! What this process was started as, and whom it is to become.
 
 use super::refusal::Refusal;
-use crate::identity::resolve::{self, Sources};
+use crate::identity::resolve::{self, AccountSources};
 use crate::identity::{Identity, StartedAs, passwd};
 use crate::machine::devices;
 use crate::privilege;
@@ -38,11 +38,12 @@ pub(super) fn become_whom(settings: &Settings, before: &StartedAs) -> Result<Opt
     let group = account_file(c"/etc/group", settings, before)?;
     let wants_devices = before.is_root() && settings.groups.is_none() && settings.gpu != Wanted::Off;
     let of_devices = if wants_devices { devices::groups() } else { Vec::new() };
-    let sources = Sources { passwd: &passwd, group: &group, namespace: before.namespace(), of_devices: &of_devices };
+    let sources =
+        AccountSources { passwd: &passwd, group: &group, namespace: before.namespace(), device_groups: &of_devices };
     if before.is_root() {
         return Ok(Some(resolve::resolve(settings, &sources)?));
     }
-    match resolve::somebody_else(settings, &sources, before.users.real, before.groups.real)? {
+    match resolve::conflicting_identity(settings, &sources, before.users.real, before.groups.real)? {
         Some(asked) => {
             let (user, group) = (before.users.real, before.groups.real);
             let what = format!("cannot become {asked}: init was started as uid {user}, gid {group}");

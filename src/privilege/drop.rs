@@ -21,17 +21,18 @@ pub(super) fn become_user(
     target: &Credentials,
     Preflight { groups_are_right, has_setpcap: may_lock }: Preflight,
 ) -> Result<Expected, Error> {
-    credentials::set_no_new_privileges().map_err(|errno| Error::Call("set no_new_privs", errno))?;
+    credentials::set_no_new_privileges().map_err(|errno| Error::Syscall("set no_new_privs", errno))?;
     if !groups_are_right {
-        credentials::set_groups(&target.groups).map_err(|errno| Error::Call("set the supplementary groups", errno))?;
+        credentials::set_groups(&target.groups)
+            .map_err(|errno| Error::Syscall("set the supplementary groups", errno))?;
     }
-    credentials::set_group_ids(target.group).map_err(|errno| Error::Call("set the group id", errno))?;
+    credentials::set_group_ids(target.group).map_err(|errno| Error::Syscall("set the group id", errno))?;
     if may_lock {
         empty_bounding_set()?;
-        credentials::set_secure_bits(SECURE_BITS).map_err(|errno| Error::Call("lock the secure bits", errno))?;
+        credentials::set_secure_bits(SECURE_BITS).map_err(|errno| Error::Syscall("lock the secure bits", errno))?;
     }
     clear_ambient_set()?;
-    credentials::set_user_ids(target.user).map_err(|errno| Error::Call("set the user id", errno))?;
+    credentials::set_user_ids(target.user).map_err(|errno| Error::Syscall("set the user id", errno))?;
     clear_capabilities()?;
     Ok(Expected {
         users: Three::all(target.user),
@@ -49,7 +50,7 @@ pub(super) fn stay_user(
     held: Capabilities,
 ) -> Result<Expected, Error> {
     let groups = supplementary_groups()?;
-    credentials::set_no_new_privileges().map_err(|errno| Error::Call("set no_new_privs", errno))?;
+    credentials::set_no_new_privileges().map_err(|errno| Error::Syscall("set no_new_privs", errno))?;
     let may_lock = held.effective & capabilities::SETPCAP != 0;
     if may_lock {
         empty_bounding_set()?;
@@ -104,7 +105,7 @@ fn empty_bounding_set() -> Result<(), Error> {
         match credentials::drop_from_bounding_set(number) {
             Ok(()) => {}
             Err(Errno(libc::EINVAL)) => break,
-            Err(errno) => return Err(Error::Call("empty the capability bounding set", errno)),
+            Err(errno) => return Err(Error::Syscall("empty the capability bounding set", errno)),
         }
     }
     Ok(())
@@ -114,14 +115,14 @@ fn clear_ambient_set() -> Result<(), Error> {
     match credentials::clear_ambient_set() {
         // Linux before 4.3 has no ambient set; a filter that hides it is found out by what /proc shows.
         Ok(()) | Err(Errno(libc::EINVAL)) => Ok(()),
-        Err(errno) => Err(Error::Call("empty the ambient capability set", errno)),
+        Err(errno) => Err(Error::Syscall("empty the ambient capability set", errno)),
     }
 }
 
 /// What needs no capability. The change of user has done both already; this is the second way to the same end.
 fn clear_capabilities() -> Result<(), Error> {
-    credentials::clear_capabilities().map_err(|errno| Error::Call("give up all capabilities", errno))?;
-    credentials::set_not_dumpable().map_err(|errno| Error::Call("close PID 1's memory to its own user", errno))
+    credentials::clear_capabilities().map_err(|errno| Error::Syscall("give up all capabilities", errno))?;
+    credentials::set_not_dumpable().map_err(|errno| Error::Syscall("close PID 1's memory to its own user", errno))
 }
 
 fn supplementary_groups() -> Result<Vec<GroupId>, Error> {

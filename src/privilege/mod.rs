@@ -39,7 +39,7 @@ pub struct Dropped {
 #[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
     Missing { what: &'static str, missing: CapabilityBits },
-    Call(&'static str, Errno),
+    Syscall(&'static str, Errno),
     Unreadable(&'static str, Errno),
     NotDropped(&'static str, String),
     GroupsDenied,
@@ -52,7 +52,7 @@ impl From<Error> for Problem {
                 format!("cannot {what}: the container lacks {}", capabilities::Names(missing)),
                 format!("add {}", capabilities::Flags(missing)),
             ),
-            Error::Call(what, errno) => Problem::new(
+            Error::Syscall(what, errno) => Problem::new(
                 format!("cannot {what}: {errno}"),
                 "a seccomp filter or a security module refuses it; start without that rule",
             ),

@@ -2,7 +2,7 @@
 //! locks, they run as the image's USER with all that the container was given.
 
 use super::state::UserIds;
-use crate::identity::resolve::{self, Sources};
+use crate::identity::resolve::{self, AccountSources};
 use crate::identity::{StartedAs, passwd};
 use crate::machine::devices;
 use crate::privilege::{self, drop};
@@ -32,7 +32,11 @@ pub fn drop_privileges(settings: &Settings, who: Option<&UserIds>) -> Result<Sta
         None => {
             let (passwd, group) = (account_file(c"/etc/passwd")?, account_file(c"/etc/group")?);
             let (namespace, of_devices) = (started.namespace(), &devices::groups());
-            resolve::resolve(settings, &Sources { passwd: &passwd, group: &group, namespace, of_devices })?.ids
+            resolve::resolve(
+                settings,
+                &AccountSources { passwd: &passwd, group: &group, namespace, device_groups: of_devices },
+            )?
+            .ids
         }
     };
     let preflight = drop::preflight(&target, started.capabilities, started.setgroups_denied())?;
