@@ -85,9 +85,9 @@ struct Running {
 fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Running, Refusal> {
     io::occupy_closed_stdio().map_err(|errno| Refusal::system("open /dev/null", errno))?;
     let environment = came.variables();
-    let (level, format) = Settings::log(environment);
+    let (level, format) = Settings::log_settings(environment);
     logging::configure(level, format);
-    let settings = Settings::read(environment).map_err(Refusal::Settings)?;
+    let settings = Settings::from_environment(environment).map_err(Refusal::Settings)?;
     if command.is_empty() {
         return Err(Refusal::no_command());
     }

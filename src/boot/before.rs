@@ -7,7 +7,7 @@ use crate::machine::devices;
 use crate::privilege;
 use crate::privilege::drop::{self, Preflight};
 use crate::problem::Problem;
-use crate::settings::{Settings, Wanted};
+use crate::settings::{CheckMode, Settings};
 use crate::sys::credentials::{self, Three};
 use std::ffi::CStr;
 
@@ -36,7 +36,7 @@ pub(super) fn preflight(
 pub(super) fn become_whom(settings: &Settings, before: &StartedAs) -> Result<Option<Identity>, Problem> {
     let passwd = account_file(c"/etc/passwd", settings, before)?;
     let group = account_file(c"/etc/group", settings, before)?;
-    let wants_devices = before.is_root() && settings.groups.is_none() && settings.gpu != Wanted::Off;
+    let wants_devices = before.is_root() && settings.groups.is_none() && settings.gpu != CheckMode::Off;
     let of_devices = if wants_devices { devices::groups() } else { Vec::new() };
     let sources =
         AccountSources { passwd: &passwd, group: &group, namespace: before.namespace(), device_groups: &of_devices };

@@ -12,7 +12,7 @@ use crate::machine::trust::{self, Trust};
 use crate::nodes::response::{MAX_BYTES, Response};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
-use crate::settings::{Scan, Settings};
+use crate::settings::{ScanMode, Settings};
 use crate::sys::{Errno, credentials, fs, handover, in_child, process, spawn};
 use crate::text::{Line, List, Shown};
 use crate::{confine, logging};
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 /// What a scan needs, kept for a reboot.
 pub(super) struct NodeScan {
-    mode: Scan,
+    mode: ScanMode,
     state: Option<CString>,
     /// Of the program.
     environment: Vec<CString>,
@@ -76,7 +76,7 @@ const FIX: &str =
 impl NodeScan {
     /// Nothing where no start scans nodes.
     pub(super) fn of(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
-        let is_off = settings.scan == Scan::Off || settings.skip.contains(&Check::NodeScan);
+        let is_off = settings.scan == ScanMode::Off || settings.skip.contains(&Check::NodeScan);
         if is_off { None } else { Self::asked(settings, environment) }
     }
 
@@ -112,7 +112,7 @@ impl NodeScan {
         let Some(verdict) = answer.verdict else {
             return Ok(self.unknown(Error::Failed(answer.error.unwrap_or_default()).to_string()));
         };
-        let required = self.mode != Scan::Warn;
+        let required = self.mode != ScanMode::Warn;
         let finding = match verdict.passed {
             true => Finding::pass(Check::NodeScan, verdict.detail),
             false => Finding { required, ..Finding::fail(Check::NodeScan, verdict.detail, FIX) },
@@ -215,7 +215,7 @@ impl NodeScan {
     fn unknown(&self, why: String) -> Finding {
         let fix =
             "see the reason; `init --nodes list` in the container tries again, TAKUMI_SCAN=off starts without a look";
-        Finding { required: self.mode != Scan::Warn, ..Finding::unknown(Check::NodeScan, why, fix) }
+        Finding { required: self.mode != ScanMode::Warn, ..Finding::unknown(Check::NodeScan, why, fix) }
     }
 
     fn log_state(&self, warned: bool, forgets: Option<&node_state::Error>) {

@@ -4,7 +4,7 @@ use super::plan::Plan;
 use crate::machine::Machine;
 use crate::posture::report::Report;
 use crate::probe::state::{ProcessIdentity, PublishedState, UserIds};
-use crate::settings::{name_and_value, table};
+use crate::settings::{split_variable, table};
 use crate::sys::ProcessId;
 use log::info;
 use std::ffi::CStr;
@@ -32,8 +32,8 @@ pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: Proc
 
 /// Everybody in the container can read it there: a query may hold a token, and the probe's own environment has it too.
 fn is_for_the_probe(variable: &CStr) -> bool {
-    let (name, value) = name_and_value(variable.to_bytes());
-    table::is_for_the_probe(name) && !(name == b"TAKUMI_HEALTH_URL" && value.contains(&b'?'))
+    let (name, value) = split_variable(variable.to_bytes());
+    table::is_for_probe(name) && !(name == b"TAKUMI_HEALTH_URL" && value.contains(&b'?'))
 }
 
 #[cfg(test)]

@@ -39,9 +39,9 @@ pub fn report(environment: &[&CStr], json: bool) -> u8 {
 }
 
 fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
-    let (level, format) = Settings::log(environment);
+    let (level, format) = Settings::log_settings(environment);
     logging::configure(level, format);
-    let settings = Settings::read(environment).map_err(Refusal::Settings)?;
+    let settings = Settings::from_environment(environment).map_err(Refusal::Settings)?;
     let before = started_as()?;
     let target = become_whom(&settings, &before);
     let new_user = target.as_ref().ok().and_then(Option::as_ref);

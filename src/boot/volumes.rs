@@ -6,7 +6,7 @@ use super::told_to_stop;
 use crate::ownership::{self, Container, Outcome, Target, Volume};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
-use crate::settings::{Ownership, Settings};
+use crate::settings::{OwnershipMode, Settings};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -70,9 +70,9 @@ pub(super) fn finding(plan: &Plan, volume: &Volume) -> Finding {
     }
 }
 
-fn judged(outcome: Option<&Outcome>, ownership: Ownership, changes: bool) -> String {
+fn judged(outcome: Option<&Outcome>, ownership: OwnershipMode, changes: bool) -> String {
     match outcome {
-        None if ownership == Ownership::Off => "owners are not looked at".to_string(),
+        None if ownership == OwnershipMode::Off => "owners are not looked at".to_string(),
         None if changes => "missing, and created by a start".to_string(),
         None => "writable, or the start ends here".to_string(),
         Some(outcome @ Outcome::Partial { .. }) if changes && outcome.is_repairable() => {
@@ -84,7 +84,7 @@ fn judged(outcome: Option<&Outcome>, ownership: Ownership, changes: bool) -> Str
 
 /// Whether a start changes owners.
 fn changes(plan: &Plan) -> bool {
-    plan.new_user.is_some() && !matches!(plan.settings.ownership, Ownership::Verify | Ownership::Off)
+    plan.new_user.is_some() && !matches!(plan.settings.ownership, OwnershipMode::Verify | OwnershipMode::Off)
 }
 
 fn paths(settings: &Settings) -> Vec<PathBuf> {

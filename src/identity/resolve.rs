@@ -4,7 +4,7 @@ use super::Identity;
 use super::passwd::{self, PasswdEntry};
 use crate::machine::user_namespace::{IdMap, OVERFLOW, UserNamespace};
 use crate::problem::Problem;
-use crate::settings::{ByName, Settings};
+use crate::settings::{AccountRef, Settings};
 use crate::sys::credentials::{Credentials, sorted};
 use crate::sys::{GroupId, UserId};
 use crate::text::Shown;
@@ -62,7 +62,7 @@ const DEFAULT_USER: u32 = 1000;
 pub fn resolve(settings: &Settings, sources: &AccountSources) -> Result<Identity, Error> {
     let user = match settings.user.as_ref().map(|spec| &spec.user) {
         Some(user) => find_user(user, sources)?,
-        None => find_user(&ByName::Id(settings.puid.unwrap_or(DEFAULT_USER)), sources)?,
+        None => find_user(&AccountRef::Id(settings.puid.unwrap_or(DEFAULT_USER)), sources)?,
     };
     let named_group = settings.user.as_ref().and_then(|spec| spec.group.as_ref());
     let group = match (named_group, &settings.user, settings.pgid) {
@@ -121,27 +121,27 @@ struct Account {
     home: Vec<u8>,
 }
 
-fn find_user(wanted: &ByName, sources: &AccountSources) -> Result<Account, Error> {
+fn find_user(wanted: &AccountRef, sources: &AccountSources) -> Result<Account, Error> {
     let is_wanted = |user: &PasswdEntry| match wanted {
-        ByName::Name(name) => user.name == &name[..],
-        ByName::Id(id) => user.id == *id,
+        AccountRef::Name(name) => user.name == &name[..],
+        AccountRef::Id(id) => user.id == *id,
     };
     match (passwd::parse_users(sources.passwd).find(is_wanted), wanted) {
         (Some(user), _) => {
             let home = if user.home.is_empty() { b"/" } else { user.home };
             Ok(Account { id: user.id, group: Some(user.group), name: user.name.to_vec(), home: home.to_vec() })
         }
-        (None, ByName::Id(id)) => {
+        (None, AccountRef::Id(id)) => {
             Ok(Account { id: *id, group: None, name: id.to_string().into_bytes(), home: b"/".to_vec() })
         }
-        (None, ByName::Name(name)) => Err(Error::UnknownUser(name.clone())),
+        (None, AccountRef::Name(name)) => Err(Error::UnknownUser(name.clone())),
     }
 }
 
-fn find_group(setting: &'static str, wanted: &ByName, sources: &AccountSources) -> Result<u32, Error> {
+fn find_group(setting: &'static str, wanted: &AccountRef, sources: &AccountSources) -> Result<u32, Error> {
     match wanted {
-        ByName::Id(id) => Ok(*id),
-        ByName::Name(name) => {
+        AccountRef::Id(id) => Ok(*id),
+        AccountRef::Name(name) => {
             let group = passwd::parse_groups(sources.group).find(|group| group.name == &name[..]);
             group.map(|group| group.id).ok_or_else(|| Error::UnknownGroup(setting, name.clone()))
         }
@@ -225,7 +225,7 @@ mod tests {
 
     fn settings(variables: &[&str]) -> Settings {
         let variables: Vec<CString> = variables.iter().map(|text| CString::new(*text).unwrap()).collect();
-        Settings::read(&variables.iter().map(|text| text.as_c_str()).collect::<Vec<_>>()).unwrap()
+        Settings::from_environment(&variables.iter().map(|text| text.as_c_str()).collect::<Vec<_>>()).unwrap()
     }
 
     /// Uid, gid, groups and home.

@@ -4,7 +4,7 @@
 use super::proxy::{Named, Proxy};
 use super::{Wish, hosts};
 use crate::http;
-use crate::settings::Wanted;
+use crate::settings::CheckMode;
 use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
 use crate::sys::socket::{self, Begun, Outcome};
@@ -103,7 +103,7 @@ impl Network {
     /// the environment is read.
     pub fn look(wish: &Wish) -> Self {
         let named = Named::of(wish.environment);
-        if wish.settings.egress != Wanted::Require && named.variables.is_empty() {
+        if wish.settings.egress != CheckMode::Require && named.variables.is_empty() {
             return Network { named, ..Network::default() };
         }
         let begun = Instant::now();

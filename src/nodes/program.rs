@@ -118,7 +118,7 @@ fn refuse_capabilities() -> Result<(), String> {
 fn scan(path: &Path, json: bool, variables: &[&CStr], stopped: &dyn Fn() -> bool) -> ExitCode {
     let scanned = || -> Result<verdict::NodeVerdict, String> {
         refuse_capabilities()?;
-        let settings = Settings::read(variables)
+        let settings = Settings::from_environment(variables)
             .map_err(|mistakes| mistakes.iter().map(|it| it.to_string() + "; ").collect::<String>())?;
         let cannot = |why: &dyn std::fmt::Display| format!("cannot read {}: {why}", path.display());
         let whole = path.canonicalize().map_err(|error| cannot(&error))?;
@@ -177,7 +177,7 @@ fn serve_init(
         let (approvals, reports) = (known(approvals)?, known(reports)?);
         credentials::set_not_dumpable().map_err(|errno| format!("cannot close its memory: {errno}"))?;
         refuse_capabilities()?;
-        let settings = Settings::read(variables)
+        let settings = Settings::from_environment(variables)
             .map_err(|mistakes| mistakes.iter().map(|it| it.to_string() + "; ").collect::<String>())?;
         let json = rest.last().is_some_and(|word| word == "--json");
         let nodes = VerbContext {

@@ -7,7 +7,7 @@ use super::review::{self, ReviewRequest};
 use super::verdict::{self, NodeVerdict, ReviewStatus};
 use super::{ScanResult, message, virtual_env};
 use crate::logging::Format;
-use crate::settings::{Scan, Settings};
+use crate::settings::{ScanMode, Settings};
 use crate::sys::clock;
 use crate::text::Line;
 use serde::Serialize;
@@ -82,7 +82,7 @@ impl VerbContext<'_> {
     fn scan_at_start(&self) -> VerbResult {
         let results = self.review(self.directory(), None);
         let verdicts = self.compare_with_approvals(&results);
-        let names = if self.settings.scan == Scan::Quarantine { self.unapproved(&verdicts) } else { Vec::new() };
+        let names = if self.settings.scan == ScanMode::Quarantine { self.unapproved(&verdicts) } else { Vec::new() };
         let notes = if self.approvals.is_some() {
             vec![]
         } else {
@@ -138,7 +138,7 @@ impl VerbContext<'_> {
 
     /// As if all that is to be moved aside were.
     fn verdict(&self, verdicts: &[NodeVerdict]) -> ScanVerdict {
-        let aside = if self.settings.scan == Scan::Quarantine { self.unapproved(verdicts) } else { Vec::new() };
+        let aside = if self.settings.scan == ScanMode::Quarantine { self.unapproved(verdicts) } else { Vec::new() };
         verdict::scan_verdict(verdicts, &aside)
     }
 

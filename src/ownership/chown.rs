@@ -7,7 +7,7 @@ use super::outcome::{Reason, Unsupported};
 use super::walk::{Repair, RepairResult};
 use super::{Container, RepairPlan, Target};
 use crate::machine::capabilities;
-use crate::settings::Ownership;
+use crate::settings::OwnershipMode;
 use crate::sys::Errno;
 use crate::sys::fs::{self, Freshness, Stat};
 
@@ -29,7 +29,7 @@ impl<'a> ChownRepair<'a> {
             container: plan.container,
             volume,
             dry: plan.dry,
-            means_to_change: plan.mode != Ownership::Verify,
+            means_to_change: plan.mode != OwnershipMode::Verify,
             proven: false,
         }
     }

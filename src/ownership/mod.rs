@@ -23,7 +23,7 @@ pub use outcome::Outcome;
 pub use writable::verify_writable;
 
 use crate::problem::Problem;
-use crate::settings::Ownership;
+use crate::settings::OwnershipMode;
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, GroupId, UserId};
 use outcome::Tally;
@@ -130,7 +130,7 @@ impl From<Error> for Problem {
 /// [`Error`]; whether a volume that stayed partly wrong is good enough is for [`prove`] to find out.
 pub fn repair_volumes(
     paths: &[PathBuf],
-    mode: Ownership,
+    mode: OwnershipMode,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
@@ -144,7 +144,7 @@ pub fn repair_volumes(
 /// As [`prepare`].
 pub fn inspect_volume(
     path: &Path,
-    mode: Ownership,
+    mode: OwnershipMode,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
@@ -172,19 +172,19 @@ pub fn declare_volumes(paths: &[PathBuf]) -> Result<Vec<Volume>, Error> {
 
 fn repair_volume(
     path: &Path,
-    mode: Ownership,
+    mode: OwnershipMode,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Volume, Error> {
-    let may_change = mode != Ownership::Verify;
+    let may_change = mode != OwnershipMode::Verify;
     let mut volume = Volume::declare(path, may_change);
     let opened = match path::open(path, may_change.then_some(target)) {
         Err(Error::System { act: "create", errno: Errno(libc::EACCES | libc::EPERM | libc::EROFS), .. }) => None,
         opened => opened?,
     };
     let Some(directory) = opened else { return Ok(volume) };
-    if mode != Ownership::Off {
+    if mode != OwnershipMode::Off {
         let plan = RepairPlan { mode, target, container, dry: !may_change };
         walk_volume(&mut volume, &directory, &plan, &mut Progress::new(path, interrupted))?;
     }
@@ -197,7 +197,7 @@ fn repair_volume(
 }
 
 struct RepairPlan<'a> {
-    mode: Ownership,
+    mode: OwnershipMode,
     target: &'a Target,
     container: &'a Container,
     dry: bool,
@@ -215,11 +215,11 @@ fn walk_volume(
     let root = fs::stat(directory.as_fd(), Freshness::Cached).map_err(system)?;
     let lies_on = || root.mount.and_then(mount::find_mount);
     let shares = match plan.mode {
-        Ownership::Share => true,
-        Ownership::Auto | Ownership::Verify => {
+        OwnershipMode::Share => true,
+        OwnershipMode::Auto | OwnershipMode::Verify => {
             plan.container.root_is_host_user() && lies_on().as_ref().is_some_and(mount::is_host_bind_mount)
         }
-        Ownership::Chown | Ownership::Off => false,
+        OwnershipMode::Chown | OwnershipMode::Off => false,
     };
     let mut chown = chown::ChownRepair::new(plan, directory.as_fd());
     let mut share = share::ShareRepair::new(plan);

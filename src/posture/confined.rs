@@ -5,7 +5,7 @@ use super::ports;
 use crate::machine::Machine;
 use crate::machine::second_lock::SecondLock;
 use crate::settings::checks::Check;
-use crate::settings::{Confine, Settings};
+use crate::settings::{ConfineMode, Settings};
 use crate::sys::Errno;
 use crate::text::List;
 
@@ -20,7 +20,7 @@ pub fn evaluate(settings: &Settings, machine: &Machine) -> Finding {
             false => Finding::skipped(ID, off),
         };
     };
-    let strict = settings.confine == Confine::Strict;
+    let strict = settings.confine == ConfineMode::Strict;
     let detail = format!("{}; not covered: {}", describe_enforced(settings, kernel), List(&uncovered(kernel, strict)));
     if kernel.landlock.is_err() || kernel.filters.is_err() {
         return Finding::fail(ID, detail, remedy(kernel));
@@ -87,7 +87,7 @@ mod tests {
     use crate::posture::engines::hardened;
     use crate::posture::finding::CheckStatus;
 
-    fn finding(confine: Confine, require: bool, lock: Option<SecondLock>) -> Finding {
+    fn finding(confine: ConfineMode, require: bool, lock: Option<SecondLock>) -> Finding {
         let mut settings = Settings { confine, ..Settings::default() };
         if require {
             settings.require.push(ID);
@@ -101,20 +101,20 @@ mod tests {
 
     #[test]
     fn off_is_said_and_no_answer_to_who_requires_it() {
-        assert_eq!(finding(Confine::Off, false, None).status, CheckStatus::Skipped);
-        let required = finding(Confine::Off, true, None);
+        assert_eq!(finding(ConfineMode::Off, false, None).status, CheckStatus::Skipped);
+        let required = finding(ConfineMode::Off, true, None);
         assert!(required.status == CheckStatus::Fail && required.fix.unwrap().contains("TAKUMI_CONFINE=auto"));
     }
 
     #[test]
     fn each_level_is_named_with_what_it_leaves_open() {
         for level in 1..=7 {
-            let auto = finding(Confine::Auto, false, sandbox_support(level, Some(&[8188, 8888])));
+            let auto = finding(ConfineMode::Auto, false, sandbox_support(level, Some(&[8188, 8888])));
             assert_eq!(auto.status, CheckStatus::Pass, "{level}");
             assert!(auto.detail.contains(&format!("Landlock level {level}:")), "{}", auto.detail);
             assert_eq!(auto.detail.contains("TCP ports 8188, 8888 alone"), level >= 4, "{}", auto.detail);
             assert_eq!(auto.detail.contains("Linux 6.12"), level < 6, "{}", auto.detail);
-            let strict = finding(Confine::Strict, false, sandbox_support(level, None));
+            let strict = finding(ConfineMode::Strict, false, sandbox_support(level, None));
             assert_eq!(strict.status == CheckStatus::Pass, level >= 6, "{level}");
             assert_eq!(strict.detail.contains("truncate"), level < 3, "{}", strict.detail);
             assert!(strict.detail.contains("no proxy is set"));
@@ -129,7 +129,7 @@ mod tests {
                 SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
             ];
             for half in halves {
-                let finding = finding(Confine::Auto, false, Some(half));
+                let finding = finding(ConfineMode::Auto, false, Some(half));
                 assert!(finding.status == CheckStatus::Fail && finding.fix.is_some(), "{finding:?}");
             }
         }

@@ -14,7 +14,7 @@ use crate::machine::devices::nodes::{Kind, Node};
 use crate::machine::mounts::Mounts;
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
-use crate::settings::{Settings, Wanted};
+use crate::settings::{CheckMode, Settings};
 use crate::text::Shown;
 
 /// `check`, where there are devices for `evaluate` to look at.
@@ -26,9 +26,9 @@ pub(super) fn evaluate_if_present(
 ) -> Finding {
     let context = GpuContext { namespace: machine.user_namespace.as_ref().ok(), mounts: machine.mounts.as_ref().ok() };
     match &machine.devices {
-        _ if settings.gpu == Wanted::Off => Finding::skipped(check, "TAKUMI_GPU=off"),
+        _ if settings.gpu == CheckMode::Off => Finding::skipped(check, "TAKUMI_GPU=off"),
         None => Finding::skipped(check, "not looked at"),
-        Some(devices) if settings.gpu == Wanted::Auto && !devices.are_expected() => {
+        Some(devices) if settings.gpu == CheckMode::Auto && !devices.are_expected() => {
             Finding::skipped(check, "no GPU was given to this container (--gpus all gives one)")
         }
         Some(devices) => evaluate(devices, &context),

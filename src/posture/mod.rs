@@ -13,14 +13,14 @@ pub mod report;
 
 use crate::machine::Machine;
 use crate::settings::checks::Check;
-use crate::settings::{Scan, Settings};
+use crate::settings::{ScanMode, Settings};
 use finding::Finding;
 
 /// Every finding of a start, in the order of the table of checks. `own`: what the caller knows itself (whom COMMAND becomes, what the
 /// drop lacks, what came of volumes and nodes). `only`: these checks alone.
 pub fn examine(settings: &Settings, machine: &Machine, mut own: Vec<Finding>, only: Option<&[Check]>) -> Vec<Finding> {
     let mut findings = Vec::with_capacity(32);
-    for check in Check::of_a_start().filter(|check| only.is_none_or(|only| only.contains(check))) {
+    for check in Check::at_start().filter(|check| only.is_none_or(|only| only.contains(check))) {
         let known: Vec<Finding> = own.extract_if(.., |finding| finding.id == check).collect();
         if settings.skip.contains(&check) {
             findings.push(Finding::skipped(check, "TAKUMI_SKIP names it"));
@@ -67,7 +67,7 @@ fn evaluate_check(check: Check, settings: &Settings, machine: &Machine) -> Optio
         Check::GpuDriver => gpu::evaluate_if_present(check, settings, machine, gpu::driver),
         Check::GpuLibraries => gpu::evaluate_if_present(check, settings, machine, gpu::libraries),
         Check::NodeScan if settings.nodes.is_none() => Finding::skipped(check, "TAKUMI_NODES names no directory"),
-        Check::NodeScan if settings.scan == Scan::Off => Finding::skipped(check, "TAKUMI_SCAN is off"),
+        Check::NodeScan if settings.scan == ScanMode::Off => Finding::skipped(check, "TAKUMI_SCAN is off"),
         Check::NodeScan => Finding::unknown(check, "scanned at a start", START_HINT),
     })
 }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn what_a_start_alone_looks_at_is_unknown_until_it_has_answered() {
         let nodes = [c"TAKUMI_NODES=/data/custom_nodes", c"TAKUMI_VOLUMES=/data"];
-        let settings = Settings::read(&nodes).unwrap();
+        let settings = Settings::from_environment(&nodes).unwrap();
         let status = |own, check| {
             let findings = examine(&settings, &engines::hardened(), own, Some(&[check]));
             assert!(findings[0].passed() || findings[0].fix.is_some());

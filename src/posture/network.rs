@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::machine::network::{Answer, Attempt, DIRECT, End, Network, PATIENCE, Reached};
 use crate::machine::proxy::Mistake;
 use crate::settings::checks::Check;
-use crate::settings::{Settings, Wanted};
+use crate::settings::{CheckMode, Settings};
 use crate::sys::Errno;
 
 /// `check`, where there is a network for `evaluate` to look at.
@@ -17,7 +17,7 @@ pub(super) fn evaluate_if_enabled(
 ) -> Finding {
     match &machine.network {
         None => Finding::skipped(check, "TAKUMI_EGRESS=off"),
-        Some(network) if settings.egress != Wanted::Require && network.named.variables.is_empty() => {
+        Some(network) if settings.egress != CheckMode::Require && network.named.variables.is_empty() => {
             Finding::skipped(check, "no proxy is set (TAKUMI_EGRESS=require checks all the same)")
         }
         Some(network) => evaluate(network),

@@ -22,7 +22,7 @@ mod tests {
     fn allowed(variables: &[&CStr]) -> Option<Vec<u16>> {
         let settings: Vec<&CStr> =
             variables.iter().copied().filter(|variable| variable.to_bytes().starts_with(b"TAKUMI")).collect();
-        let settings = Settings::read(&settings).unwrap();
+        let settings = Settings::from_environment(&settings).unwrap();
         allowed_ports(&settings, &SecondLock { landlock: Ok(4), ..SecondLock::look(&settings, variables)? })
     }
 

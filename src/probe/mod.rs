@@ -46,9 +46,9 @@ pub fn check(environment: &[&CStr], json: bool) -> u8 {
     if let Err(errno) = credentials::set_not_dumpable() {
         debug!("open to its own user: {errno}");
     }
-    let (level, format) = Settings::log(environment);
+    let (level, format) = Settings::log_settings(environment);
     logging::configure(level, format);
-    let settings = match Settings::read(environment) {
+    let settings = match Settings::from_environment(environment) {
         Ok(settings) => settings,
         Err(mistakes) => {
             mistakes.iter().for_each(|mistake| error!("{mistake}"));
@@ -132,7 +132,7 @@ fn arm_watchdog(time: Duration) {
 fn published_settings(state: &PublishedState) -> Option<Settings> {
     let variables: Vec<CString> =
         state.settings.iter().map(|text| CString::new(text.as_str())).collect::<Result<_, _>>().ok()?;
-    Settings::read(&variables.iter().map(CString::as_c_str).collect::<Vec<_>>()).ok()
+    Settings::from_environment(&variables.iter().map(CString::as_c_str).collect::<Vec<_>>()).ok()
 }
 
 fn request_health(url: &Url, command: ProcessId, deadline: Instant) -> (HttpAnswer, Progress) {

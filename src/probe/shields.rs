@@ -6,7 +6,7 @@ use crate::machine::user_namespace::UserNamespace;
 use crate::machine::{self, Machine, Wish, devices};
 use crate::posture::{self, finding::Finding, gpu};
 use crate::settings::checks::Check;
-use crate::settings::{Confine, Settings};
+use crate::settings::{ConfineMode, Settings};
 use crate::sys::clock::Instant;
 use crate::sys::{Errno, ProcessId, UserId, fs, in_child, io};
 use crate::text::Shown;
@@ -138,7 +138,7 @@ impl RequiredChecks<'_> {
     /// What is to be judged beside the three that always are. Nodes are left to the starts, which have all the time that a scan takes.
     fn selected(&self) -> Vec<Check> {
         let again = |check: &Check| *check != Check::NodeScan && !Check::ALWAYS.contains(check);
-        let required = Check::of_a_start().filter(|check| self.settings.required_by(*check).is_some());
+        let required = Check::at_start().filter(|check| self.settings.required_by(*check).is_some());
         required.filter(again).collect()
     }
 
@@ -215,7 +215,7 @@ struct Observed<'a> {
 fn evaluate(settings: &Settings, observed: &Observed, checks: &[Check]) -> Vec<Finding> {
     let mut own: Vec<Finding> = observed.volumes.iter().map(|(path, answer)| volume_finding(path, *answer)).collect();
     if let Some([init, command]) = &observed.running
-        && settings.confine != Confine::Off
+        && settings.confine != ConfineMode::Off
     {
         own.push(confined_finding(init, command));
     }
@@ -317,7 +317,7 @@ mod tests {
     }
 
     fn checks(variables: &[&CStr]) -> Vec<Check> {
-        let settings = Settings::read(variables).unwrap();
+        let settings = Settings::from_environment(variables).unwrap();
         RequiredChecks { settings: &settings, environment: &[], given: None, running: None, devices: &[] }.selected()
     }
 
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_judgement_is_made_of_what_was_seen_and_asks_nobody() {
-        let settings = Settings::read(&[c"TAKUMI_VOLUMES=/no/such/place", c"TAKUMI_CONFINE=auto"]).unwrap();
+        let settings = Settings::from_environment(&[c"TAKUMI_VOLUMES=/no/such/place", c"TAKUMI_CONFINE=auto"]).unwrap();
         let init = || Ok(parse(b"Seccomp:\t0\n"));
         let volumes = vec![(settings.volumes[0].as_c_str(), Ok(()))];
         let observed = Observed { machine: hardened(), running: Some([init(), init()]), volumes };

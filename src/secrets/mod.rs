@@ -14,7 +14,7 @@ pub mod tool;
 pub use error::Error;
 
 use crate::path::is_within;
-use crate::settings::{Settings, name_and_value, value_of};
+use crate::settings::{Settings, split_variable, value_of};
 use crate::sys::secret;
 use crate::text::Shown;
 use error::Cause;
@@ -70,7 +70,7 @@ fn read_all(settings: &Settings, environment: &[&CStr]) -> Result<Secrets, Vec<E
 fn within_volumes(settings: &Settings, environment: &[&CStr]) -> Vec<Error> {
     let of_key = |name: &[u8]| name.starts_with(keys::PRIVATE.as_bytes()) && name.ends_with(b"_FILE");
     let of_secret = |name: &[u8]| settings.secrets.iter().any(|secret| files::file_variable(secret) == name);
-    let named = environment.iter().map(|variable| name_and_value(variable.to_bytes()));
+    let named = environment.iter().map(|variable| split_variable(variable.to_bytes()));
     let named = named.filter(|(name, _)| of_key(name) || of_secret(name)).map(|(_, path)| path);
     let paths = settings.env_files.iter().map(|path| path.to_bytes()).chain(named);
     let found = paths.filter_map(|path| {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn refused(variables: &[&CStr]) -> usize {
-        within_volumes(&Settings::read(variables).unwrap(), variables).len()
+        within_volumes(&Settings::from_environment(variables).unwrap(), variables).len()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A user or a group as somebody wrote it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ByName {
+pub enum AccountRef {
     /// To be looked up in /etc/passwd or /etc/group.
     Name(Vec<u8>),
     /// As it is.
@@ -16,14 +16,14 @@ pub enum ByName {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UserSpec {
     /// Whom COMMAND runs as.
-    pub user: ByName,
+    pub user: AccountRef,
     /// Its group, where it is named.
-    pub group: Option<ByName>,
+    pub group: Option<AccountRef>,
 }
 
 /// One entry of TAKUMI_SIGNALS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rewrite {
+pub struct SignalRewrite {
     /// What came.
     pub from: Signal,
     /// What is forwarded; nothing drops it.
@@ -32,7 +32,7 @@ pub struct Rewrite {
 
 /// One rung of TAKUMI_STOP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rung {
+pub struct StopStep {
     /// What is sent; nothing for `drain`.
     pub signal: Option<Signal>,
     /// How long the next rung waits; for `drain` at most.
@@ -41,7 +41,7 @@ pub struct Rung {
 
 /// TAKUMI_SIGNAL_SCOPE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Scope {
+pub enum SignalScope {
     /// COMMAND alone.
     #[default]
     Child,
@@ -55,14 +55,14 @@ pub enum Scope {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeepDescriptors {
     /// These.
-    These(Vec<u32>),
+    Listed(Vec<u32>),
     /// All that were inherited.
     All,
 }
 
 /// TAKUMI_OWNERSHIP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Ownership {
+pub enum OwnershipMode {
     /// Chown, but share for a rootless bind mount of the host user's own files.
     #[default]
     Auto,
@@ -78,7 +78,7 @@ pub enum Ownership {
 
 /// What a check of a shield is to be: `auto`, `require` or `off`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Wanted {
+pub enum CheckMode {
     /// Checked where it applies.
     #[default]
     Auto,
@@ -90,7 +90,7 @@ pub enum Wanted {
 
 /// TAKUMI_CONFINE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Confine {
+pub enum ConfineMode {
     /// No second lock.
     #[default]
     Off,
@@ -102,7 +102,7 @@ pub enum Confine {
 
 /// TAKUMI_SCAN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Scan {
+pub enum ScanMode {
     /// No scan.
     Off,
     /// Tell and start.

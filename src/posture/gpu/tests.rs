@@ -54,7 +54,7 @@ fn devices(names: &[&str]) -> Devices {
 const WHOLE: [&str; 3] = ["nvidia0", "nvidiactl", "nvidia-uvm"];
 const ROOTFUL: GpuContext = GpuContext { namespace: None, mounts: None };
 
-fn evaluate_devices(check: Check, gpu: Wanted, devices: Option<&Devices>, context: &GpuContext) -> Finding {
+fn evaluate_devices(check: Check, gpu: CheckMode, devices: Option<&Devices>, context: &GpuContext) -> Finding {
     let unseen = Errno(libc::ENOENT);
     let machine = Machine {
         devices: devices.cloned(),
@@ -66,7 +66,7 @@ fn evaluate_devices(check: Check, gpu: Wanted, devices: Option<&Devices>, contex
 }
 
 fn evaluate(check: Check, devices: &Devices) -> Finding {
-    evaluate_devices(check, Wanted::Auto, Some(devices), &ROOTFUL)
+    evaluate_devices(check, CheckMode::Auto, Some(devices), &ROOTFUL)
 }
 
 #[track_caller]
@@ -81,7 +81,7 @@ fn expect(finding: &Finding, status: CheckStatus, detail: &str, fix: &str) {
 fn off_and_nothing_given_are_skipped() {
     let none = devices(&[]);
     for &id in Shield::Gpu.checks() {
-        expect(&evaluate_devices(id, Wanted::Off, None, &ROOTFUL), CheckStatus::Skipped, "TAKUMI_GPU=off", "");
+        expect(&evaluate_devices(id, CheckMode::Off, None, &ROOTFUL), CheckStatus::Skipped, "TAKUMI_GPU=off", "");
         expect(&evaluate(id, &none), CheckStatus::Skipped, "no GPU was given", "");
         for nothing in ["", "void", "none"] {
             let visible = Some(nothing.as_bytes().to_vec());
@@ -100,11 +100,11 @@ fn a_gpu_that_was_asked_for_and_is_not_there_is_missing() {
         "--gpus all",
     );
     expect(&evaluate(Check::GpuAccess, &none), CheckStatus::Skipped, "no node", "");
-    let required = evaluate_devices(Check::GpuNodes, Wanted::Require, Some(&devices(&[])), &ROOTFUL);
+    let required = evaluate_devices(Check::GpuNodes, CheckMode::Require, Some(&devices(&[])), &ROOTFUL);
     expect(&required, CheckStatus::Fail, "no GPU in /dev", "--gpus all");
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
     let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
-    let required = evaluate_devices(Check::GpuNodes, Wanted::Require, Some(&devices(&[])), &rootless);
+    let required = evaluate_devices(Check::GpuNodes, CheckMode::Require, Some(&devices(&[])), &rootless);
     expect(&required, CheckStatus::Fail, "no GPU in /dev", "no-cgroups");
     let windows = Devices { is_windows: true, ..none };
     expect(&evaluate(Check::GpuNodes, &windows), CheckStatus::Fail, "no GPU in /dev", "wsl --update");
@@ -253,7 +253,7 @@ fn with_mode(mode: u32, group: u32) -> Devices {
 #[test]
 fn a_closed_mode_says_whose_it_is_and_who_can_be_let_in() {
     let access = |devices: &Devices, context: &GpuContext| {
-        evaluate_devices(Check::GpuAccess, Wanted::Auto, Some(devices), context)
+        evaluate_devices(Check::GpuAccess, CheckMode::Auto, Some(devices), context)
     };
     let closed = with_mode(0o600, 44);
     expect(&access(&closed, &ROOTFUL), CheckStatus::Fail, "mode 0600, for uid 0 alone", "chmod 666");
@@ -292,7 +292,7 @@ fn no_driver_behind_a_number_is_told_from_another_number_and_from_a_lost_gpu() {
 fn rootless_and_windows_have_their_own_fixes() {
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
     let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
-    let denied = evaluate_devices(Check::GpuAccess, Wanted::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
+    let denied = evaluate_devices(Check::GpuAccess, CheckMode::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
     expect(&denied, CheckStatus::Fail, "a rootless engine sets no device cgroup", "DeviceAllow");
     expect(
         &evaluate(Check::GpuAccess, &refused(&["dxg"], libc::EPERM)),

@@ -6,13 +6,13 @@ use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::checks::Shield;
 use std::ffi::CStr;
 
-fn evaluate(check: Check, egress: Wanted, network: Option<&Network>) -> Finding {
+fn evaluate(check: Check, egress: CheckMode, network: Option<&Network>) -> Finding {
     let machine = Machine { network: network.cloned(), ..hardened() };
     super::super::evaluate_check(check, &Settings { egress, ..Settings::default() }, &machine).unwrap()
 }
 
 fn status_and_detail(check: Check, network: &Network) -> (CheckStatus, String) {
-    let finding = evaluate(check, Wanted::Require, Some(network));
+    let finding = evaluate(check, CheckMode::Require, Some(network));
     assert_eq!(finding.fix.is_some(), !finding.passed(), "{finding:?}");
     assert!(finding.detail.len() <= 110 && finding.fix.iter().all(|fix| fix.len() <= 130), "{finding:?}");
     (finding.status, finding.detail)
@@ -29,9 +29,9 @@ fn attempts(ends: &[End]) -> Vec<Attempt> {
 #[test]
 fn without_a_proxy_nothing_applies_unless_it_is_required() {
     for &check in Shield::Network.checks() {
-        let off = evaluate(check, Wanted::Off, None);
+        let off = evaluate(check, CheckMode::Off, None);
         assert_eq!((off.status, off.detail.as_str()), (Skipped, "TAKUMI_EGRESS=off"));
-        let auto = evaluate(check, Wanted::Auto, Some(&Network::default()));
+        let auto = evaluate(check, CheckMode::Auto, Some(&Network::default()));
         assert_eq!(auto.status, Skipped);
         assert!(auto.detail.contains("no proxy is set"), "{auto:?}");
     }
