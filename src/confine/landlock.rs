@@ -117,8 +117,8 @@ fn is_for_writing(mount: &Mount) -> bool {
 }
 
 fn pin(path: &CStr) -> Result<OwnedFd, Errno> {
-    let names = path::names(path.to_bytes()).ok_or(Errno(libc::EINVAL))?;
-    path::pin(fs::open_root()?, &names, |_, _, errno| Err(errno))
+    let names = path::absolute_components(path.to_bytes()).ok_or(Errno(libc::EINVAL))?;
+    path::pin_directory(fs::open_root()?, &names, |_, _, errno| Err(errno))
 }
 
 #[cfg(test)]

@@ -14,22 +14,16 @@ pub fn read(path: &CStr) -> Result<Vec<u8>, Errno> {
 /// One line of /etc/passwd.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PasswdEntry<'a> {
-    /// Its name.
     pub name: &'a [u8],
-    /// Its id.
     pub id: u32,
-    /// Its primary group.
     pub group: u32,
-    /// Its home directory.
     pub home: &'a [u8],
 }
 
 /// One line of /etc/group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GroupEntry<'a> {
-    /// Its name.
     pub name: &'a [u8],
-    /// Its id.
     pub id: u32,
     members: &'a [u8],
 }
@@ -41,7 +35,8 @@ impl GroupEntry<'_> {
     }
 }
 
-/// The users of a passwd file. A line that is none (a comment, `+` of NIS, a bad id, too few fields) is passed over, as glibc does.
+/// The users of a passwd file. A line that is none (a comment, `+` of NIS, a bad id, too few fields) is passed over, as
+/// glibc does.
 pub fn parse_users(text: &[u8]) -> impl Iterator<Item = PasswdEntry<'_>> {
     lines(text).filter_map(|line| {
         let [name, _, id, group, _, home] = fields(line)?;

@@ -1,4 +1,5 @@
-//! From settings to an identity. Pure: the files' contents and the user namespace come in, an [`Identity`] or a refusal goes out.
+//! From settings to an identity. Pure: the files' contents and the user namespace come in, an [`Identity`] or a refusal
+//! goes out.
 
 use super::Identity;
 use super::passwd::{self, PasswdEntry};
@@ -24,7 +25,6 @@ pub struct AccountSources<'a> {
 
 /// Why nobody can be named.
 #[derive(PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
     UnknownUser(Vec<u8>),
     UnknownGroup(&'static str, Vec<u8>),
@@ -81,7 +81,8 @@ pub fn resolve(settings: &Settings, sources: &AccountSources) -> Result<Identity
     Ok(Identity { ids, name: user.name, home: user.home, started_home })
 }
 
-/// Whom the settings name, where that is not who runs already. For a start as an ordinary user: the defaults name nobody.
+/// Whom the settings name, where that is not who runs already. For a start as an ordinary user: the defaults name
+/// nobody.
 pub fn conflicting_identity(
     settings: &Settings,
     sources: &AccountSources,

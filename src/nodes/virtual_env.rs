@@ -143,7 +143,7 @@ fn hash_environment(hasher: &mut TreeHasher, root: BorrowedFd<'_>) -> Result<(),
 fn shadows_program(program: &CStr) -> bool {
     let name = program.to_bytes();
     name.starts_with(b"python")
-        || crate::path::of_programs()
+        || crate::path::program_directories()
             .any(|directory| CString::new(join(directory.as_bytes(), program)).is_ok_and(|path| io::exists(&path)))
 }
 

@@ -1,4 +1,5 @@
-//! POSIX access control lists as the kernel stores them (linux/posix_acl_xattr.h): version 2, then tag, permission and id.
+//! POSIX access control lists as the kernel stores them (linux/posix_acl_xattr.h): version 2, then tag, permission and
+//! id.
 
 /// More than anybody writes; a longer list is left alone.
 const MAX_ENTRIES: usize = 64;
@@ -61,8 +62,8 @@ impl Acl {
         self.find(USER, user).unwrap_or(0) & self.find(MASK, NO_ID).unwrap_or(7)
     }
 
-    /// Grants `permission` to each of `users`; `false` if they all had it. Nobody else gains: where the mask has to grow,
-    /// what it had cut off the others is taken out of their entries.
+    /// Grants `permission` to each of `users`; `false` if they all had it. Nobody else gains: where the mask has to
+    /// grow, what it had cut off the others is taken out of their entries.
     pub(super) fn grant(&mut self, users: impl Iterator<Item = u32> + Clone, permission: u16) -> bool {
         if users.clone().all(|user| self.effective(user) & permission == permission) {
             return false;

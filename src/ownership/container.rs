@@ -8,7 +8,6 @@ use crate::sys::{GroupId, UserId};
 /// Which ids exist here and whose they are outside, and what this process may do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Container {
-    /// The user namespace.
     pub namespace: UserNamespace,
     /// The effective capabilities of this process.
     pub capabilities: CapabilityBits,

@@ -1,7 +1,8 @@
 //! Volumes end up usable by the app: only what is wrong is touched, by descriptor, never outside the volume.
 //!
-//! [`prepare`] runs as container root before the drop, [`prove`] as the user after it. A volume's path may hold no symbolic
-//! link: whoever could swap one would lead a walk with CAP_CHOWN where they like, so every link is refused and named.
+//! [`prepare`] runs as container root before the drop, [`prove`] as the user after it. A volume's path may hold no
+//! symbolic link: whoever could swap one would lead a walk with CAP_CHOWN where they like, so every link is refused and
+//! named.
 
 mod acl;
 mod chown;
@@ -34,7 +35,6 @@ use walk::{Repair, WalkError};
 /// Whom the volumes are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Target {
-    /// The app's user.
     pub uid: UserId,
     /// The app's primary group.
     pub gid: GroupId,
@@ -58,7 +58,6 @@ impl Volume {
         Volume { path: path.into(), directory: None, outcome: None, remedy: None, may_change, tally: None }
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -76,7 +75,6 @@ impl Volume {
 
 /// Why a start cannot go on.
 #[derive(Debug)]
-#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
     Link { volume: ShownPath, at: ShownPath, to: ShownPath, hint: String },
     NotDirectory { volume: ShownPath, at: ShownPath },
@@ -121,7 +119,8 @@ impl From<Error> for Problem {
     }
 }
 
-/// As container root, before the drop: each declared directory is created if missing and its wrong owners are dealt with.
+/// As container root, before the drop: each declared directory is created if missing and its wrong owners are dealt
+/// with.
 ///
 /// A directory that root may not create (inside somebody else's directory: DAC_OVERRIDE is never asked for) is left to
 /// [`prove`]. `interrupted` is asked a few times a second; `true` ends the walk.

@@ -21,7 +21,6 @@ pub enum Outcome {
     Unsupported(Unsupported),
     /// So many entries could not be put right.
     Partial {
-        /// How many.
         left: u64,
         /// How many were changed.
         changed: u64,
@@ -33,9 +32,7 @@ pub enum Outcome {
 /// Entries that were left for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedEntries {
-    /// The reason.
     pub reason: Reason,
-    /// How many entries.
     pub count: u64,
     /// The first few of them.
     pub first: Vec<PathBuf>,
@@ -126,7 +123,6 @@ fn write_paths(f: &mut fmt::Formatter<'_>, first: &[PathBuf], count: u64) -> fmt
 /// Why a volume's owners cannot be changed at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsupported {
-    /// No CAP_CHOWN.
     MissingChown,
     /// The volume is mounted read-only.
     ReadOnly,

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Target};
-use crate::path::{names, pin};
+use crate::path::{absolute_components, pin_directory};
 use crate::sys::{Errno, UserId, fs};
 use crate::text;
 
@@ -35,12 +35,12 @@ impl fmt::Debug for ShownPath {
 
 /// The names of an absolute path below `/`.
 pub(super) fn components(path: &Path) -> Result<Vec<CString>, Error> {
-    let names = names(path.as_os_str().as_bytes()).filter(|names| !names.is_empty());
+    let names = absolute_components(path.as_os_str().as_bytes()).filter(|names| !names.is_empty());
     names.ok_or_else(|| Error::Path(ShownPath::of(path)))
 }
 
-/// Pins the directory (`O_PATH`). Where it is missing, it and what leads to it is made, and the directory itself, not what
-/// leads to it, is given to `creates_for`; without one the answer is `None`.
+/// Pins the directory (`O_PATH`). Where it is missing, it and what leads to it is made, and the directory itself, not
+/// what leads to it, is given to `creates_for`; without one the answer is `None`.
 pub(super) fn open(path: &Path, creates_for: Option<&Target>) -> Result<Option<OwnedFd>, Error> {
     let names = components(path)?;
     let system = |act, at: &Path, errno| {
@@ -48,7 +48,7 @@ pub(super) fn open(path: &Path, creates_for: Option<&Target>) -> Result<Option<O
         Error::System { act, at: ShownPath::of(at), errno, hint }
     };
     let root = fs::open_root().map_err(|errno| system("open", Path::new("/"), errno))?;
-    let pinned = pin(root, &names, |parent, number, errno| {
+    let pinned = pin_directory(root, &names, |parent, number, errno| {
         let way = names[..=number].iter().map(|name| OsStr::from_bytes(name.to_bytes()));
         let (name, at) = (&names[number], Path::new("/").join(way.collect::<PathBuf>()));
         match (errno, creates_for) {
@@ -94,8 +94,8 @@ fn not_a_directory(volume: &Path, at: &Path, parent: BorrowedFd<'_>, name: &CStr
     }
 }
 
-/// A link of root's came with the image or from whoever starts it. Any other may be COMMAND's of an earlier start, in a volume that lies
-/// around this one: it would have its aim named as a volume, and given to it.
+/// A link of root's came with the image or from whoever starts it. Any other may be COMMAND's of an earlier start, in a
+/// volume that lies around this one: it would have its aim named as a volume, and given to it.
 fn hint_for_link(parent: BorrowedFd<'_>, name: &CStr, at: &ShownPath) -> String {
     let owner = fs::stat_at(parent, name).map(|stat| stat.uid);
     match owner {

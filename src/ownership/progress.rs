@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::outcome::Tally;
 use super::path::ShownPath;
 
-/// A look at the clock costs as much as a fiftieth of an entry; on a cold disk so many entries take a tenth of a second.
+/// A look at the clock costs as much as a fiftieth of an entry; on a cold disk so many entries take a tenth of a
+/// second.
 const ENTRIES_PER_TICK: u32 = 16;
 /// How often the caller is asked whether to go on: a stop has to end the walk within a second.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

@@ -1,7 +1,8 @@
 //! Rootless: container root is the host's user, so owners stay, and app and host user share each file by POSIX ACL.
 //!
-//! Both may what the file's owner may; default lists on directories make it so for files to come. A file that the app creates
-//! 0600 gets an empty mask, which shuts the host's user out until the next start (`man 5 acl`, OBJECT CREATION).
+//! Both may what the file's owner may; default lists on directories make it so for files to come. A file that the app
+//! creates 0600 gets an empty mask, which shuts the host's user out until the next start (`man 5 acl`, OBJECT
+//! CREATION).
 
 use std::os::fd::BorrowedFd;
 

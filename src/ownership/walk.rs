@@ -1,8 +1,9 @@
 //! The way through a volume: by descriptor, no link followed, no mount crossed, every entry judged on what is held.
 //!
-//! A name may be something else at the next call: the app may run already, in another container on the same volume. So a name
-//! only says what to look at; before anything is changed the entry is pinned (`O_PATH`, `O_NOFOLLOW`), judged again by the
-//! pinned descriptor and changed through it. Only in a directory that nobody but root can write a name stays what it is.
+//! A name may be something else at the next call: the app may run already, in another container on the same volume. So
+//! a name only says what to look at; before anything is changed the entry is pinned (`O_PATH`, `O_NOFOLLOW`), judged
+//! again by the pinned descriptor and changed through it. Only in a directory that nobody but root can write a name
+//! stays what it is.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -93,7 +94,8 @@ struct Walk<'a> {
     tally: &'a mut Tally,
     mount: u64,
     asks_for_capabilities: bool,
-    /// The last entry was wrong, and so may this one be: looking at it before it is pinned would be one call for nothing.
+    /// The last entry was wrong, and so may this one be: looking at it before it is pinned would be one call for
+    /// nothing.
     expects_wrong: bool,
 }
 

@@ -9,9 +9,10 @@ use crate::problem::Problem;
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, credentials};
 
-/// As the user: missing directories inside a directory of the user's are created, and a file is created and removed in each
-/// volume, reached by its path as the app will reach it. A volume that may not be changed (`verify`) is only asked.
-/// Every descriptor of the volumes is closed at the end. What was found and done is told when all of them are proved.
+/// As the user: missing directories inside a directory of the user's are created, and a file is created and removed in
+/// each volume, reached by its path as the app will reach it. A volume that may not be changed (`verify`) is only
+/// asked. Every descriptor of the volumes is closed at the end. What was found and done is told when all of them are
+/// proved.
 ///
 /// # Errors
 /// [`Error`], for the first volume that is of no use; its hint says what the walk had found.
@@ -47,7 +48,8 @@ fn verify_volume(volume: &Volume) -> Result<(), Error> {
     let directory = directory.as_fd();
     match (fs::create_unnamed(directory), volume.may_change) {
         (Ok(_), _) => Ok(()),
-        // EISDIR: the kernel before 3.11 and filesystems that pass O_TMPFILE on read its directory bit alone (man 2 open).
+        // EISDIR: the kernel before 3.11 and filesystems that pass O_TMPFILE on read its directory bit alone (man 2
+        // open).
         (Err(Errno(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT | libc::EINVAL | libc::ENOSYS)), true) => {
             create_and_remove(directory).map_err(unusable)
         }

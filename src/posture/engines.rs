@@ -1,4 +1,5 @@
-//! What the machines of real engines are judged to be: tests/fixtures/posture/ holds what each of them shows, and what is expected.
+//! What the machines of real engines are judged to be: tests/fixtures/posture/ holds what each of them shows, and what
+//! is expected.
 
 use super::evaluate_check;
 use crate::machine::Machine;
@@ -28,7 +29,8 @@ const ENGINES: &[(&str, &str)] = recorded![
     "fedora-podman-selinux",
 ];
 
-/// A hardened container that holds everything but a user namespace: what the tables of single cases change one thing in.
+/// A hardened container that holds everything but a user namespace: what the tables of single cases change one thing
+/// in.
 pub(crate) fn hardened() -> Machine {
     machine(ENGINES[1].1)
 }
@@ -120,7 +122,8 @@ fn every_engine_is_judged_as_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What people really mount must not be called dangerous, whatever engine mounts it; the one map that is right for all of them.
+/// What people really mount must not be called dangerous, whatever engine mounts it; the one map that is right for all
+/// of them.
 #[test]
 fn no_engines_own_mount_is_dangerous() {
     for (name, text) in ENGINES {

@@ -32,7 +32,8 @@ pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     let by_table = mounts.at(b"/").map(|root| root.has("ro"));
     let by_statvfs = places.root_is_read_only;
     let by_writing = places.write_to_root == Err(Errno(libc::EROFS));
-    // The kernel looks at the mount before it looks at permissions: every other answer comes from a root that may be written.
+    // The kernel looks at the mount before it looks at permissions: every other answer comes from a root that may be
+    // written.
     if by_table == Some(true) && by_statvfs == Ok(true) && by_writing {
         return Finding::pass(ID, "/ is mounted read-only");
     }
@@ -118,7 +119,8 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     }
 }
 
-/// What a host keeps to itself, by the names that its root filesystem has; the directory itself or a whole parent of it.
+/// What a host keeps to itself, by the names that its root filesystem has; the directory itself or a whole parent of
+/// it.
 const HOST_PATHS: [&str; 23] = [
     "/etc", "/root", "/home", "/boot", "/usr", "/var", "/var/lib", "/var/lib/docker", "/var/lib/docker/volumes",
     "/var/lib/docker/containers", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet", "/var/run", "/run",
@@ -174,8 +176,8 @@ fn describe_danger(mount: &Mount, places: &Places) -> Option<String> {
     }
 }
 
-/// Which directory of the host it is, as far as that can be told: on btrfs the path begins with the subvolume, whose name says
-/// where it is mounted (`@` or `@rootfs` on Debian, Ubuntu and Arch, `root` on Fedora, `@/home` on openSUSE).
+/// Which directory of the host it is, as far as that can be told: on btrfs the path begins with the subvolume, whose
+/// name says where it is mounted (`@` or `@rootfs` on Debian, Ubuntu and Arch, `root` on Fedora, `@/home` on openSUSE).
 fn path_on_host(mount: &Mount) -> Cow<'_, [u8]> {
     let subvolume = mount.of_filesystem("subvol").filter(|_| mount.filesystem() == "btrfs");
     let Some((subvolume, below)) = subvolume.and_then(|name| Some((name, mount.root().strip_prefix(name.as_bytes())?)))

@@ -7,28 +7,23 @@ use serde::{Deserialize, Serialize};
 /// A finding, as text and JSON show it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// The check.
     pub id: Check,
     /// The shield that it belongs to.
     pub shield: Shield,
-    /// Its answer.
     pub status: CheckStatus,
     /// Whether a start is refused while it is not held.
     pub required: bool,
-    /// What was seen.
     pub detail: String,
     /// What to type or to change; always there where the status is neither held nor skipped.
     pub fix: Option<String>,
 }
 
-/// A check's answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
     /// It is as it should be.
     #[serde(rename = "held")]
     Pass,
-    /// It is not.
     #[serde(rename = "missing")]
     Fail,
     /// It could not be seen.

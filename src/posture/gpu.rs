@@ -47,7 +47,8 @@ impl GpuContext<'_> {
     }
 }
 
-/// Whose GPU it is. A Jetson has nvidia0 and nvidiactl too, for its screen, and a desktop's driver brings a render node.
+/// Whose GPU it is. A Jetson has nvidia0 and nvidiactl too, for its screen, and a desktop's driver brings a render
+/// node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Vendor {
     Jetson,

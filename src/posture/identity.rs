@@ -156,8 +156,8 @@ pub(super) fn privileged_container(machine: &Machine) -> Finding {
     )
 }
 
-/// Inodes of the first namespaces (`PROC_PID_INIT_INO` and its neighbours, include/linux/proc_ns.h); that of the network is fixed
-/// since Linux 6.18, and no other namespace can have the number on an older kernel.
+/// Inodes of the first namespaces (`PROC_PID_INIT_INO` and its neighbours, include/linux/proc_ns.h); that of the
+/// network is fixed since Linux 6.18, and no other namespace can have the number on an older kernel.
 const INITIAL_PID_NS: u64 = 4_026_531_836;
 const INITIAL_IPC_NS: u64 = 4_026_531_839;
 const INITIAL_UTS_NS: u64 = 4_026_531_838;

@@ -16,8 +16,8 @@ use crate::settings::checks::Check;
 use crate::settings::{ScanMode, Settings};
 use finding::Finding;
 
-/// Every finding of a start, in the order of the table of checks. `own`: what the caller knows itself (whom COMMAND becomes, what the
-/// drop lacks, what came of volumes and nodes). `only`: these checks alone.
+/// Every finding of a start, in the order of the table of checks. `own`: what the caller knows itself (whom COMMAND
+/// becomes, what the drop lacks, what came of volumes and nodes). `only`: these checks alone.
 pub fn examine(settings: &Settings, machine: &Machine, mut own: Vec<Finding>, only: Option<&[Check]>) -> Vec<Finding> {
     let mut findings = Vec::with_capacity(32);
     for check in Check::at_start().filter(|check| only.is_none_or(|only| only.contains(check))) {

@@ -1,10 +1,11 @@
-//! Which TCP ports COMMAND may connect to. Judged here and not in `confine`, which holds it to them: a finding names them.
+//! Which TCP ports COMMAND may connect to. Judged here and not in `confine`, which holds it to them: a finding names
+//! them.
 
 use crate::machine::second_lock::SecondLock;
 use crate::settings::Settings;
 
-/// The proxy's, the server's own and those of TAKUMI_CONNECT, each once. `None`: every port, because no proxy is set or the
-/// kernel cannot hold to any.
+/// The proxy's, the server's own and those of TAKUMI_CONNECT, each once. `None`: every port, because no proxy is set or
+/// the kernel cannot hold to any.
 pub fn allowed_ports(settings: &Settings, kernel: &SecondLock) -> Option<Vec<u16>> {
     let mut ports = kernel.proxies.clone().filter(|_| kernel.holds_ports())?;
     ports.extend(settings.health_url.as_ref().map(|url| url.port));

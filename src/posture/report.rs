@@ -17,7 +17,6 @@ pub struct Report {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReportVerdict {
-    /// Every check passed.
     #[serde(rename = "held")]
     Pass,
     /// Something is not, and nobody requires it.
@@ -36,7 +35,6 @@ pub struct ReportStyle {
 }
 
 impl Report {
-    /// Judges the findings.
     pub fn from_findings(findings: Vec<Finding>) -> Self {
         let verdict = match () {
             () if findings.iter().any(Finding::refuses_start) => ReportVerdict::Refused,
@@ -46,7 +44,6 @@ impl Report {
         Report { version: 1, verdict, findings }
     }
 
-    /// What follows.
     pub fn verdict(&self) -> ReportVerdict {
         self.verdict
     }

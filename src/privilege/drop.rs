@@ -60,8 +60,8 @@ pub(super) fn stay_user(
     Ok(Expected { users, group_ids, groups, empty_bounding_set: may_lock, secure_bits: None })
 }
 
-/// Says what the drop to `target` lacks, before a volume is changed for a user that nobody can become. `held`: what capget said
-/// at the start; `setgroups_denied`: what the user namespace says.
+/// Says what the drop to `target` lacks, before a volume is changed for a user that nobody can become. `held`: what
+/// capget said at the start; `setgroups_denied`: what the user namespace says.
 pub fn preflight(target: &Credentials, held: Capabilities, setgroups_denied: bool) -> Result<Preflight, Error> {
     let groups_are_right = supplementary_groups()? == target.groups;
     if !groups_are_right && setgroups_denied {

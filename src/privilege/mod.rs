@@ -1,7 +1,8 @@
 //! The way down: PID 1 itself becomes the user, and then asks the kernel whether it did.
 //!
-//! The order is that of facts: what needs a capability first, the uid last of what needs one, capset as a second, independent way
-//! to the same end. What a call answered counts for nothing; what is read back afterwards decides ([`verify`]).
+//! The order is that of facts: what needs a capability first, the uid last of what needs one, capset as a second,
+//! independent way to the same end. What a call answered counts for nothing; what is read back afterwards decides
+//! ([`verify`]).
 
 pub mod drop;
 pub mod verify;
@@ -36,7 +37,6 @@ pub struct Dropped {
 
 /// Why this process may not go on.
 #[derive(PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
     Missing { what: &'static str, missing: CapabilityBits },
     Syscall(&'static str, Errno),

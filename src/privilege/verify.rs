@@ -1,5 +1,6 @@
-//! The drop as the kernel sees it. gosu, su-exec, setpriv and chroot run the workload as root where a call answers 0 and does
-//! nothing; so every outcome is read back, by two ways where there are two, and getting a privilege back is tried.
+//! The drop as the kernel sees it. gosu, su-exec, setpriv and chroot run the workload as root where a call answers 0
+//! and does nothing; so every outcome is read back, by two ways where there are two, and getting a privilege back is
+//! tried.
 
 use super::{Dropped, Error};
 use crate::machine::status::{self, Status};
@@ -12,7 +13,6 @@ use std::os::fd::RawFd;
 pub(super) struct Expected {
     pub users: Three<UserId>,
     pub group_ids: Three<GroupId>,
-    /// Ascending.
     pub groups: Vec<GroupId>,
     /// Whether the bounding set must be empty too.
     pub empty_bounding_set: bool,
@@ -47,7 +47,8 @@ fn verify_by_calls(expected: &Expected) -> Result<(), Error> {
     Ok(())
 }
 
-/// The same from /proc/self/status, which has what no call shows: the filesystem ids, and all five capability sets at once.
+/// The same from /proc/self/status, which has what no call shows: the filesystem ids, and all five capability sets at
+/// once.
 fn verify_by_proc(expected: &Expected, status: &Status) -> Result<u64, Error> {
     let users = [expected.users.real, expected.users.effective, expected.users.saved, expected.users.effective];
     expect_equal("user ids in /proc", status.users, Some(users))?;

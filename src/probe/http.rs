@@ -1,8 +1,8 @@
-//! The question to COMMAND's server: one GET, of whose answer only the head is read. The server is a stranger: what it sends
-//! costs at most [`MOST`] bytes and the time that is given.
+//! The question to COMMAND's server: one GET, of whose answer only the head is read. The server is a stranger: what it
+//! sends costs at most [`MOST`] bytes and the time that is given.
 
 use super::verdict::HttpAnswer;
-use crate::http::{self, AGENT, Url};
+use crate::http::{self, USER_AGENT, Url};
 use crate::machine::hosts;
 use crate::sys::clock::Instant;
 use std::io::{Error, ErrorKind};
@@ -51,20 +51,21 @@ impl Exchange {
             match asked {
                 Ok(stream) => self.stream = Some(stream),
                 // A server whose queue is full answers nothing at all: that is silence, not refusal.
-                Err(error) if http::is_late(&error) => return None,
+                Err(error) if http::is_timeout(&error) => return None,
                 Err(error) => return Some(connect_error(&error)),
             }
         }
         let (head, statuses) = (&mut self.head[..], &mut self.parsed_up_to);
-        match http::read(self.stream.as_mut()?, head, &mut self.filled, deadline, |bytes| parse_answer(bytes, statuses))
-        {
+        match http::read_until(self.stream.as_mut()?, head, &mut self.filled, deadline, |bytes| {
+            parse_answer(bytes, statuses)
+        }) {
             Ok(Some(answer)) => Some(answer),
             Ok(None) => Some(HttpAnswer::Malformed(match self.filled {
                 MAX_HEAD_BYTES => format!("its head is longer than {} KiB", MAX_HEAD_BYTES / 1024),
                 0 => "it closed the connection without an answer".to_string(),
                 _ => "it closed the connection in the middle of its head".to_string(),
             })),
-            Err(error) if http::is_late(&error) => None,
+            Err(error) if http::is_timeout(&error) => None,
             Err(error) => Some(connection_lost(&error)),
         }
     }
@@ -75,14 +76,14 @@ fn connect_error(error: &Error) -> HttpAnswer {
         ErrorKind::ConnectionRefused => HttpAnswer::Refused,
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => connection_lost(error),
         _ => HttpAnswer::RequestFailed(
-            format!("no connection: {}", http::word(error)),
+            format!("no connection: {}", http::error_text(error)),
             "write an address of this container into TAKUMI_HEALTH_URL, such as 127.0.0.1",
         ),
     }
 }
 
 fn connection_lost(error: &Error) -> HttpAnswer {
-    HttpAnswer::Malformed(format!("it broke off: {}", http::word(error)))
+    HttpAnswer::Malformed(format!("it broke off: {}", http::error_text(error)))
 }
 
 /// What has come so far is; `statuses` bytes of it were there at the last look.
@@ -94,7 +95,7 @@ fn parse_answer(bytes: &[u8], statuses: &mut usize) -> Option<HttpAnswer> {
     }
     let mut rest = bytes;
     loop {
-        match http::head(rest) {
+        match http::parse_head(rest) {
             // A head of 1xx: the real one follows (RFC 9110, 15.2).
             Ok(Some(head)) if matches!(head.code, 100 | 102..=199) => rest = &rest[head.length..],
             Ok(head) => return head.map(|head| HttpAnswer::Code(head.code)),
@@ -106,7 +107,7 @@ fn parse_answer(bytes: &[u8], statuses: &mut usize) -> Option<HttpAnswer> {
 fn format_request(url: &Url) -> String {
     let (target, authority) = (url.target(), url.authority());
     format!(
-        "GET {target} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        "GET {target} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     )
 }
 

@@ -1,5 +1,5 @@
-//! Whom the probe becomes before it looks at anything: `docker exec` and HEALTHCHECK inherit neither the drop of `init` nor its
-//! locks, they run as the image's USER with all that the container was given.
+//! Whom the probe becomes before it looks at anything: `docker exec` and HEALTHCHECK inherit neither the drop of `init`
+//! nor its locks, they run as the image's USER with all that the container was given.
 
 use super::state::UserIds;
 use crate::identity::resolve::{self, AccountSources};

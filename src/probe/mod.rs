@@ -1,7 +1,7 @@
 //! `--check`: whether `init` and COMMAND hold what they promised and do what they are there for.
 //!
-//! It judges others: whatever started it (HEALTHCHECK, `docker exec`, a Kubernetes probe), it first becomes a user without any
-//! privilege, and then looks at /proc, at what is required, and at COMMAND's own server.
+//! It judges others: whatever started it (HEALTHCHECK, `docker exec`, a Kubernetes probe), it first becomes a user
+//! without any privilege, and then looks at /proc, at what is required, and at COMMAND's own server.
 
 mod http;
 mod identity;
@@ -36,7 +36,8 @@ pub fn check(environment: &[&CStr], json: bool) -> u8 {
     memory::exit_with(1);
     std::panic::set_hook(Box::new(on_panic));
     logging::begin();
-    // A reader that is gone, or a file that may not grow, is an error of write and no death; and nothing else is held back.
+    // A reader that is gone, or a file that may not grow, is an error of write and no death; and nothing else is held
+    // back.
     let blocked = signal::set_mask(SignalSet::of(&[Signal::PIPE, Signal::XFSZ, Signal::TTOU]));
     if let Err(errno) = blocked.map(drop).and_then(|()| io::occupy_closed_stdio()) {
         error!("cannot begin: {errno} (a seccomp filter or a limit of open files refuses it)");
@@ -69,8 +70,8 @@ fn on_panic(panic: &PanicHookInfo) {
     process::exit(1)
 }
 
-/// Of the time for all of it, what is left for a last look at /proc and for saying it: where every processor is at work, which is when
-/// a server does not answer, either takes some tenths of a second.
+/// Of the time for all of it, what is left for a last look at /proc and for saying it: where every processor is at
+/// work, which is when a server does not answer, either takes some tenths of a second.
 const REPORT_TIME: Duration = Duration::from_secs(1);
 /// How long a server is waited for before it is looked whether COMMAND works: most answer at once.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -153,7 +154,6 @@ fn request_health(url: &Url, command: ProcessId, deadline: Instant) -> (HttpAnsw
     (HttpAnswer::TimedOut, Progress::between(&first, &processes::sample_activity(command), watched))
 }
 
-/// What `--check` says.
 #[derive(Serialize)]
 struct ProbeReport {
     version: u32,

@@ -1,4 +1,5 @@
-//! Who is `init`, who is COMMAND, and whether anybody there is at work: /proc alone, of which anybody may read this much.
+//! Who is `init`, who is COMMAND, and whether anybody there is at work: /proc alone, of which anybody may read this
+//! much.
 
 use super::verdict::{ActivitySample, ProcessState, Processes};
 use crate::machine::processes::{self, Process, with_path};
@@ -56,7 +57,8 @@ fn find_init() -> Option<ProcessId> {
 struct Candidate {
     id: ProcessId,
     start: u64,
-    /// /proc shows root as the owner of what may not be looked into (`man 5 proc`, dumpable), as `init` is after its drop.
+    /// /proc shows root as the owner of what may not be looked into (`man 5 proc`, dumpable), as `init` is after its
+    /// drop.
     is_closed: bool,
 }
 

@@ -125,7 +125,6 @@ pub struct RequiredChecks<'a> {
     pub environment: &'a [&'a CStr],
     /// Of this process before its drop, as the engine started it: what the container was given.
     pub given: Option<Status>,
-    /// `init` and COMMAND.
     pub running: Option<(ProcessId, ProcessId)>,
     /// GPU nodes that could be opened at the start: they must open now, whatever is required.
     pub devices: &'a [String],
@@ -135,7 +134,8 @@ pub struct RequiredChecks<'a> {
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 impl RequiredChecks<'_> {
-    /// What is to be judged beside the three that always are. Nodes are left to the starts, which have all the time that a scan takes.
+    /// What is to be judged beside the three that always are. Nodes are left to the starts, which have all the time
+    /// that a scan takes.
     fn selected(&self) -> Vec<Check> {
         let again = |check: &Check| *check != Check::NodeScan && !Check::ALWAYS.contains(check);
         let required = Check::at_start().filter(|check| self.settings.required_by(*check).is_some());
@@ -188,7 +188,8 @@ impl RequiredChecks<'_> {
             only: Some(checks),
         });
         let running = self.running.map(|(init, command)| [init, command].map(status::of));
-        // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was given.
+        // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was
+        // given.
         if let Some(given) = &self.given {
             let mut given = given.clone();
             if let Some([_, Ok(command)]) = &running {
@@ -206,7 +207,6 @@ impl RequiredChecks<'_> {
 /// What the dropped user sees.
 struct Observed<'a> {
     machine: Machine,
-    /// `init` and COMMAND.
     running: Option<[Result<Status, Errno>; 2]>,
     /// Whether this user may write each; nothing is written, and nobody walks.
     volumes: Vec<(&'a CStr, Result<(), Errno>)>,
@@ -222,7 +222,8 @@ fn evaluate(settings: &Settings, observed: &Observed, checks: &[Check]) -> Vec<F
     posture::examine(settings, &observed.machine, own, Some(checks))
 }
 
-/// COMMAND has a filter more than `init`. Of Landlock /proc shows nothing; both were put on before COMMAND ran, and neither comes off.
+/// COMMAND has a filter more than `init`. Of Landlock /proc shows nothing; both were put on before COMMAND ran, and
+/// neither comes off.
 fn confined_finding(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Finding {
     let filters = |status: &Result<Status, Errno>| match status {
         Ok(status) if status.seccomp == Some(2) => status.seccomp_filters,
@@ -268,7 +269,7 @@ mod tests {
     const DROPPED: &str =
         "Uid:\t1000\t1000\t1000\t1000\nCapInh:\t0\nCapPrm:\t0\nCapEff:\t0\nCapBnd:\t0\nCapAmb:\t0\nNoNewPrivs:\t1\n";
 
-    fn judged(init: &str, command: &str, root: bool, expected: Option<u32>) -> [Answer; 3] {
+    fn statuses_of(init: &str, command: &str, root: bool, expected: Option<u32>) -> [Answer; 3] {
         let statuses = [("init", Ok(parse(init.as_bytes()))), ("COMMAND", Ok(parse(command.as_bytes())))];
         let findings = process_findings(&statuses, root, expected.map(UserId));
         assert!(findings.iter().all(|finding| finding.required));
@@ -280,8 +281,8 @@ mod tests {
         use Answer::{Fail, Pass, Unknown};
         let with = |from: &str, to: &str| DROPPED.replace(from, to);
         let all = [Pass; 3];
-        assert_eq!(judged(DROPPED, DROPPED, false, None), all);
-        assert_eq!(judged(DROPPED, DROPPED, false, Some(1000)), all);
+        assert_eq!(statuses_of(DROPPED, DROPPED, false, None), all);
+        assert_eq!(statuses_of(DROPPED, DROPPED, false, Some(1000)), all);
         let cases = [
             (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t0\t0\t0\t0"), [Fail, Pass, Pass]),
             (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1000\t0\t1000"), [Fail, Pass, Pass]),
@@ -297,17 +298,17 @@ mod tests {
             (String::new(), [Unknown; 3]),
         ];
         for (text, expected) in cases {
-            assert_eq!(judged(&text, DROPPED, false, None), expected, "init {text}");
-            assert_eq!(judged(DROPPED, &text, false, None), expected, "COMMAND {text}");
+            assert_eq!(statuses_of(&text, DROPPED, false, None), expected, "init {text}");
+            assert_eq!(statuses_of(DROPPED, &text, false, None), expected, "COMMAND {text}");
         }
     }
 
     #[test]
     fn another_user_than_that_of_the_start_is_told() {
-        assert_eq!(judged(DROPPED, DROPPED, false, Some(1001))[0], Answer::Fail);
+        assert_eq!(statuses_of(DROPPED, DROPPED, false, Some(1001))[0], Answer::Fail);
         let root = DROPPED.replace("1000", "0");
-        assert_eq!(judged(&root, &root, true, None)[0], Answer::Pass);
-        assert_eq!(judged(&root, &root, false, Some(0))[0], Answer::Fail);
+        assert_eq!(statuses_of(&root, &root, true, None)[0], Answer::Pass);
+        assert_eq!(statuses_of(&root, &root, false, Some(0))[0], Answer::Fail);
     }
 
     #[test]

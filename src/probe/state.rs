@@ -1,5 +1,5 @@
-//! What a start leaves for the probe: /run/takumi/report.json, written by container root before the drop, so that nobody in the
-//! container can change it afterwards.
+//! What a start leaves for the probe: /run/takumi/report.json, written by container root before the drop, so that
+//! nobody in the container can change it afterwards.
 
 use crate::machine::{processes, status};
 use crate::posture::report::Report;
@@ -8,12 +8,10 @@ use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
-/// Where it lies.
 pub const STATE_PATH: &CStr = c"/run/takumi/report.json";
 /// How much of it is read.
 const MAX_STATE_BYTES: usize = 1 << 20;
 
-/// The file's content.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PublishedState {
     /// The findings of the start.
@@ -21,7 +19,6 @@ pub struct PublishedState {
     pub report: Report,
     /// Whom COMMAND runs as.
     pub identity: UserIds,
-    /// `init` itself.
     pub process: ProcessIdentity,
     /// Settings as they came, `NAME=value`, of those that the probe may need. None of them is a secret.
     pub settings: Vec<String>,
@@ -31,7 +28,6 @@ pub struct PublishedState {
 
 /// Numbers of a user.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs)] // each is what its name says
 pub struct UserIds {
     pub user: u32,
     pub group: u32,
@@ -45,7 +41,6 @@ pub struct ProcessIdentity {
     pub id: i32,
     /// Field 22 of its /proc/PID/stat: clock ticks since the boot.
     pub start_time: u64,
-    /// /proc/sys/kernel/random/boot_id.
     pub boot: String,
 }
 
@@ -60,8 +55,8 @@ impl ProcessIdentity {
 }
 
 impl PublishedState {
-    /// Writes the file as root: 0444, in a directory of root's. What lay there is replaced. Errors: the kernel's; EROFS where
-    /// /run is no tmpfs under a read-only root.
+    /// Writes the file as root: 0444, in a directory of root's. What lay there is replaced. Errors: the kernel's; EROFS
+    /// where /run is no tmpfs under a read-only root.
     pub fn write(&self) -> Result<(), Errno> {
         let run = io::open_path(c"/run")?;
         match fs::make_directory_at(run.as_fd(), c"takumi", 0o755) {

@@ -7,7 +7,6 @@ use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 
-/// How COMMAND is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
@@ -47,7 +46,6 @@ impl fmt::Display for Health {
 
 /// A process: its id, and the letter of its state (`man 5 proc_pid_stat`); no letter where it is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // told above
 pub struct ProcessState {
     pub id: ProcessId,
     pub state: Option<u8>,
@@ -63,7 +61,6 @@ impl ProcessState {
     }
 }
 
-/// Who was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Processes {
     /// No process here is `init`.
@@ -77,9 +74,7 @@ pub enum Processes {
 /// What the server said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HttpAnswer {
-    /// Nobody asked.
     NotAsked,
-    /// Nothing listens.
     Refused,
     /// The question could not be put: why, and what to do about it.
     RequestFailed(String, &'static str),
@@ -107,7 +102,6 @@ pub struct Progress {
 /// One look at a process that may be at work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ActivitySample {
-    /// Its id.
     pub id: ProcessId,
     /// When it began: an id with another start is another process.
     pub start: u64,
@@ -119,7 +113,8 @@ pub struct ActivitySample {
     pub io: Option<u64>,
 }
 
-/// Clock ticks a second, as /proc counts on every architecture that this program is built for (`man 5 proc_pid_stat`, `USER_HZ`).
+/// Clock ticks a second, as /proc counts on every architecture that this program is built for (`man 5 proc_pid_stat`,
+/// `USER_HZ`).
 const USER_HZ: u128 = 100;
 
 impl Progress {
@@ -141,8 +136,8 @@ impl Progress {
         progress
     }
 
-    /// Whether it is at work: a hundredth of the time on a processor, any reading or writing, or waiting in the kernel for a disk
-    /// or a driver.
+    /// Whether it is at work: a hundredth of the time on a processor, any reading or writing, or waiting in the kernel
+    /// for a disk or a driver.
     pub fn is_busy(self) -> bool {
         let hundredth = self.watched.as_micros() * USER_HZ / 1_000_000 / 100;
         u128::from(self.processor) >= hundredth.max(1) || self.io || self.stuck
@@ -152,11 +147,8 @@ impl Progress {
 /// The two findings of the shield `app`, and what follows from them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HealthVerdict {
-    /// How COMMAND is.
     pub state: Health,
-    /// Whether it runs.
     pub process: Finding,
-    /// Whether it answers.
     pub http: Finding,
 }
 

@@ -9,8 +9,8 @@
 //! the rest   ciphertext, AES-256-GCM without associated data
 //! ```
 //!
-//! under the key HKDF-SHA256(that public key ‖ the shared point, uncompressed), no salt and no info. The public key alone
-//! encrypts, and neither a name nor a file is authenticated: who can write a file can exchange its values.
+//! under the key HKDF-SHA256(that public key ‖ the shared point, uncompressed), no salt and no info. The public key
+//! alone encrypts, and neither a name nor a file is authenticated: who can write a file can exchange its values.
 
 use crate::sys::Errno;
 use aes_gcm::aead::inout::InOutBuf;
@@ -35,7 +35,6 @@ type Cipher = AesGcm<Aes256, U16>;
 
 /// Why there is no plaintext, no ciphertext or no key. Never says anything of a value or a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[allow(missing_docs)] // each says what it is
 pub enum Error {
     #[error("is no private key of 64 hexadecimal digits")]
     PrivateKey,
@@ -54,7 +53,6 @@ pub enum Error {
 /// A private key; its memory is zeroed when it goes.
 pub struct PrivateKey(k256::SecretKey);
 
-/// A public key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PublicKey(k256::PublicKey);
 
@@ -83,7 +81,6 @@ impl PrivateKey {
         PublicKey(self.0.public_key())
     }
 
-    /// 64 hexadecimal digits.
     pub fn to_hex(&self) -> Zeroizing<String> {
         let mut bytes = self.0.to_bytes();
         let digits = Zeroizing::new(to_hex(&bytes));
@@ -142,7 +139,8 @@ pub fn encrypt(
     Ok(format!("{PREFIX}{}", Base64::encode_string(&bytes)))
 }
 
-/// The cipher under the key that both sides find: the maker of the point with its private key, the other with the point.
+/// The cipher under the key that both sides find: the maker of the point with its private key, the other with the
+/// point.
 fn cipher(private: &k256::SecretKey, public: &k256::PublicKey, made_for_it: &[u8]) -> Cipher {
     let mut product = public.to_projective() * *private.to_nonzero_scalar();
     let mut shared = product.to_affine();

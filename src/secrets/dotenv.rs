@@ -1,6 +1,7 @@
 //! The syntax of .env files as dotenvx reads it, without what it does to values: nothing is expanded, nothing is run.
 //!
-//! dotenvx passes silently over what it does not understand; here it is a fault, so that no variable is missing unnoticed.
+//! dotenvx passes silently over what it does not understand; here it is a fault, so that no variable is missing
+//! unnoticed.
 
 use zeroize::Zeroizing;
 
@@ -20,7 +21,6 @@ pub struct Assignment<'a> {
 
 /// What stands around a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each is what it says
 pub enum Quote {
     None,
     Single,
@@ -123,8 +123,8 @@ fn parse_name(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
     rest.trim_ascii_start().strip_prefix(b"=").map(|value| (name, false, value.trim_ascii_start()))
 }
 
-/// Where the quote that begins `text` ends: nothing but a comment stands behind it. One behind a backslash ends it only where no
-/// other does (`'C:\'`).
+/// Where the quote that begins `text` ends: nothing but a comment stands behind it. One behind a backslash ends it only
+/// where no other does (`'C:\'`).
 fn find_closing_quote(text: &[u8]) -> Option<usize> {
     let quote = text.first()?;
     let mut last = None;

@@ -53,7 +53,8 @@ enum KeyLookup {
     Unusable,
 }
 
-/// The key by the file's name; where there is none, by the name of the public key in the file (it may be mounted anywhere).
+/// The key by the file's name; where there is none, by the name of the public key in the file (it may be mounted
+/// anywhere).
 fn find_key(path: &CStr, lines: &[ParsedLine<'_>], environment: &[&CStr], errors: &mut Vec<Error>) -> KeyLookup {
     let name = keys::variable_for_file(path.to_bytes());
     let mut assignments = lines.iter().flatten();

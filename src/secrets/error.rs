@@ -14,9 +14,7 @@ pub struct Error {
     cause: Cause,
 }
 
-/// Why.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // each says what it is
 pub enum Cause {
     #[error("{0}{fix}", fix = fix_for(.0))]
     Unread(#[from] Unread),
@@ -83,7 +81,6 @@ impl Error {
     }
 }
 
-/// `FILE:LINE, NAME`.
 pub fn location(path: &[u8], line: usize, name: Option<&[u8]>) -> String {
     match name {
         Some(name) => format!("{}:{line}, {}", Shown(path), Shown(name)),

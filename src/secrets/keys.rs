@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 
 /// What the names of private and public keys begin with.
 pub(super) const PRIVATE_PREFIX: &str = "DOTENV_PRIVATE_KEY";
-/// See [`PRIVATE`].
 pub const PUBLIC_PREFIX: &str = "DOTENV_PUBLIC_KEY";
 /// A list of a few hundred keys.
 const MAX_BYTES: usize = 64 * 1024;

@@ -1,5 +1,5 @@
-//! Secrets: .env files, plain or encrypted, and the files that an engine mounts. They are read before the drop, reach COMMAND as
-//! variables, and no key that opens them is left when it runs.
+//! Secrets: .env files, plain or encrypted, and the files that an engine mounts. They are read before the drop, reach
+//! COMMAND as variables, and no key that opens them is left when it runs.
 //!
 //! Precedence: what the environment holds, TAKUMI_SECRETS, the last of TAKUMI_ENV_FILE, the first of it.
 
@@ -23,7 +23,6 @@ use zeroize::Zeroizing;
 
 /// One variable for COMMAND.
 pub struct Variable {
-    /// Its name.
     pub name: Vec<u8>,
     /// Its value, without NUL.
     pub value: Zeroizing<Vec<u8>>,
@@ -66,7 +65,8 @@ fn read_all(settings: &Settings, environment: &[&CStr]) -> Result<Secrets, Vec<E
     if errors.is_empty() { Ok(Secrets { variables, consumed }) } else { Err(errors) }
 }
 
-/// What COMMAND can write it can also make a link of, to be read as root at the next start; and a .env there would be its own.
+/// What COMMAND can write it can also make a link of, to be read as root at the next start; and a .env there would be
+/// its own.
 fn check_outside_volumes(settings: &Settings, environment: &[&CStr]) -> Vec<Error> {
     let of_key = |name: &[u8]| name.starts_with(keys::PRIVATE_PREFIX.as_bytes()) && name.ends_with(b"_FILE");
     let of_secret = |name: &[u8]| settings.secrets.iter().any(|secret| secret_file::file_variable(secret) == name);

@@ -11,11 +11,9 @@ macro_rules! table {
         /// What checks together protect.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
         #[serde(into = "&'static str", try_from = "String")]
-        #[allow(missing_docs)] // docs/shields.md tells of each
         pub enum Shield { $($shield,)* }
 
         impl Shield {
-            /// Every shield.
             pub const ALL: &[Shield] = &[$(Shield::$shield,)*];
 
             /// As it is shown and required.
@@ -23,7 +21,6 @@ macro_rules! table {
                 match self { $(Shield::$shield => $its_name,)* }
             }
 
-            /// Its checks.
             pub const fn checks(self) -> &'static [Check] {
                 match self { $(Shield::$shield => &[$(Check::$check,)*],)* }
             }
@@ -32,11 +29,9 @@ macro_rules! table {
         /// One question that a finding answers. Their order is that of a report.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
         #[serde(into = "&'static str", try_from = "String")]
-        #[allow(missing_docs)] // docs/shields.md tells of each
         pub enum Check { $($($check,)*)* }
 
         impl Check {
-            /// Every check.
             pub const ALL: &[Check] = &[$($(Check::$check,)*)*];
 
             /// As it is shown, required and skipped.

@@ -23,13 +23,11 @@ use std::time::Duration;
 
 /// Every setting with a value that has been checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each field is the setting of its name, explained in the table
 pub struct Settings {
     pub puid: Option<u32>,
     pub pgid: Option<u32>,
     pub user: Option<UserSpec>,
     pub allow_root: bool,
-    /// `None`: auto.
     pub groups: Option<Vec<AccountRef>>,
     pub umask: Option<u32>,
     pub volumes: Vec<CString>,
@@ -293,8 +291,8 @@ impl Settings {
         Ok(())
     }
 
-    /// What only two settings together, or a version that lacks a protection, make wrong: who asks for a shield that is not
-    /// there must not get a start without it.
+    /// What only two settings together, or a version that lacks a protection, make wrong: who asks for a shield that is
+    /// not there must not get a start without it.
     fn check_combinations(&self, mistakes: &mut Vec<SettingsError>) {
         let mut refuse = |name: &str, value: &str, expected: &str| {
             mistakes.push(SettingsError::Value(name.to_string(), value.as_bytes().to_vec(), expected.to_string()));

@@ -57,7 +57,6 @@ pub fn user_spec(text: &[u8]) -> Parsed<UserSpec> {
     Ok(UserSpec { user, group })
 }
 
-/// `yes` or `no`.
 pub fn yes_or_no(text: &[u8]) -> Parsed<bool> {
     word(text, &[("yes", true), ("no", false)], "yes or no")
 }
@@ -78,7 +77,7 @@ pub fn list<Item>(text: &[u8], separator: u8, item: impl Fn(&[u8]) -> Parsed<Ite
 /// Directories with colons between them.
 pub fn directories(text: &[u8]) -> Parsed<Vec<CString>> {
     list(text, b':', |part| {
-        path::names(part).filter(|names| !names.is_empty()).ok_or(DIRECTORIES)?;
+        path::absolute_components(part).filter(|names| !names.is_empty()).ok_or(DIRECTORIES)?;
         CString::new(part).map_err(|_| DIRECTORIES)
     })
 }
@@ -112,7 +111,6 @@ pub fn signal(text: &[u8]) -> Parsed<Signal> {
     std::str::from_utf8(text).ok().and_then(Signal::parse).ok_or("a signal such as TERM, SIGUSR1, RTMIN+3 or 15")
 }
 
-/// `FROM=TO` or `FROM=`.
 pub fn signal_rewrite(text: &[u8]) -> Parsed<SignalRewrite> {
     const REWRITE: Expected =
         "FROM=TO with commas between them, signals by name or number, FROM neither KILL, STOP nor CHLD";
@@ -126,7 +124,6 @@ pub fn signal_rewrite(text: &[u8]) -> Parsed<SignalRewrite> {
     Ok(SignalRewrite { from, to })
 }
 
-/// `SIGNAL:TIME` or `drain:TIME`.
 pub fn stop_step(text: &[u8]) -> Parsed<StopStep> {
     const RUNG: Expected = "rungs SIGNAL:TIME or drain:TIME with commas between them, such as drain:8s,TERM:1s";
     let colon = text.iter().position(|&byte| byte == b':').ok_or(RUNG)?;
@@ -137,12 +134,10 @@ pub fn stop_step(text: &[u8]) -> Parsed<StopStep> {
     }
 }
 
-/// An exit code.
 pub fn exit_code(text: &[u8]) -> Parsed<u8> {
     decimal(text).and_then(|code| u8::try_from(code).ok()).ok_or("exit codes 0 to 255 with commas between them")
 }
 
-/// A TCP port.
 pub fn port(text: &[u8]) -> Parsed<u16> {
     let port = decimal(text).and_then(|port| u16::try_from(port).ok()).filter(|&port| port > 0);
     port.ok_or("TCP ports 1 to 65535 with commas between them")
@@ -165,7 +160,6 @@ pub fn variable_name(text: &[u8]) -> Parsed<Vec<u8>> {
     }
 }
 
-/// `http://HOST[:PORT]/PATH`, or nothing.
 pub fn health_url(text: &[u8]) -> Parsed<Option<Url>> {
     if text.is_empty() { Ok(None) } else { Url::parse(text).map(Some).ok_or("http://HOST[:PORT]/PATH") }
 }

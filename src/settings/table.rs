@@ -1,10 +1,10 @@
-//! Every variable: name, default, meaning. `--help` and docs/settings.md print from here; a test holds docs/settings.md to it.
+//! Every variable: name, default, meaning. `--help` and docs/settings.md print from here; a test holds docs/settings.md
+//! to it.
 
 use std::fmt;
 
 /// One variable of the environment.
 pub struct Setting {
-    /// Its name.
     pub name: &'static str,
     /// What holds without it; `–` for nothing.
     pub default: &'static str,
@@ -14,9 +14,9 @@ pub struct Setting {
     pub compose: Option<&'static str>,
     /// What it says, in a few words.
     pub values: &'static str,
-    /// What it does.
     pub meaning: &'static str,
-    /// Whether the probe needs what the start had: none of these may be a secret, everybody in the container can read them.
+    /// Whether the probe needs what the start had: none of these may be a secret, everybody in the container can read
+    /// them.
     pub for_probe: bool,
 }
 
@@ -325,7 +325,8 @@ mod tests {
         );
     }
 
-    /// The settings in a text, sorted: NAME, `separator` and VALUE on a line, with a backslash behind it in a Dockerfile.
+    /// The settings in a text, sorted: NAME, `separator` and VALUE on a line, with a backslash behind it in a
+    /// Dockerfile.
     fn given<'a>(text: &'a str, separator: &str) -> Vec<(&'a str, &'a str)> {
         let lines = text.lines().map(|line| line.trim().trim_end_matches(" \\"));
         let pairs = lines.filter_map(|line| line.split_once(separator));
@@ -336,7 +337,7 @@ mod tests {
     }
 
     /// The same of a column of the table.
-    fn told(of: fn(&Setting) -> Option<&'static str>) -> Vec<(&'static str, &'static str)> {
+    fn table_values(of: fn(&Setting) -> Option<&'static str>) -> Vec<(&'static str, &'static str)> {
         let mut pairs: Vec<_> = SETTINGS.iter().filter_map(|setting| Some((setting.name, of(setting)?))).collect();
         pairs.sort();
         pairs
@@ -344,14 +345,14 @@ mod tests {
 
     #[test]
     fn the_image_and_compose_set_what_the_table_says() {
-        let image = told(|setting| setting.image);
+        let image = table_values(|setting| setting.image);
         assert_eq!(given(include_str!("../../image/Dockerfile"), "="), image);
         let compose = include_str!("../../image/compose.yaml");
         let comfyui = compose.split_once("\n  comfyui:").unwrap().1.split_once("\n  egress:").unwrap().0;
         let mut further = given(comfyui, ": ");
         // What the image says already, and what whoever starts it chooses.
         further.retain(|pair| !image.contains(pair) && !pair.1.starts_with("${"));
-        assert_eq!(further, told(|setting| setting.compose));
+        assert_eq!(further, table_values(|setting| setting.compose));
     }
 
     #[test]

@@ -16,7 +16,8 @@ fn an_empty_environment_is_the_defaults() {
 #[test]
 fn every_setting_of_the_table_is_read() {
     for setting in table::SETTINGS {
-        // No setting expects this value, so one that is read refuses it; free texts take it, and are seen in the result.
+        // No setting expects this value, so one that is read refuses it; free texts take it, and are seen in the
+        // result.
         let variable = CString::new(format!("{}=\u{1}", setting.name)).unwrap();
         let changed = match read(&[&variable]) {
             Err(mistakes) => !mistakes[0].to_string().contains("not read"),

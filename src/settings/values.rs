@@ -8,11 +8,9 @@ use std::time::Duration;
 pub enum AccountRef {
     /// To be looked up in /etc/passwd or /etc/group.
     Name(Vec<u8>),
-    /// As it is.
     Id(u32),
 }
 
-/// TAKUMI_USER.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UserSpec {
     /// Whom COMMAND runs as.
@@ -24,7 +22,6 @@ pub struct UserSpec {
 /// One entry of TAKUMI_SIGNALS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SignalRewrite {
-    /// What came.
     pub from: Signal,
     /// What is forwarded; nothing drops it.
     pub to: Option<Signal>,
@@ -39,28 +36,22 @@ pub struct StopStep {
     pub time: Duration,
 }
 
-/// TAKUMI_SIGNAL_SCOPE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SignalScope {
-    /// COMMAND alone.
     #[default]
     Child,
-    /// COMMAND's process group.
     Group,
     /// Every process below `init`.
     All,
 }
 
-/// TAKUMI_KEEP_FDS.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeepDescriptors {
-    /// These.
     Listed(Vec<u32>),
     /// All that were inherited.
     All,
 }
 
-/// TAKUMI_OWNERSHIP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OwnershipMode {
     /// Chown, but share for a rootless bind mount of the host user's own files.
@@ -70,9 +61,7 @@ pub enum OwnershipMode {
     Chown,
     /// Leave the owner, grant by POSIX ACL.
     Share,
-    /// Change nothing, tell.
     Verify,
-    /// Do not look.
     Off,
 }
 
@@ -82,16 +71,12 @@ pub enum CheckMode {
     /// Checked where it applies.
     #[default]
     Auto,
-    /// Required.
     Require,
-    /// Not checked.
     Off,
 }
 
-/// TAKUMI_CONFINE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ConfineMode {
-    /// No second lock.
     #[default]
     Off,
     /// What the kernel gives.
@@ -100,15 +85,11 @@ pub enum ConfineMode {
     Strict,
 }
 
-/// TAKUMI_SCAN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ScanMode {
-    /// No scan.
     Off,
-    /// Tell and start.
     #[default]
     Warn,
-    /// Refuse the start.
     Block,
     /// Move the node aside and start.
     Quarantine,

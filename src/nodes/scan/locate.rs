@@ -3,7 +3,7 @@
 
 use super::Scanner;
 use crate::machine::trust::{Trouble, Trust, follow, follow_to_closed, look_through};
-use crate::path::of_programs;
+use crate::path::program_directories;
 use crate::sys::{Errno, fs, io};
 use crate::text::Shown;
 use std::ffi::CString;
@@ -55,7 +55,7 @@ fn resolve_command(command: &[u8]) -> Result<Vec<u8>, String> {
         return Err(format!("TAKUMI_SCAN_COMMAND is {shown}: a path of the scanner begins with /"));
     }
     // COMMAND's PATH could lead into what is scanned.
-    let places: Vec<&str> = of_programs().collect();
+    let places: Vec<&str> = program_directories().collect();
     let paths = places.iter().map(|place| [place.as_bytes(), b"/", command].concat());
     let found = paths.into_iter().find(|path| CString::new(path.as_slice()).is_ok_and(|path| io::exists(&path)));
     found.ok_or_else(|| format!("the scanner {shown} is not in {}: {INSTALL_HINT}", places.join(":")))

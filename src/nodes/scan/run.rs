@@ -37,7 +37,7 @@ const OPTIONS: [&str; 11] = ["-q", "-f", "json", "-n", "1", "--ignore-nosec", "-
 /// All of it. There is no home, and nobody can make one: stevedore, which finds Bandit's tests, would keep a list of
 /// them there.
 const ENVIRONMENT: [(&str, &str); 4] =
-    [("PATH", crate::path::PATH), ("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8"), ("HOME", "/dev/null")];
+    [("PATH", crate::path::SYSTEM_PATH), ("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8"), ("HOME", "/dev/null")];
 
 /// Files of one node for one process.
 struct Batch {

@@ -1,4 +1,5 @@
-//! Fixtures made from documentation: no host with a GPU was at hand. tests/shields/gpu makes what can be made without one.
+//! Fixtures made from documentation: no host with a GPU was at hand. tests/shields/gpu makes what can be made without
+//! one.
 
 use super::*;
 use crate::machine::devices::Opened;

@@ -131,7 +131,8 @@ fn a_label_is_of_apparmor_or_of_selinux() {
 fn each_capability_and_device_of_a_host_counts() {
     let fix = "take away --privileged, the --cap-add of these, and --device of disks and of the kernel's memory";
     for (number, name) in HOST_CAPABILITIES {
-        // Permitted, effective or bounding: each is a way to it. Inheritable and ambient cannot hold what permitted lacks.
+        // Permitted, effective or bounding: each is a way to it. Inheritable and ambient cannot hold what permitted
+        // lacks.
         for set in [1, 2, 3] {
             let change = |m: &mut Machine| {
                 m.status.as_mut().unwrap().capabilities[set] = Some(1 << number);

@@ -62,13 +62,13 @@ fn classify(found: &Assignment, private: &[PrivateKey]) -> (&'static str, Vec<St
     if found.has_command() {
         problems.push("holds `$(`, which dotenvx would run (put the value in single quotes if it is meant)".into());
     }
-    if looks_secret(found) {
+    if is_likely_secret(found) {
         problems.push("is plain and looks like a secret (takumi-secrets encrypt FILE)".into());
     }
     ("plain", problems)
 }
 
-fn looks_secret(found: &Assignment) -> bool {
+fn is_likely_secret(found: &Assignment) -> bool {
     let name = found.name.to_ascii_uppercase();
     let value = found.value();
     let named = SECRET_NAMES.iter().any(|part| name.windows(part.len()).any(|here| here == part.as_bytes()));
@@ -76,7 +76,6 @@ fn looks_secret(found: &Assignment) -> bool {
     !value.is_empty() && (named || begins || has_password(&value))
 }
 
-/// `scheme://user:password@host`.
 fn has_password(value: &[u8]) -> bool {
     let Some(at) = value.windows(3).position(|here| here == b"://") else { return false };
     let authority = value[at + 3..].split(|&byte| byte == b'/').next().unwrap_or_default();

@@ -55,8 +55,8 @@ impl EnvFile {
         }
     }
 
-    /// What it sets, each name once. Where a line sets nothing or a name twice, every such line is told instead: what cannot be
-    /// understood is not changed.
+    /// What it sets, each name once. Where a line sets nothing or a name twice, every such line is told instead: what
+    /// cannot be understood is not changed.
     pub fn assignments(&self) -> Result<Vec<Assignment<'_>>, Message> {
         let (mut assignments, mut wrong, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
         for found in dotenv::parse(&self.text) {

@@ -1,4 +1,5 @@
-//! The pair of keys of one .env file: the public one stands in it, the private one in .env.keys beside it or in the environment.
+//! The pair of keys of one .env file: the public one stands in it, the private one in .env.keys beside it or in the
+//! environment.
 
 use super::Message;
 use super::env_file::EnvFile;
@@ -92,7 +93,8 @@ impl KeyPair {
         Ok(file.assignments()?.iter().find(|found| found.name == self.private.as_bytes()).map(Assignment::value))
     }
 
-    /// Puts these, the newest first, in the place of what .env.keys holds for the file, and closes it to everybody else.
+    /// Puts these, the newest first, in the place of what .env.keys holds for the file, and closes it to everybody
+    /// else.
     pub fn store(&self, keys: &[&PrivateKey]) -> Result<(), Message> {
         let mut list = Zeroizing::new(String::with_capacity(65 * keys.len()));
         for (index, key) in keys.iter().enumerate() {

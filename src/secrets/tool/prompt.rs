@@ -70,7 +70,8 @@ impl Prompt {
         let prompt = Arc::new(Prompt { terminal, text, saved: before });
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT])?;
         let shared = Arc::clone(&prompt);
-        // To the end of the process: a signal that signal-hook has taken once has no default action of its own any more.
+        // To the end of the process: a signal that signal-hook has taken once has no default action of its own any
+        // more.
         std::thread::Builder::new().spawn(move || {
             for signal in signals.forever() {
                 shared.on_signal(signal);
@@ -81,7 +82,8 @@ impl Prompt {
     }
 
     fn on_signal(&self, signal: i32) {
-        // Whatever stopped it, also a SIGSTOP that nobody sees: the shell has set up the terminal for itself in between.
+        // Whatever stopped it, also a SIGSTOP that nobody sees: the shell has set up the terminal for itself in
+        // between.
         let done = if signal == SIGCONT {
             self.disable_echo()
         } else {
