@@ -68,7 +68,7 @@ impl fmt::Display for Url {
     }
 }
 
-/// Connects. Errors, here and below: the kernel's; one that [`is_late`] at the deadline.
+/// Connects. Errors, here and below: the kernel's; one that [`is_timeout`] at the deadline.
 pub fn connect(server: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
     TcpStream::connect_timeout(&server, time_left(deadline)?)
 }

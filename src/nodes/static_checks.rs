@@ -33,7 +33,7 @@ pub fn check_environment(tree: &Tree) -> Vec<Occurrence> {
     )
 }
 
-/// Reads a file as far as so many bytes, see [`Tree::content`].
+/// Reads a file as far as so many bytes, see [`Tree::read_content`].
 type ReadContent<'a> = &'a dyn Fn(&File, usize) -> Result<Vec<u8>, Errno>;
 
 /// The largest list of requirements.

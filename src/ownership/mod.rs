@@ -1,6 +1,6 @@
 //! Volumes end up usable by the app: only what is wrong is touched, by descriptor, never outside the volume.
 //!
-//! [`prepare`] runs as container root before the drop, [`prove`] as the user after it. A volume's path may hold no
+//! [`repair_volumes`] runs as container root before the drop, [`verify_writable`] as the user after it. A volume's path may hold no
 //! symbolic link: whoever could swap one would lead a walk with CAP_CHOWN where they like, so every link is refused and
 //! named.
 
@@ -123,10 +123,10 @@ impl From<Error> for Problem {
 /// with.
 ///
 /// A directory that root may not create (inside somebody else's directory: DAC_OVERRIDE is never asked for) is left to
-/// [`prove`]. `interrupted` is asked a few times a second; `true` ends the walk.
+/// [`verify_writable`]. `interrupted` is asked a few times a second; `true` ends the walk.
 ///
 /// # Errors
-/// [`Error`]; whether a volume that stayed partly wrong is good enough is for [`prove`] to find out.
+/// [`Error`]; whether a volume that stayed partly wrong is good enough is for [`verify_writable`] to find out.
 pub fn repair_volumes(
     paths: &[PathBuf],
     mode: OwnershipMode,
@@ -137,10 +137,10 @@ pub fn repair_volumes(
     paths.iter().map(|path| repair_volume(path, mode, target, container, interrupted)).collect()
 }
 
-/// What [`prepare`] would find; changes nothing, creates nothing.
+/// What [`repair_volumes`] would find; changes nothing, creates nothing.
 ///
 /// # Errors
-/// As [`prepare`].
+/// As [`repair_volumes`].
 pub fn inspect_volume(
     path: &Path,
     mode: OwnershipMode,
@@ -157,7 +157,7 @@ pub fn inspect_volume(
     Ok(volume)
 }
 
-/// The volumes of a start as an ordinary user, for [`prove`]: nobody's owner is changed.
+/// The volumes of a start as an ordinary user, for [`verify_writable`]: nobody's owner is changed.
 ///
 /// # Errors
 /// [`Error::Path`] for what can never be a volume.

@@ -1,6 +1,6 @@
 //! The listings that a walk has open: few descriptors and one fixed piece of memory at any depth.
 //!
-//! Level N of the tree uses slot N modulo [`SLOTS`]. A descent that is deeper takes the slot of the level that many
+//! Level N of the tree uses slot N modulo [`MAX_OPEN`]. A descent that is deeper takes the slot of the level that many
 //! above; on the way back that level is opened again by `..`, known again by device and inode, and its listing goes on
 //! where it was.
 

@@ -10,7 +10,7 @@ use crate::sys::{Errno, GroupId, UserId};
 /// 0: uid 0 is a user like any other from then on, for ever (`man 7 capabilities`).
 pub const SECURE_BITS: u32 = 0xEB;
 
-/// That a drop can be tried: nothing that it needs is missing. Only [`means`] makes it.
+/// That a drop can be tried: nothing that it needs is missing. Only [`preflight`] makes it.
 pub struct Preflight {
     groups_are_right: bool,
     has_setpcap: bool,

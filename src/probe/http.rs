@@ -1,5 +1,5 @@
 //! The question to COMMAND's server: one GET, of whose answer only the head is read. The server is a stranger: what it
-//! sends costs at most [`MOST`] bytes and the time that is given.
+//! sends costs at most [`MAX_HEAD_BYTES`] bytes and the time that is given.
 
 use super::verdict::HttpAnswer;
 use crate::http::{self, USER_AGENT, Url};

@@ -52,7 +52,7 @@ pub fn normalise(content: &[u8]) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// The assignments of a [`normalised`] text in their order, and the faults between them.
+/// The assignments of a [`normalise`] text in their order, and the faults between them.
 pub fn parse(text: &[u8]) -> impl Iterator<Item = Result<Assignment<'_>, SyntaxFault<'_>>> {
     let mut rest = text;
     let mut line = 1;

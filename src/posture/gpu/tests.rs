@@ -6,7 +6,7 @@ use crate::machine::devices::Opened;
 use crate::machine::devices::driver::{Driver, Majors};
 use crate::machine::devices::libraries::Place;
 use crate::posture::engines::hardened;
-use crate::posture::finding::CheckStatus;
+use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::checks::Shield;
 use crate::sys::device::Node as File;
 use crate::sys::{Errno, GroupId, UserId};
@@ -82,11 +82,11 @@ fn expect(finding: &Finding, status: CheckStatus, detail: &str, fix: &str) {
 fn off_and_nothing_given_are_skipped() {
     let none = devices(&[]);
     for &id in Shield::Gpu.checks() {
-        expect(&evaluate_devices(id, CheckMode::Off, None, &ROOTFUL), CheckStatus::Skipped, "TAKUMI_GPU=off", "");
-        expect(&evaluate(id, &none), CheckStatus::Skipped, "no GPU was given", "");
+        expect(&evaluate_devices(id, CheckMode::Off, None, &ROOTFUL), Skipped, "TAKUMI_GPU=off", "");
+        expect(&evaluate(id, &none), Skipped, "no GPU was given", "");
         for nothing in ["", "void", "none"] {
             let visible = Some(nothing.as_bytes().to_vec());
-            expect(&evaluate(id, &Devices { visible, ..none.clone() }), CheckStatus::Skipped, "no GPU was given", "");
+            expect(&evaluate(id, &Devices { visible, ..none.clone() }), Skipped, "no GPU was given", "");
         }
     }
 }
@@ -94,62 +94,52 @@ fn off_and_nothing_given_are_skipped() {
 #[test]
 fn a_gpu_that_was_asked_for_and_is_not_there_is_missing() {
     let none = Devices { visible: Some(b"all".to_vec()), ..devices(&[]) };
-    expect(
-        &evaluate(Check::GpuNodes, &none),
-        CheckStatus::Fail,
-        "NVIDIA_VISIBLE_DEVICES asks for \"all\"",
-        "--gpus all",
-    );
-    expect(&evaluate(Check::GpuAccess, &none), CheckStatus::Skipped, "no node", "");
+    expect(&evaluate(Check::GpuNodes, &none), Fail, "NVIDIA_VISIBLE_DEVICES asks for \"all\"", "--gpus all");
+    expect(&evaluate(Check::GpuAccess, &none), Skipped, "no node", "");
     let required = evaluate_devices(Check::GpuNodes, CheckMode::Require, Some(&devices(&[])), &ROOTFUL);
-    expect(&required, CheckStatus::Fail, "no GPU in /dev", "--gpus all");
+    expect(&required, Fail, "no GPU in /dev", "--gpus all");
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
     let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
     let required = evaluate_devices(Check::GpuNodes, CheckMode::Require, Some(&devices(&[])), &rootless);
-    expect(&required, CheckStatus::Fail, "no GPU in /dev", "no-cgroups");
+    expect(&required, Fail, "no GPU in /dev", "no-cgroups");
     let windows = Devices { is_windows: true, ..none };
-    expect(&evaluate(Check::GpuNodes, &windows), CheckStatus::Fail, "no GPU in /dev", "wsl --update");
+    expect(&evaluate(Check::GpuNodes, &windows), Fail, "no GPU in /dev", "wsl --update");
 }
 
 #[test]
 fn a_whole_gpu_holds_everything() {
     let whole = devices(&["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset"]);
-    expect(&evaluate(Check::GpuNodes, &whole), CheckStatus::Pass, "2 NVIDIA GPU(s)", "");
-    expect(&evaluate(Check::GpuAccess, &whole), CheckStatus::Pass, "uid 1000 can open /dev/nvidia0, /dev/nvidia1", "");
-    expect(&evaluate(Check::GpuDriver, &whole), CheckStatus::Pass, "550.54.14", "");
-    expect(&evaluate(Check::GpuLibraries, &whole), CheckStatus::Pass, "libcuda.so.1", "");
+    expect(&evaluate(Check::GpuNodes, &whole), Pass, "2 NVIDIA GPU(s)", "");
+    expect(&evaluate(Check::GpuAccess, &whole), Pass, "uid 1000 can open /dev/nvidia0, /dev/nvidia1", "");
+    expect(&evaluate(Check::GpuDriver, &whole), Pass, "550.54.14", "");
+    expect(&evaluate(Check::GpuLibraries, &whole), Pass, "libcuda.so.1", "");
 }
 
 #[test]
 fn each_node_that_cuda_needs_is_named_where_it_is_missing() {
     let nodes = |names: &[&str]| evaluate(Check::GpuNodes, &devices(names));
-    expect(&nodes(&["nvidia0", "nvidiactl"]), CheckStatus::Fail, "no /dev/nvidia-uvm", "nvidia-modprobe -u -c=0");
-    expect(&nodes(&["nvidia0", "nvidia-uvm"]), CheckStatus::Fail, "no /dev/nvidiactl", "--device /dev/nvidiactl");
-    expect(&nodes(&["nvidiactl", "nvidia-uvm"]), CheckStatus::Fail, "no /dev/nvidia0", "--device /dev/nvidia0");
-    expect(&nodes(&["nvidia0"]), CheckStatus::Fail, "no /dev/nvidiactl, no /dev/nvidia-uvm", "--gpus all");
+    expect(&nodes(&["nvidia0", "nvidiactl"]), Fail, "no /dev/nvidia-uvm", "nvidia-modprobe -u -c=0");
+    expect(&nodes(&["nvidia0", "nvidia-uvm"]), Fail, "no /dev/nvidiactl", "--device /dev/nvidiactl");
+    expect(&nodes(&["nvidiactl", "nvidia-uvm"]), Fail, "no /dev/nvidia0", "--device /dev/nvidia0");
+    expect(&nodes(&["nvidia0"]), Fail, "no /dev/nvidiactl, no /dev/nvidia-uvm", "--gpus all");
 }
 
 #[test]
 fn gpus_of_other_makers_have_other_nodes() {
     let nodes = |names: &[&str], makers: Vec<u32>| evaluate(Check::GpuNodes, &Devices { makers, ..devices(names) });
-    expect(&nodes(&["dxg"], vec![]), CheckStatus::Pass, "/dev/dxg", "");
-    expect(&nodes(&["kfd", "dri/renderD128"], vec![AMD_VENDOR_ID]), CheckStatus::Pass, "/dev/kfd", "");
-    expect(&nodes(&["kfd"], vec![]), CheckStatus::Fail, "no /dev/dri/renderD", "--device /dev/dri");
-    expect(
-        &nodes(&["dri/renderD128"], vec![AMD_VENDOR_ID]),
-        CheckStatus::Fail,
-        "without /dev/kfd",
-        "--device /dev/kfd",
-    );
-    expect(&nodes(&["dri/renderD128"], vec![0x8086]), CheckStatus::Pass, "1 render node", "");
-    expect(&nodes(&["nvmap", "nvhost-gpu", "nvidia0"], vec![]), CheckStatus::Pass, "Jetson", "");
-    expect(&nodes(&["nvhost-gpu"], vec![]), CheckStatus::Fail, "/dev/nvmap", "--runtime nvidia");
-    expect(&nodes(&["nvmap"], vec![]), CheckStatus::Fail, "not all are here", "--runtime nvidia");
+    expect(&nodes(&["dxg"], vec![]), Pass, "/dev/dxg", "");
+    expect(&nodes(&["kfd", "dri/renderD128"], vec![AMD_VENDOR_ID]), Pass, "/dev/kfd", "");
+    expect(&nodes(&["kfd"], vec![]), Fail, "no /dev/dri/renderD", "--device /dev/dri");
+    expect(&nodes(&["dri/renderD128"], vec![AMD_VENDOR_ID]), Fail, "without /dev/kfd", "--device /dev/kfd");
+    expect(&nodes(&["dri/renderD128"], vec![0x8086]), Pass, "1 render node", "");
+    expect(&nodes(&["nvmap", "nvhost-gpu", "nvidia0"], vec![]), Pass, "Jetson", "");
+    expect(&nodes(&["nvhost-gpu"], vec![]), Fail, "/dev/nvmap", "--runtime nvidia");
+    expect(&nodes(&["nvmap"], vec![]), Fail, "not all are here", "--runtime nvidia");
     for names in [&["dxg"][..], &["kfd", "dri/renderD128"], &["nvmap", "nvhost-gpu"]] {
-        expect(&evaluate(Check::GpuDriver, &devices(names)), CheckStatus::Skipped, "nothing to compare", "");
+        expect(&evaluate(Check::GpuDriver, &devices(names)), Skipped, "nothing to compare", "");
     }
-    expect(&evaluate(Check::GpuLibraries, &devices(&["kfd", "dri/renderD128"])), CheckStatus::Skipped, "PyTorch", "");
-    expect(&evaluate(Check::GpuLibraries, &devices(&["dxg"])), CheckStatus::Pass, "libcuda.so.1", "");
+    expect(&evaluate(Check::GpuLibraries, &devices(&["kfd", "dri/renderD128"])), Skipped, "PyTorch", "");
+    expect(&evaluate(Check::GpuLibraries, &devices(&["dxg"])), Pass, "libcuda.so.1", "");
 }
 
 #[test]
@@ -158,14 +148,14 @@ fn what_only_has_the_name_or_another_boots_number_is_no_node() {
     seen.nodes[2].file = seen.nodes[2].file.map(|file| File { major: 510, ..file });
     expect(
         &evaluate(Check::GpuNodes, &seen),
-        CheckStatus::Fail,
+        Fail,
         "/dev/nvidia-uvm has major 510, and the host's driver has 511",
         "anew",
     );
     seen.nodes[0].file = seen.nodes[0].file.map(|file| File { mode: libc::S_IFDIR | 0o755, ..file });
-    expect(&evaluate(Check::GpuNodes, &seen), CheckStatus::Fail, "/dev/nvidia0 is no device", "not with -v");
+    expect(&evaluate(Check::GpuNodes, &seen), Fail, "/dev/nvidia0 is no device", "not with -v");
     seen.nodes[0].file = Err(Errno(libc::ENOENT));
-    expect(&evaluate(Check::GpuNodes, &seen), CheckStatus::Fail, "/dev/nvidia0 is no device", "not with -v");
+    expect(&evaluate(Check::GpuNodes, &seen), Fail, "/dev/nvidia0 is no device", "not with -v");
 }
 
 fn refused(names: &[&str], errno: i32) -> Devices {
@@ -191,7 +181,7 @@ fn every_errno_has_its_own_diagnosis_and_several_nodes_are_one_line() {
     ];
     for (errno, why, fix) in cases {
         let finding = evaluate(Check::GpuAccess, &refused(&WHOLE, errno));
-        expect(&finding, CheckStatus::Fail, why, fix);
+        expect(&finding, Fail, why, fix);
         assert!(finding.detail.starts_with("/dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm: "), "{finding:?}");
         let lengths = (finding.detail.len(), finding.fix.as_ref().unwrap().len());
         assert!(lengths.0 <= 130 && lengths.1 <= 130, "{lengths:?} {finding:?}");
@@ -204,9 +194,9 @@ fn different_refusals_stand_side_by_side_and_hide_nothing() {
     seen.nodes[0].opened = Opened::No(Errno(libc::EIO));
     seen.nodes[2].opened = Opened::No(Errno(libc::EPERM));
     let finding = evaluate(Check::GpuAccess, &seen);
-    expect(&finding, CheckStatus::Fail, "/dev/nvidia0: the GPU is in error; /dev/nvidia-uvm: the device cgroup", "xid");
+    expect(&finding, Fail, "/dev/nvidia0: the GPU is in error; /dev/nvidia-uvm: the device cgroup", "xid");
     seen.nodes[0].opened = Opened::NoAnswer;
-    expect(&evaluate(Check::GpuAccess, &seen), CheckStatus::Fail, "no answer within 10 s; ", "persistenced");
+    expect(&evaluate(Check::GpuAccess, &seen), Fail, "no answer within 10 s; ", "persistenced");
 }
 
 #[test]
@@ -214,17 +204,12 @@ fn who_did_not_answer_or_was_not_asked_is_unknown() {
     let mut seen = devices(&WHOLE);
     seen.nodes[1].opened = Opened::NoAnswer;
     seen.nodes[2].opened = Opened::NotTried(Errno(libc::ETIMEDOUT));
-    expect(
-        &evaluate(Check::GpuAccess, &seen),
-        CheckStatus::Unknown,
-        "/dev/nvidiactl: no answer within 10 s; ",
-        "persistenced",
-    );
+    expect(&evaluate(Check::GpuAccess, &seen), Unknown, "/dev/nvidiactl: no answer within 10 s; ", "persistenced");
     for (errno, fix) in
         [(libc::EPERM, "--cap-add SETUID"), (libc::EAGAIN, "--pids-limit"), (libc::EIO, "defect of init")]
     {
         seen.nodes.iter_mut().for_each(|node| node.opened = Opened::NotTried(Errno(errno)));
-        expect(&evaluate(Check::GpuAccess, &seen), CheckStatus::Unknown, "", fix);
+        expect(&evaluate(Check::GpuAccess, &seen), Unknown, "", fix);
     }
 }
 
@@ -233,14 +218,9 @@ fn nodes_that_no_computing_needs_may_be_closed() {
     let mut seen = devices(&["nvidia0", "nvidiactl", "nvidia-uvm", "nvidia-modeset", "nvidia-caps/nvidia-cap1"]);
     seen.nodes[3].opened = Opened::No(Errno(libc::EPERM));
     seen.nodes[4].opened = Opened::No(Errno(libc::EACCES));
-    expect(&evaluate(Check::GpuAccess, &seen), CheckStatus::Pass, "can open", "");
+    expect(&evaluate(Check::GpuAccess, &seen), Pass, "can open", "");
     seen.nodes[4].opened = Opened::No(Errno(libc::EPERM));
-    expect(
-        &evaluate(Check::GpuAccess, &seen),
-        CheckStatus::Fail,
-        "/dev/nvidia-caps/nvidia-cap1: the device cgroup",
-        "--gpus all",
-    );
+    expect(&evaluate(Check::GpuAccess, &seen), Fail, "/dev/nvidia-caps/nvidia-cap1: the device cgroup", "--gpus all");
 }
 
 fn with_mode(mode: u32, group: u32) -> Devices {
@@ -257,22 +237,22 @@ fn a_closed_mode_says_whose_it_is_and_who_can_be_let_in() {
         evaluate_devices(Check::GpuAccess, CheckMode::Auto, Some(devices), context)
     };
     let closed = with_mode(0o600, 44);
-    expect(&access(&closed, &ROOTFUL), CheckStatus::Fail, "mode 0600, for uid 0 alone", "chmod 666");
+    expect(&access(&closed, &ROOTFUL), Fail, "mode 0600, for uid 0 alone", "chmod 666");
     let by_driver = Devices { driver: Driver { mode: Some(0o600), ..closed.driver.clone() }, ..closed };
-    expect(&access(&by_driver, &ROOTFUL), CheckStatus::Fail, "mode 0600", "NVreg_DeviceFileMode=0666");
+    expect(&access(&by_driver, &ROOTFUL), Fail, "mode 0600", "NVreg_DeviceFileMode=0666");
     let group = with_mode(0o660, 44);
-    expect(&access(&group, &ROOTFUL), CheckStatus::Fail, "for group 44, and uid 1000 is not in it", "--group-add 44");
+    expect(&access(&group, &ROOTFUL), Fail, "for group 44, and uid 1000 is not in it", "--group-add 44");
     let root = with_mode(0o660, 0);
-    expect(&access(&root, &ROOTFUL), CheckStatus::Fail, "group 0, which COMMAND never gets", "chmod 666");
+    expect(&access(&root, &ROOTFUL), Fail, "group 0, which COMMAND never gets", "chmod 666");
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
     let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
-    expect(&access(&with_mode(0o660, 65_534), &rootless), CheckStatus::Fail, "does not map", "chmod 666");
+    expect(&access(&with_mode(0o660, 65_534), &rootless), Fail, "does not map", "chmod 666");
     let nodev = Mounts::parse(
         b"1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /dev rw - tmpfs tmpfs rw\n3 2 0:5 /nvidia0 /dev/nvidia0 rw,nodev - devtmpfs udev rw\n",
     );
     let mounted = GpuContext { namespace: None, mounts: Some(&nodev) };
     let finding = access(&with_mode(0o666, 0), &mounted);
-    expect(&finding, CheckStatus::Fail, "/dev/nvidia0: it lies on a nodev mount; /dev/nvidiactl", "--device");
+    expect(&finding, Fail, "/dev/nvidia0: it lies on a nodev mount; /dev/nvidiactl", "--device");
 }
 
 #[test]
@@ -280,13 +260,13 @@ fn no_driver_behind_a_number_is_told_from_another_number_and_from_a_lost_gpu() {
     let mut seen = refused(&WHOLE, libc::ENXIO);
     seen.nodes[2].file = seen.nodes[2].file.map(|file| File { major: 510, ..file });
     let finding = evaluate(Check::GpuAccess, &seen);
-    expect(&finding, CheckStatus::Fail, "/dev/nvidia-uvm: it has major 510, the driver has 511", "anew");
+    expect(&finding, Fail, "/dev/nvidia-uvm: it has major 510, the driver has 511", "anew");
     seen.driver.majors = Ok(Majors::parse(b"Character devices:\n 10 misc\n"));
     let finding = evaluate(Check::GpuAccess, &seen);
-    expect(&finding, CheckStatus::Fail, "/dev/nvidia0, /dev/nvidiactl: the host has not loaded", "modprobe nvidia,");
-    expect(&finding, CheckStatus::Fail, "/dev/nvidia-uvm: the host has not loaded", "nvidia-modprobe -u");
+    expect(&finding, Fail, "/dev/nvidia0, /dev/nvidiactl: the host has not loaded", "modprobe nvidia,");
+    expect(&finding, Fail, "/dev/nvidia-uvm: the host has not loaded", "nvidia-modprobe -u");
     seen.driver.majors = Err(Errno(libc::ENOENT));
-    expect(&evaluate(Check::GpuAccess, &seen), CheckStatus::Fail, "not loaded", "modprobe nvidia,");
+    expect(&evaluate(Check::GpuAccess, &seen), Fail, "not loaded", "modprobe nvidia,");
 }
 
 #[test]
@@ -294,19 +274,9 @@ fn rootless_and_windows_have_their_own_fixes() {
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
     let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
     let denied = evaluate_devices(Check::GpuAccess, CheckMode::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
-    expect(&denied, CheckStatus::Fail, "a rootless engine sets no device cgroup", "DeviceAllow");
-    expect(
-        &evaluate(Check::GpuAccess, &refused(&["dxg"], libc::EPERM)),
-        CheckStatus::Fail,
-        "device cgroup",
-        "--device /dev/dxg",
-    );
-    expect(
-        &evaluate(Check::GpuAccess, &refused(&["dxg"], libc::ENODEV)),
-        CheckStatus::Fail,
-        "WSL serves no GPU",
-        "wsl --update",
-    );
+    expect(&denied, Fail, "a rootless engine sets no device cgroup", "DeviceAllow");
+    expect(&evaluate(Check::GpuAccess, &refused(&["dxg"], libc::EPERM)), Fail, "device cgroup", "--device /dev/dxg");
+    expect(&evaluate(Check::GpuAccess, &refused(&["dxg"], libc::ENODEV)), Fail, "WSL serves no GPU", "wsl --update");
 }
 
 #[test]
@@ -319,18 +289,18 @@ fn driver_and_libraries_must_be_of_one_version() {
     let path = "/usr/lib/x86_64-linux-gnu/libcuda.so.1";
     expect(
         &evaluate(Check::GpuDriver, &with("555.42.06", path)),
-        CheckStatus::Fail,
+        Fail,
         "550.54.14, libcuda.so.1 is 555.42.06",
         "reboot",
     );
-    expect(&evaluate(Check::GpuDriver, &with("535.1", path)), CheckStatus::Fail, "libcuda.so.1 is 535.1", "anew");
+    expect(&evaluate(Check::GpuDriver, &with("535.1", path)), Fail, "libcuda.so.1 is 535.1", "anew");
     let compat = with("555.42.06", "/usr/local/cuda/compat/libcuda.so.1");
-    expect(&evaluate(Check::GpuDriver, &compat), CheckStatus::Pass, "550.54.14", "");
+    expect(&evaluate(Check::GpuDriver, &compat), Pass, "550.54.14", "");
     let mut management = devices(&WHOLE);
     management.libraries[1] = library("/usr/lib/libnvidia-ml.so.1", "555.42.06");
-    expect(&evaluate(Check::GpuDriver, &management), CheckStatus::Fail, "libnvidia-ml.so.1 is 555.42.06", "reboot");
+    expect(&evaluate(Check::GpuDriver, &management), Fail, "libnvidia-ml.so.1 is 555.42.06", "reboot");
     let none = Devices { libraries: [Library::Nowhere, Library::Nowhere], ..devices(&WHOLE) };
-    expect(&evaluate(Check::GpuDriver, &none), CheckStatus::Skipped, "nothing to compare", "");
+    expect(&evaluate(Check::GpuDriver, &none), Skipped, "nothing to compare", "");
 }
 
 #[test]
@@ -339,14 +309,9 @@ fn a_driver_that_is_not_loaded_is_told_from_one_that_is_not_shown() {
         let driver = Driver { majors, version: None, mode: None };
         evaluate(Check::GpuDriver, &Devices { driver, ..devices(&WHOLE) })
     };
-    expect(
-        &with(Ok(Majors::parse(b"Character devices:\n 10 misc\n"))),
-        CheckStatus::Fail,
-        "loaded no NVIDIA driver",
-        "modprobe",
-    );
-    expect(&with(Ok(Majors::parse(REGISTERED))), CheckStatus::Skipped, "is not shown here", "");
-    expect(&with(Err(Errno(libc::ENOENT))), CheckStatus::Unknown, "/proc/devices", "mount /proc");
+    expect(&with(Ok(Majors::parse(b"Character devices:\n 10 misc\n"))), Fail, "loaded no NVIDIA driver", "modprobe");
+    expect(&with(Ok(Majors::parse(REGISTERED))), Skipped, "is not shown here", "");
+    expect(&with(Err(Errno(libc::ENOENT))), Unknown, "/proc/devices", "mount /proc");
 }
 
 #[test]
@@ -356,36 +321,21 @@ fn each_way_to_lack_a_library_has_its_fix() {
         evaluate(Check::GpuLibraries, &Devices { libraries: [cuda, management], capabilities, ..devices(&WHOLE) })
     };
     let found = || library("/usr/lib/libnvidia-ml.so.1", "550.54.14");
-    expect(&with(Library::Nowhere, found(), None), CheckStatus::Fail, "no libcuda.so.1", "--gpus all");
+    expect(&with(Library::Nowhere, found(), None), Fail, "no libcuda.so.1", "--gpus all");
     for utility in ["utility", "graphics, video"] {
         let finding = with(Library::Nowhere, found(), Some(utility));
-        expect(&finding, CheckStatus::Fail, "no libcuda.so.1", &format!("compute,utility (it is \"{utility}\")"));
+        expect(&finding, Fail, "no libcuda.so.1", &format!("compute,utility (it is \"{utility}\")"));
     }
     for whole in ["all", "compute,utility", "utility, compute", ""] {
-        expect(&with(Library::Nowhere, found(), Some(whole)), CheckStatus::Fail, "no libcuda.so.1", "--gpus all");
+        expect(&with(Library::Nowhere, found(), Some(whole)), Fail, "no libcuda.so.1", "--gpus all");
     }
-    expect(
-        &with(found(), Library::Nowhere, Some("compute")),
-        CheckStatus::Fail,
-        "no libnvidia-ml.so.1",
-        "compute,utility",
-    );
+    expect(&with(found(), Library::Nowhere, Some("compute")), Fail, "no libnvidia-ml.so.1", "compute,utility");
     let unreached = Library::Unreached(Place { path: "/usr/lib/wsl/lib/libcuda.so.1".into(), version: None });
-    expect(
-        &with(unreached, found(), None),
-        CheckStatus::Fail,
-        "does not look there",
-        "LD_LIBRARY_PATH=/usr/lib/wsl/lib",
-    );
+    expect(&with(unreached, found(), None), Fail, "does not look there", "LD_LIBRARY_PATH=/usr/lib/wsl/lib");
     let nameless = Library::Nameless("/usr/lib64/libcuda.so.550.54.14".into());
-    expect(
-        &with(nameless, found(), None),
-        CheckStatus::Fail,
-        "no libcuda.so.1 leads to it",
-        "nvidia-container-toolkit",
-    );
+    expect(&with(nameless, found(), None), Fail, "no libcuda.so.1 leads to it", "nvidia-container-toolkit");
     let broken = Library::Broken("/usr/lib64/libcuda.so.1".into());
-    expect(&with(broken, found(), None), CheckStatus::Fail, "/usr/lib64/libcuda.so.1 is no library", "image");
+    expect(&with(broken, found(), None), Fail, "/usr/lib64/libcuda.so.1 is no library", "image");
 }
 
 #[test]
@@ -393,24 +343,19 @@ fn the_probe_knows_a_daemon_reload() {
     let now = |opened| [("/dev/nvidia0".to_string(), opened), ("/dev/nvidiactl".to_string(), opened)];
     let judged = |opened| verify_still_open(&now(opened), None);
     let no = |errno| Opened::No(Errno(errno));
-    expect(&judged(Opened::Yes), CheckStatus::Pass, "2 device node(s) can still be opened", "");
+    expect(&judged(Opened::Yes), Pass, "2 device node(s) can still be opened", "");
     let finding = judged(no(libc::EPERM));
-    expect(&finding, CheckStatus::Fail, "daemon-reload", "create-dev-char-symlinks");
+    expect(&finding, Fail, "daemon-reload", "create-dev-char-symlinks");
     assert!(
         finding.detail.starts_with("/dev/nvidia0, /dev/nvidiactl: ") && finding.id == Check::GpuAccess,
         "{finding:?}"
     );
     let namespace = UserNamespace::of_map(b"0 1500 1");
-    expect(
-        &verify_still_open(&now(no(libc::EPERM)), Some(&namespace)),
-        CheckStatus::Fail,
-        "denied now",
-        "mode or its rules",
-    );
-    expect(&judged(no(libc::EACCES)), CheckStatus::Fail, "denied now", "mode or its rules");
-    expect(&judged(no(libc::ENOENT)), CheckStatus::Fail, "gone now", "--gpus all");
-    expect(&judged(no(libc::ENXIO)), CheckStatus::Fail, "served by no driver now", "xid");
-    expect(&judged(no(libc::EIO)), CheckStatus::Fail, "Input/output error", "--gpu-reset");
-    expect(&judged(Opened::NoAnswer), CheckStatus::Unknown, "no answer in time", "nvidia-smi");
-    expect(&judged(Opened::NotTried(Errno(libc::EAGAIN))), CheckStatus::Unknown, "no process", "--pids-limit");
+    expect(&verify_still_open(&now(no(libc::EPERM)), Some(&namespace)), Fail, "denied now", "mode or its rules");
+    expect(&judged(no(libc::EACCES)), Fail, "denied now", "mode or its rules");
+    expect(&judged(no(libc::ENOENT)), Fail, "gone now", "--gpus all");
+    expect(&judged(no(libc::ENXIO)), Fail, "served by no driver now", "xid");
+    expect(&judged(no(libc::EIO)), Fail, "Input/output error", "--gpu-reset");
+    expect(&judged(Opened::NoAnswer), Unknown, "no answer in time", "nvidia-smi");
+    expect(&judged(Opened::NotTried(Errno(libc::EAGAIN))), Unknown, "no process", "--pids-limit");
 }
