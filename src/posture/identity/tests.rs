@@ -4,7 +4,7 @@ use crate::machine::namespaces::Namespaces;
 use crate::machine::sockets::Sockets;
 use crate::machine::status::Status;
 use crate::machine::user_namespace::UserNamespace;
-use crate::posture::finding::CheckStatus;
+use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::Settings;
 
 /// What one change of a hardened machine makes of a check.
@@ -23,51 +23,39 @@ const PROC: &str = "mount /proc in the container, as every engine does";
 fn without_proc_nothing_is_known() {
     let gone = Errno(libc::ENOENT);
     let words = |what| format!("{what} cannot be read: {gone}");
-    expect(
-        Check::UserNamespace,
-        |m| m.user_namespace = Err(gone),
-        CheckStatus::Unknown,
-        &words("/proc/self/uid_map"),
-        PROC,
-    );
+    expect(Check::UserNamespace, |m| m.user_namespace = Err(gone), Unknown, &words("/proc/self/uid_map"), PROC);
     for id in [Check::Seccomp, Check::PrivilegedContainer] {
-        expect(id, |m| m.status = Err(gone), CheckStatus::Unknown, &words("/proc/self/status"), PROC);
+        expect(id, |m| m.status = Err(gone), Unknown, &words("/proc/self/status"), PROC);
     }
     let no_mounts = |m: &mut Machine| (m.mounts, m.sockets) = (Err(gone), None);
-    expect(Check::RuntimeSocket, no_mounts, CheckStatus::Unknown, &words("/proc/self/mountinfo"), PROC);
+    expect(Check::RuntimeSocket, no_mounts, Unknown, &words("/proc/self/mountinfo"), PROC);
     for number in 0..4 {
         let unseen = |m: &mut Machine| {
             let n = &mut m.namespaces;
             *[&mut n.pid, &mut n.ipc, &mut n.uts, &mut n.net][number] = Err(gone);
         };
-        expect(Check::HostNamespaces, unseen, CheckStatus::Unknown, &words("/proc/self/ns"), PROC);
+        expect(Check::HostNamespaces, unseen, Unknown, &words("/proc/self/ns"), PROC);
     }
     let closed = |m: &mut Machine| m.label = Err(Errno(libc::EACCES));
     let words = format!("/proc/self/attr/current cannot be read: {}", Errno(libc::EACCES));
-    expect(Check::Apparmor, closed, CheckStatus::Unknown, &words, PROC);
-    expect(Check::RuntimeSocket, |m| m.sockets = None, CheckStatus::Skipped, "not looked at", "");
+    expect(Check::Apparmor, closed, Unknown, &words, PROC);
+    expect(Check::RuntimeSocket, |m| m.sockets = None, Skipped, "not looked at", "");
     let no_proc = |m: &mut Machine| (m.label, m.status) = (Err(gone), Err(gone));
-    expect(
-        Check::Apparmor,
-        no_proc,
-        CheckStatus::Unknown,
-        &format!("/proc/self/attr/current cannot be read: {gone}"),
-        PROC,
-    );
+    expect(Check::Apparmor, no_proc, Unknown, &format!("/proc/self/attr/current cannot be read: {gone}"), PROC);
 }
 
 #[test]
 fn root_is_who_the_map_says() {
     let fix = "run the engine rootless, or with userns-remap: who escapes is an ordinary user then";
     for (map, status, detail) in [
-        ("0 0 4294967295", CheckStatus::Fail, "root here is root of the host"),
-        ("0 0 65536", CheckStatus::Fail, "root here is root of the namespace outside (0-65535→0-65535)"),
-        ("0 1500 1\n1 100000 65536", CheckStatus::Pass, "root here is uid 1500 outside"),
-        ("0 100000 65536", CheckStatus::Pass, "root here is uid 100000 outside"),
-        ("1000 1000 1", CheckStatus::Pass, "no root here"),
+        ("0 0 4294967295", Fail, "root here is root of the host"),
+        ("0 0 65536", Fail, "root here is root of the namespace outside (0-65535→0-65535)"),
+        ("0 1500 1\n1 100000 65536", Pass, "root here is uid 1500 outside"),
+        ("0 100000 65536", Pass, "root here is uid 100000 outside"),
+        ("1000 1000 1", Pass, "no root here"),
     ] {
         let change = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::of_map(map.as_bytes()));
-        expect(Check::UserNamespace, change, status, detail, if status == CheckStatus::Fail { fix } else { "" });
+        expect(Check::UserNamespace, change, status, detail, if status == Fail { fix } else { "" });
     }
 }
 
@@ -77,13 +65,13 @@ fn a_filter_is_seen_by_its_mode() {
         "take away --security-opt seccomp=unconfined and --privileged (Kubernetes: seccompProfile RuntimeDefault)";
     let kernel = "use a kernel with CONFIG_SECCOMP_FILTER and an engine that sets a profile";
     for (mode, filters, status, detail, fix) in [
-        (Some(2), Some(1), CheckStatus::Pass, "system calls are filtered", ""),
-        (Some(2), Some(3), CheckStatus::Pass, "system calls are filtered, 3 times", ""),
-        (Some(2), None, CheckStatus::Pass, "system calls are filtered", ""),
-        (Some(0), Some(0), CheckStatus::Fail, "no system call is filtered", off),
-        (Some(0), None, CheckStatus::Fail, "no system call is filtered", off),
-        (Some(7), None, CheckStatus::Unknown, "seccomp mode 7 is not known", "update init"),
-        (None, None, CheckStatus::Unknown, "/proc/self/status does not show it", kernel),
+        (Some(2), Some(1), Pass, "system calls are filtered", ""),
+        (Some(2), Some(3), Pass, "system calls are filtered, 3 times", ""),
+        (Some(2), None, Pass, "system calls are filtered", ""),
+        (Some(0), Some(0), Fail, "no system call is filtered", off),
+        (Some(0), None, Fail, "no system call is filtered", off),
+        (Some(7), None, Unknown, "seccomp mode 7 is not known", "update init"),
+        (None, None, Unknown, "/proc/self/status does not show it", kernel),
     ] {
         let status_of = |s: &Status| Status { seccomp: mode, seccomp_filters: filters, ..s.clone() };
         expect(Check::Seccomp, |m| m.status = m.status.as_ref().map(status_of).map_err(|e| *e), status, detail, fix);
@@ -97,7 +85,7 @@ fn a_label_is_of_apparmor_or_of_selinux() {
     const LABEL: &str =
         "take away --privileged and --security-opt label=disable (Docker: selinux-enabled in daemon.json)";
     const ROOTLESS: &str = "a rootless engine may load no AppArmor profile";
-    let (held, missing, skipped) = (CheckStatus::Pass, CheckStatus::Fail, CheckStatus::Skipped);
+    let (held, missing, skipped) = (Pass, Fail, Skipped);
     for (label, rootless, status, detail, fix) in [
         ("docker-default (enforce)", false, held, "AppArmor: docker-default", ""),
         ("docker-default (kill)", false, held, "AppArmor: docker-default", ""),
@@ -138,15 +126,15 @@ fn each_capability_and_device_of_a_host_counts() {
                 m.status.as_mut().unwrap().capabilities[set] = Some(1 << number);
             };
             let detail = format!("it was given CAP_{name}");
-            expect(Check::PrivilegedContainer, change, CheckStatus::Fail, &detail, fix);
+            expect(Check::PrivilegedContainer, change, Fail, &detail, fix);
         }
     }
     let every = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0x1ff_ffff_ffff); 5];
     let all = "it was given CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_BPF";
-    expect(Check::PrivilegedContainer, every, CheckStatus::Fail, all, fix);
+    expect(Check::PrivilegedContainer, every, Fail, all, fix);
     // What Docker gives by default, and what a start needs.
     let docker = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0xa804_25fb | 1 << 2); 5];
-    expect(Check::PrivilegedContainer, docker, CheckStatus::Pass, "no capability or device that rules a host", "");
+    expect(Check::PrivilegedContainer, docker, Pass, "no capability or device that rules a host", "");
     let devices = |names: &'static [&'static str]| {
         move |m: &mut Machine| m.places.host_devices = Ok(names.iter().map(ToString::to_string).collect())
     };
@@ -156,10 +144,10 @@ fn each_capability_and_device_of_a_host_counts() {
         (&["a", "b", "c", "d", "e"], "a, b, c, d and 1 more"),
     ] {
         let detail = format!("the host's devices are in /dev: {shown}");
-        expect(Check::PrivilegedContainer, devices(names), CheckStatus::Fail, &detail, fix);
+        expect(Check::PrivilegedContainer, devices(names), Fail, &detail, fix);
     }
     let unseen = |m: &mut Machine| m.places.host_devices = Err(Errno(libc::ENOENT));
-    expect(Check::PrivilegedContainer, unseen, CheckStatus::Pass, "no capability or device that rules a host", "");
+    expect(Check::PrivilegedContainer, unseen, Pass, "no capability or device that rules a host", "");
 }
 
 #[test]
@@ -171,13 +159,7 @@ fn each_namespace_of_the_host_is_told() {
     );
     let expect = |change: &dyn Fn(&mut Namespaces), what: &str, fix: &str| {
         let change = |m: &mut Machine| change(&mut m.namespaces);
-        expect(
-            Check::HostNamespaces,
-            change,
-            CheckStatus::Fail,
-            &format!("the host's own: {what}"),
-            &format!("take away {fix}"),
-        );
+        expect(Check::HostNamespaces, change, Fail, &format!("the host's own: {what}"), &format!("take away {fix}"));
     };
     expect(&|n| n.pid = Ok(INITIAL_PID_NS), "processes", "--pid host");
     expect(&|n| n.kernel_threads = true, "processes", "--pid host");
@@ -208,10 +190,10 @@ fn a_socket_is_told_and_so_is_what_was_not_searched() {
     let fix = "take away the mount that it is in";
     let words = "who may talk to it is root of the host";
     let id = Check::RuntimeSocket;
-    expect(id, |m| m.sockets = one, CheckStatus::Fail, &format!("/run/docker.sock: {words}"), fix);
-    expect(id, |m| m.sockets = two, CheckStatus::Fail, &format!("/a/docker.sock and 1 more: {words}"), fix);
+    expect(id, |m| m.sockets = one, Fail, &format!("/run/docker.sock: {words}"), fix);
+    expect(id, |m| m.sockets = two, Fail, &format!("/a/docker.sock and 1 more: {words}"), fix);
     let part = "no engine's socket is mounted (of /data the first directories were searched)";
-    expect(id, |m| m.sockets = seen(&[], &["/data"]), CheckStatus::Pass, part, "");
+    expect(id, |m| m.sockets = seen(&[], &["/data"]), Pass, part, "");
 }
 
 #[test]
@@ -219,7 +201,7 @@ fn each_limit_counts() {
     let (memory, processes, core) = ("--memory 16g", "--pids-limit 512", "--ulimit core=0");
     let id = Check::Limits;
     let missing = |change: &dyn Fn(&mut Machine), what: &str, flags: &[&str]| {
-        expect(id, change, CheckStatus::Fail, &format!("no limit of {what}"), &format!("add {}", flags.join(" ")));
+        expect(id, change, Fail, &format!("no limit of {what}"), &format!("add {}", flags.join(" ")));
     };
     missing(&|m| m.limits.memory = Limit::Without, "memory", &[memory]);
     missing(&|m| m.limits.processes = Limit::Without, "processes", &[processes]);
@@ -240,7 +222,7 @@ fn each_limit_counts() {
     missing(&|m| (m.limits.memory, m.limits.processes) = (Limit::Unseen, Limit::Without), "processes", &[processes]);
     let fix = "mount /sys/fs/cgroup in the container, as engines do";
     let unseen = |m: &mut Machine| m.limits.memory = Limit::Unseen;
-    expect(id, unseen, CheckStatus::Unknown, "no cgroup shows a limit of memory", fix);
+    expect(id, unseen, Unknown, "no cgroup shows a limit of memory", fix);
     let unseen = |m: &mut Machine| (m.limits.memory, m.limits.processes) = (Limit::Unseen, Limit::Unseen);
-    expect(id, unseen, CheckStatus::Unknown, "no cgroup shows a limit of memory, processes", fix);
+    expect(id, unseen, Unknown, "no cgroup shows a limit of memory, processes", fix);
 }
