@@ -25,7 +25,7 @@ use crate::identity::{Identity, StartedAs};
 use crate::ownership;
 use crate::posture::finding::Finding;
 use crate::posture::report::Report;
-use crate::privilege::drop::Means;
+use crate::privilege::drop::Preflight;
 use crate::privilege::{self, Dropped, verify};
 use crate::secrets;
 use crate::settings::Settings;
@@ -85,9 +85,9 @@ struct Running {
 fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Running, Refusal> {
     io::occupy_closed_stdio().map_err(|errno| Refusal::system("open /dev/null", errno))?;
     let environment = came.variables();
-    let (level, format) = Settings::log(environment);
+    let (level, format) = Settings::log_settings(environment);
     logging::configure(level, format);
-    let settings = Settings::read(environment).map_err(Refusal::Settings)?;
+    let settings = Settings::from_environment(environment).map_err(Refusal::Settings)?;
     if command.is_empty() {
         return Err(Refusal::no_command());
     }
@@ -126,7 +126,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
     let style = print::style(environment);
     // COMMAND's own lies elsewhere by now: no key stays in /proc/1/environ or in memory.
     came.wipe();
-    ownership::prove(volumes)?;
+    ownership::verify_writable(volumes)?;
 
     if !is_pid_1 {
         // Orphans below COMMAND come to us, not to a PID 1 that may not reap.
@@ -167,13 +167,13 @@ fn terms(settings: &Settings, is_pid_1: bool) -> Terms {
 
 /// Everything that is required and does not pass is told at once. `is_known`: whether the check's answer counts by now.
 fn refuse_unmet(report: &Report, is_known: fn(Check) -> bool) -> Result<(), Refusal> {
-    let refuses = |finding: &&Finding| finding.refuses() && is_known(finding.id);
+    let refuses = |finding: &&Finding| finding.refuses_start() && is_known(finding.id);
     let refused: Vec<Finding> = report.findings.iter().filter(refuses).cloned().collect();
     if refused.is_empty() { Ok(()) } else { Err(Refusal::Weak(refused)) }
 }
 
 /// The end of all privilege.
-fn drop_privileges(plan: &Plan, preflight: Option<Means>, own: ProcessId) -> Result<Dropped, Refusal> {
+fn drop_privileges(plan: &Plan, preflight: Option<Preflight>, own: ProcessId) -> Result<Dropped, Refusal> {
     let before = plan.before;
     let (Some(identity), Some(preflight)) = (plan.new_user, preflight) else {
         return Ok(privilege::stay_user(before.users, before.groups, before.capabilities)?);
@@ -215,7 +215,7 @@ fn ask_for_parents_death(death: Signal, parent: ProcessId, own: ProcessId) -> Re
 /// Neither a descriptor nor the directory leads COMMAND outside.
 fn verify_inherited(descriptors: &[RawFd]) -> Result<(), Refusal> {
     match process::directory_is_inside() {
-        Ok(true) => Ok(verify::descriptors(descriptors)?),
+        Ok(true) => Ok(verify::verify_descriptors(descriptors)?),
         Ok(false) => Err(Refusal::directory_outside()),
         Err(errno) => Err(Refusal::system("check the working directory", errno)),
     }

@@ -1,5 +1,5 @@
-//! As much of HTTP as `init` speaks: the URL that it asks, and one exchange with a server that may be anybody. Whatever that
-//! does takes no longer than the deadline, and no more memory than the caller has for the answer.
+//! As much of HTTP as `init` speaks: the URL that it asks, and one exchange with a server that may be anybody. Whatever
+//! that does takes no longer than the deadline, and no more memory than the caller has for the answer.
 
 use crate::sys::Errno;
 use crate::sys::clock::Instant;
@@ -9,9 +9,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// What `init` calls itself to a server.
-pub const AGENT: &str = concat!("takumi-init/", env!("CARGO_PKG_VERSION"));
+pub const USER_AGENT: &str = concat!("takumi-init/", env!("CARGO_PKG_VERSION"));
 /// More headers than any server sends.
-const HEADERS: usize = 100;
+const MAX_HEADERS: usize = 100;
 
 /// `http://HOST[:PORT]/PATH`: what is asked of whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,7 +33,7 @@ impl Url {
         let rest = text.strip_prefix(SCHEME)?.split('#').next()?;
         let authority = rest.split('/').next()?;
         let (host, port) = match authority.rfind(':').filter(|_| !authority.ends_with(']')) {
-            Some(colon) => (&authority[..colon], port(&authority[colon + 1..])?),
+            Some(colon) => (&authority[..colon], parse_port(&authority[colon + 1..])?),
             None => (authority, 80),
         };
         let bracketed = host.starts_with('[') && host.ends_with(']');
@@ -52,14 +52,13 @@ impl Url {
         &self.text[SCHEME.len()..self.ends[1]]
     }
 
-    /// Path and query.
     pub fn target(&self) -> &str {
         let target = &self.text[self.ends[1]..self.ends[2]];
         if target.is_empty() { "/" } else { target }
     }
 }
 
-fn port(text: &str) -> Option<u16> {
+fn parse_port(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok().filter(|&port| port > 0)).flatten()
 }
 
@@ -69,20 +68,19 @@ impl fmt::Display for Url {
     }
 }
 
-/// Connects. Errors, here and below: the kernel's; one that [`is_late`] at the deadline.
+/// Connects. Errors, here and below: the kernel's; one that [`is_timeout`] at the deadline.
 pub fn connect(server: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
-    TcpStream::connect_timeout(&server, left(deadline)?)
+    TcpStream::connect_timeout(&server, time_left(deadline)?)
 }
 
-/// Asks.
 pub fn send(stream: &mut TcpStream, request: &[u8], deadline: Instant) -> io::Result<()> {
-    stream.set_write_timeout(Some(left(deadline)?))?;
+    stream.set_write_timeout(Some(time_left(deadline)?))?;
     stream.write_all(request)
 }
 
-/// Reads on into `answer`, of which `filled` bytes are there, until `seen` has seen in it what it looks for. `None`: the answer
-/// ends, or is longer than there is room for.
-pub fn read<Seen>(
+/// Reads on into `answer`, of which `filled` bytes are there, until `seen` has seen in it what it looks for. `None`:
+/// the answer ends, or is longer than there is room for.
+pub fn read_until<Seen>(
     stream: &mut TcpStream,
     answer: &mut [u8],
     filled: &mut usize,
@@ -96,7 +94,7 @@ pub fn read<Seen>(
         if *filled == answer.len() {
             return Ok(None);
         }
-        stream.set_read_timeout(Some(left(deadline)?))?;
+        stream.set_read_timeout(Some(time_left(deadline)?))?;
         match stream.read(&mut answer[*filled..]) {
             Ok(0) => return Ok(None),
             Ok(count) => *filled += count,
@@ -106,46 +104,45 @@ pub fn read<Seen>(
     }
 }
 
-fn left(deadline: Instant) -> io::Result<Duration> {
+fn time_left(deadline: Instant) -> io::Result<Duration> {
     let left = Instant::now().until(deadline);
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// Whether the time was over.
-pub fn is_late(error: &io::Error) -> bool {
+pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// The kernel's word without std's "(os error 104)".
-pub fn word(error: &io::Error) -> String {
+pub fn error_text(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.kind().to_string(), |errno| Errno(errno).to_string())
 }
 
 /// What the head of an answer says.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Head {
+pub struct ResponseHead {
     /// How long it is.
     pub length: usize,
-    /// The status code.
     pub code: u16,
     /// How long the body is, where that is told; a number that is none is too large for anybody.
     pub body: Option<usize>,
 }
 
 /// The head that some bytes begin with; `None` while it is not whole. Errors: why it is none.
-pub fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+pub fn parse_head(bytes: &[u8]) -> Result<Option<ResponseHead>, String> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let length = match response.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(format!("it sent more than {HEADERS} headers")),
+        Err(httparse::Error::TooManyHeaders) => return Err(format!("it sent more than {MAX_HEADERS} headers")),
         Err(error) => return Err(format!("it does not speak HTTP ({error})")),
     };
     let body = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Content-Length"));
     let number = |value| std::str::from_utf8(value).ok()?.trim().parse().ok();
     let body = body.map(|header| number(header.value).unwrap_or(usize::MAX));
-    Ok(Some(Head { length, code: response.code.unwrap_or_default(), body }))
+    Ok(Some(ResponseHead { length, code: response.code.unwrap_or_default(), body }))
 }
 
 #[cfg(test)]
@@ -179,11 +176,11 @@ mod tests {
     #[test]
     fn only_a_whole_head_is_one() {
         let text = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-        let whole = Head { length: 38, code: 200, body: Some(2) };
-        assert_eq!(head(text), Ok(Some(whole)));
-        assert!((0..38).all(|end| head(&text[..end]) == Ok(None)));
+        let whole = ResponseHead { length: 38, code: 200, body: Some(2) };
+        assert_eq!(parse_head(text), Ok(Some(whole)));
+        assert!((0..38).all(|end| parse_head(&text[..end]) == Ok(None)));
         let huge = b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n";
-        assert_eq!(head(huge).unwrap().unwrap().body, Some(usize::MAX));
+        assert_eq!(parse_head(huge).unwrap().unwrap().body, Some(usize::MAX));
     }
 
     #[test]
@@ -192,9 +189,9 @@ mod tests {
             "SSH-2.0-OpenSSH_9.2", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n",
             "\0\0\0", "<html>",
         ] {
-            assert!(head(garbage.as_bytes()).is_err(), "{garbage:?}");
+            assert!(parse_head(garbage.as_bytes()).is_err(), "{garbage:?}");
         }
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
-        assert!(head(many.as_bytes()).unwrap_err().contains("more than"));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
+        assert!(parse_head(many.as_bytes()).unwrap_err().contains("more than"));
     }
 }

@@ -34,7 +34,7 @@ pub mod programs {
 /// What tests of a room's own need: no promise to anybody.
 #[doc(hidden)]
 pub mod for_tests {
-    pub use crate::nodes::{ability, scan, tree};
+    pub use crate::nodes::{behaviour, scan, tree};
 }
 
 #[doc(hidden)]

@@ -5,11 +5,10 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The directories of the system's own programs, and nobody else's, as PATH has them.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Those directories.
-pub fn of_programs() -> impl Iterator<Item = &'static str> {
-    PATH.split(':')
+pub fn program_directories() -> impl Iterator<Item = &'static str> {
+    SYSTEM_PATH.split(':')
 }
 
 /// The names in a path.
@@ -18,7 +17,7 @@ pub fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 }
 
 /// The names of an absolute path without `..`; `None` for any other, and for one with a NUL in it.
-pub fn names(path: &[u8]) -> Option<Vec<CString>> {
+pub fn absolute_components(path: &[u8]) -> Option<Vec<CString>> {
     let name = |name: &[u8]| CString::new(name).ok().filter(|name| name.as_bytes() != b"..");
     path.starts_with(b"/").then(|| components(path).map(name).collect()).flatten()
 }
@@ -29,10 +28,10 @@ pub fn is_within(path: &[u8], directory: &[u8]) -> bool {
     components(directory).all(|name| names.next() == Some(name))
 }
 
-/// Holds on to (`O_PATH`) the directory that these names lead to from `root`, following no link: whoever may write a directory
-/// on the way could have planted one. `otherwise`: what is taken for the name of this number, which cannot be held, or why
-/// nothing is.
-pub fn pin<Why>(
+/// Holds on to (`O_PATH`) the directory that these names lead to from `root`, following no link: whoever may write a
+/// directory on the way could have planted one. `otherwise`: what is taken for the name of this number, which cannot be
+/// held, or why nothing is.
+pub fn pin_directory<Why>(
     root: OwnedFd,
     names: &[CString],
     mut otherwise: impl FnMut(BorrowedFd<'_>, usize, Errno) -> Result<OwnedFd, Why>,
@@ -49,10 +48,10 @@ mod tests {
     #[test]
     fn only_an_absolute_path_that_goes_down_has_names() {
         for path in ["", "data", "./data", "/data/../etc", "/da\0ta"] {
-            assert_eq!(names(path.as_bytes()), None, "{path}");
+            assert_eq!(absolute_components(path.as_bytes()), None, "{path}");
         }
-        assert_eq!(names(b"//data/./models/"), Some(vec![c"data".to_owned(), c"models".to_owned()]));
-        assert_eq!(names(b"/."), Some(vec![]));
+        assert_eq!(absolute_components(b"//data/./models/"), Some(vec![c"data".to_owned(), c"models".to_owned()]));
+        assert_eq!(absolute_components(b"/."), Some(vec![]));
     }
 
     #[test]
@@ -66,7 +65,7 @@ mod tests {
     #[test]
     fn the_systems_programs_are_in_six_places() {
         assert_eq!(
-            (of_programs().next(), of_programs().last(), of_programs().count()),
+            (program_directories().next(), program_directories().last(), program_directories().count()),
             (Some("/usr/local/sbin"), Some("/bin"), 6)
         );
     }
@@ -77,8 +76,8 @@ mod tests {
         std::fs::create_dir_all(top.join("real/below")).unwrap();
         let _ = std::os::unix::fs::symlink("real", top.join("link"));
         let pinned = |name: &str| {
-            let names = names(top.join(name).to_str().unwrap().as_bytes()).unwrap();
-            pin(fs::open_root().unwrap(), &names, |_, number, _| Err(names.len() - number)).map(drop)
+            let names = absolute_components(top.join(name).to_str().unwrap().as_bytes()).unwrap();
+            pin_directory(fs::open_root().unwrap(), &names, |_, number, _| Err(names.len() - number)).map(drop)
         };
         let answers = ["real/below", "link", "link/below", "none"].map(pinned);
         let _ = std::fs::remove_dir_all(&top);

@@ -12,7 +12,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Both halves.
     pub fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Problem { what: what.into(), fix: fix.into() }
     }

@@ -43,7 +43,7 @@ impl Again {
                 Err(Refusal::ToldToStop) => return Err(0),
                 Err(refusal) => return Err(refusal.tell()),
             };
-            if finding.refuses() {
+            if finding.refuses_start() {
                 return Err(Refusal::Weak(vec![finding]).tell());
             }
         }

@@ -1,13 +1,13 @@
 //! What this process was started as, and whom it is to become.
 
 use super::refusal::Refusal;
-use crate::identity::resolve::{self, Sources};
+use crate::identity::resolve::{self, AccountSources};
 use crate::identity::{Identity, StartedAs, passwd};
 use crate::machine::devices;
 use crate::privilege;
-use crate::privilege::drop::{self, Means};
+use crate::privilege::drop::{self, Preflight};
 use crate::problem::Problem;
-use crate::settings::{Settings, Wanted};
+use crate::settings::{CheckMode, Settings};
 use crate::sys::credentials::{self, Three};
 use std::ffi::CStr;
 
@@ -25,21 +25,25 @@ pub(super) fn started_as() -> Result<StartedAs, Refusal> {
 }
 
 /// What the drop will need. Nothing in a start as an ordinary user.
-pub(super) fn preflight(before: &StartedAs, new_user: Option<&Identity>) -> Result<Option<Means>, privilege::Error> {
-    new_user.map(|user| drop::means(&user.ids, before.capabilities, before.setgroups_denied())).transpose()
+pub(super) fn preflight(
+    before: &StartedAs,
+    new_user: Option<&Identity>,
+) -> Result<Option<Preflight>, privilege::Error> {
+    new_user.map(|user| drop::preflight(&user.ids, before.capabilities, before.setgroups_denied())).transpose()
 }
 
 /// The target of a start as root; nobody in a start as an ordinary user, which must not be told to become another.
 pub(super) fn become_whom(settings: &Settings, before: &StartedAs) -> Result<Option<Identity>, Problem> {
     let passwd = account_file(c"/etc/passwd", settings, before)?;
     let group = account_file(c"/etc/group", settings, before)?;
-    let wants_devices = before.is_root() && settings.groups.is_none() && settings.gpu != Wanted::Off;
+    let wants_devices = before.is_root() && settings.groups.is_none() && settings.gpu != CheckMode::Off;
     let of_devices = if wants_devices { devices::groups() } else { Vec::new() };
-    let sources = Sources { passwd: &passwd, group: &group, namespace: before.namespace(), of_devices: &of_devices };
+    let sources =
+        AccountSources { passwd: &passwd, group: &group, namespace: before.namespace(), device_groups: &of_devices };
     if before.is_root() {
         return Ok(Some(resolve::resolve(settings, &sources)?));
     }
-    match resolve::somebody_else(settings, &sources, before.users.real, before.groups.real)? {
+    match resolve::conflicting_identity(settings, &sources, before.users.real, before.groups.real)? {
         Some(asked) => {
             let (user, group) = (before.users.real, before.groups.real);
             let what = format!("cannot become {asked}: init was started as uid {user}, gid {group}");

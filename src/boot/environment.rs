@@ -4,7 +4,7 @@
 use crate::identity::Identity;
 use crate::machine::proxy;
 use crate::secrets::Secrets;
-use crate::settings::{Wanted, is_ours, name_and_value, value_of};
+use crate::settings::{CheckMode, is_reserved, split_variable, value_of};
 use std::ffi::{CStr, CString};
 use zeroize::Zeroizing;
 
@@ -33,14 +33,14 @@ pub fn for_command(
 ) -> Environment {
     let mut of_user = new_user.map_or_else(Vec::new, |user| variables_of(user, environment, &secrets));
     let is_secret =
-        |proxy: &&CString| secrets.variables.iter().any(|variable| variable.name == name_and_value(proxy.to_bytes()).0);
+        |proxy: &&CString| secrets.variables.iter().any(|variable| variable.name == split_variable(proxy.to_bytes()).0);
     of_user.extend(proxies.iter().filter(|proxy| !is_secret(proxy)).cloned());
-    let is_of_user = |name: &[u8]| of_user.iter().any(|variable| name_and_value(variable.to_bytes()).0 == name);
+    let is_of_user = |name: &[u8]| of_user.iter().any(|variable| split_variable(variable.to_bytes()).0 == name);
     let secret = |name: &[u8]| secrets.variables.iter().any(|variable| variable.name == name);
     let stays = |variable: &&[u8]| {
-        let name = name_and_value(variable).0;
+        let name = split_variable(variable).0;
         let consumed = secrets.consumed.iter().any(|consumed| consumed == name);
-        !(is_ours(variable) || consumed || secret(name) || is_of_user(name) || (listens && name == b"LISTEN_PID"))
+        !(is_reserved(variable) || consumed || secret(name) || is_of_user(name) || (listens && name == b"LISTEN_PID"))
     };
     let came =
         environment.iter().map(|variable| variable.to_bytes()).filter(stays).map(|variable| [variable, b"", b""]);
@@ -73,10 +73,10 @@ fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Ve
 /// name that is not set, with the value of its other case, else of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; and NO_PROXY with the
 /// names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which of the
 /// eight they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
-pub fn proxies(environment: &[&CStr], egress: Wanted) -> Vec<CString> {
+pub fn proxies(environment: &[&CStr], egress: CheckMode) -> Vec<CString> {
     let values = proxy::values(environment);
     let families = values.proxies.map(|[lower, upper]| lower.or(upper));
-    let Some(any) = families.iter().copied().flatten().next().filter(|_| egress != Wanted::Off) else {
+    let Some(any) = families.iter().copied().flatten().next().filter(|_| egress != CheckMode::Off) else {
         return Vec::new();
     };
     let mut exports = Vec::with_capacity(8);
@@ -172,7 +172,7 @@ mod tests {
 
     fn exported(variables: &[&CStr]) -> Vec<String> {
         let mut exports: Vec<String> =
-            proxies(variables, Wanted::Auto).iter().map(|variable| variable.to_str().unwrap().into()).collect();
+            proxies(variables, CheckMode::Auto).iter().map(|variable| variable.to_str().unwrap().into()).collect();
         exports.sort_unstable();
         exports
     }
@@ -196,7 +196,7 @@ mod tests {
     fn what_is_set_stays_byte_for_byte() {
         let came =
             [c"HTTP_PROXY=http://\xffa ", c"https_proxy=http://b", c"all_proxy=", c"NO_PROXY=.internal, LOCALHOST"];
-        let mut exports = proxies(&came, Wanted::Require);
+        let mut exports = proxies(&came, CheckMode::Require);
         exports.sort_unstable();
         let expected = [
             c"ALL_PROXY=http://b",
@@ -220,6 +220,6 @@ mod tests {
     #[test]
     fn nothing_is_exported_without_a_proxy_or_when_told_not_to() {
         assert_eq!(exported(&[c"A=1", c"NO_PROXY=x", c"HTTP_PROXY=", c"FTP_PROXY=http://a"]), [""; 0]);
-        assert!(proxies(&[c"HTTP_PROXY=http://a"], Wanted::Off).is_empty());
+        assert!(proxies(&[c"HTTP_PROXY=http://a"], CheckMode::Off).is_empty());
     }
 }

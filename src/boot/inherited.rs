@@ -24,7 +24,7 @@ pub fn keep_only(keep: &KeepDescriptors, environment: &[&CStr], own: ProcessId) 
             let open = io::descriptors_of_proc().or_else(|_| io::open_among(io::FIRST_OTHER, 1024));
             open.map_err(|errno| Refusal::system("list the inherited descriptors", errno))?
         }
-        KeepDescriptors::These(numbers) => {
+        KeepDescriptors::Listed(numbers) => {
             let mut kept: Vec<RawFd> = numbers.iter().map(|&number| number as RawFd).chain(passed).collect();
             kept.sort_unstable();
             kept.dedup();

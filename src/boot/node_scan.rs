@@ -9,10 +9,10 @@ use super::refusal::Refusal;
 use super::told_to_stop;
 use crate::identity::Identity;
 use crate::machine::trust::{self, Trust};
-use crate::nodes::answer::{Answer, MAX_BYTES};
+use crate::nodes::response::{MAX_BYTES, Response};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
-use crate::settings::{Scan, Settings};
+use crate::settings::{ScanMode, Settings};
 use crate::sys::{Errno, credentials, fs, handover, in_child, process, spawn};
 use crate::text::{Line, List, Shown};
 use crate::{confine, logging};
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 /// What a scan needs, kept for a reboot.
 pub(super) struct NodeScan {
-    mode: Scan,
+    mode: ScanMode,
     state: Option<CString>,
     /// Of the program.
     environment: Vec<CString>,
@@ -76,7 +76,7 @@ const FIX: &str =
 impl NodeScan {
     /// Nothing where no start scans nodes.
     pub(super) fn of(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
-        let is_off = settings.scan == Scan::Off || settings.skip.contains(&Check::NodeScan);
+        let is_off = settings.scan == ScanMode::Off || settings.skip.contains(&Check::NodeScan);
         if is_off { None } else { Self::asked(settings, environment) }
     }
 
@@ -112,10 +112,10 @@ impl NodeScan {
         let Some(verdict) = answer.verdict else {
             return Ok(self.unknown(&Error::Failed(answer.error.unwrap_or_default()), purpose));
         };
-        let required = self.mode != Scan::Warn;
+        let required = self.mode != ScanMode::Warn;
         let finding = match verdict.passed {
-            true => Finding::held(Check::NodeScan, verdict.detail),
-            false => Finding { required, ..Finding::missing(Check::NodeScan, verdict.detail, FIX) },
+            true => Finding::pass(Check::NodeScan, verdict.detail),
+            false => Finding { required, ..Finding::fail(Check::NodeScan, verdict.detail, FIX) },
         };
         if purpose == Purpose::Report {
             return Ok(finding);
@@ -132,7 +132,7 @@ impl NodeScan {
             return Ok(finding);
         }
         let detail = format!("not approved and not moved aside: {} ({})", List(&left), finding.detail);
-        Ok(Finding { required, ..Finding::missing(Check::NodeScan, detail, FIX) })
+        Ok(Finding { required, ..Finding::fail(Check::NodeScan, detail, FIX) })
     }
 
     /// What is approved by now. After the drop, where the files cannot be read, what was known at the start.
@@ -158,7 +158,7 @@ impl NodeScan {
         words: &[&CStr],
         access: Access,
         stopped: &mut dyn FnMut() -> bool,
-    ) -> Result<(Answer, Option<OwnedFd>), Error> {
+    ) -> Result<(Response, Option<OwnedFd>), Error> {
         let failed = |what: &str, errno: Errno| Error::Failed(format!("cannot {what}: {errno}"));
         let sandbox = match access {
             Access::Read => Some(confine::for_reading(process::own_id())),
@@ -174,7 +174,7 @@ impl NodeScan {
         let answered = in_child::run_while(TIMEOUT, MAX_BYTES + 1, &mut goes_on, |child| {
             let entered = enter(child, user, sandbox.as_ref());
             let error = entered.and_then(|()| self.execute(child, words, &kept)).err();
-            let _ = serde_json::to_vec(&Answer { error, ..Answer::default() }).map(|text| child.tell(&text));
+            let _ = serde_json::to_vec(&Response { error, ..Response::default() }).map(|text| child.tell(&text));
         });
         let answered = answered.map_err(|errno| failed("fork takumi-nodes", errno))?;
         if was_stopped {
@@ -214,7 +214,7 @@ impl NodeScan {
 
     fn unknown(&self, why: &Error, purpose: Purpose) -> Finding {
         let fix = "to try again: `init --nodes list` in the container; to start without a scan: TAKUMI_SCAN=off";
-        let required = self.mode != Scan::Warn;
+        let required = self.mode != ScanMode::Warn;
         // Where it refuses nothing it is not to pass in silence.
         if !required && purpose == Purpose::Start {
             warn!("{why}");
@@ -247,7 +247,7 @@ impl NodeScan {
     }
 
     /// `aside` or `back`. The answer has the names of those that were moved.
-    pub(super) fn rename(&self, verb: &CStr, names: &[String], user: Option<&Identity>) -> Result<Answer, Error> {
+    pub(super) fn rename(&self, verb: &CStr, names: &[String], user: Option<&Identity>) -> Result<Response, Error> {
         let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
         let words: Vec<&CStr> = std::iter::once(verb).chain(names.iter().map(CString::as_c_str)).collect();
         let (answer, _) = self.ask(user, &words, Access::Rename, &mut || false)?;

@@ -36,7 +36,7 @@ impl Plan<'_> {
     /// Judges. `known`: what came of volumes and nodes so far.
     pub(super) fn examine(&self, machine: &Machine, known: Vec<Finding>) -> Report {
         let own = self.identity().into_iter().chain(known).collect();
-        Report::of(posture::examine(self.settings, machine, own, None))
+        Report::from_findings(posture::examine(self.settings, machine, own, None))
     }
 
     /// What the drop will give. It is verified afterwards, and a start ends with 125 if it does not hold.
@@ -52,13 +52,13 @@ impl Plan<'_> {
             }
         };
         let finding = |check, problem: &Option<Problem>, held: String| match problem {
-            Some(problem) => Finding::problem(check, problem.clone()),
-            None => Finding::held(check, held),
+            Some(problem) => Finding::from_problem(check, problem.clone()),
+            None => Finding::pass(check, held),
         };
         [
             finding(Check::Unprivileged, &self.nobody, format!("COMMAND runs as {who}")),
             finding(Check::Capabilities, &self.lacks, "init and COMMAND have none".to_string()),
-            Finding::held(Check::NoNewPrivileges, "COMMAND cannot gain privileges by exec"),
+            Finding::pass(Check::NoNewPrivileges, "COMMAND cannot gain privileges by exec"),
         ]
     }
 }
@@ -67,7 +67,7 @@ impl Plan<'_> {
 mod tests {
     use super::*;
     use crate::posture::engines::hardened;
-    use crate::posture::report::Verdict;
+    use crate::posture::report::ReportVerdict;
     use crate::sys::GroupId;
     use crate::sys::credentials::{Capabilities, Three};
 
@@ -83,12 +83,12 @@ mod tests {
             let report = plan.examine(&hardened(), Vec::new());
             for check in Check::ALWAYS {
                 let finding = report.findings.iter().find(|finding| finding.id == check).unwrap();
-                assert!(finding.required && (finding.is_well() || finding.detail == problem.what), "{finding:?}");
+                assert!(finding.required && (finding.passed() || finding.detail == problem.what), "{finding:?}");
             }
             report.verdict()
         };
-        assert_eq!(verdict(None, None), Verdict::Weak);
-        assert_eq!(verdict(Some(&problem), None), Verdict::Refused);
-        assert_eq!(verdict(None, Some(&problem)), Verdict::Refused);
+        assert_eq!(verdict(None, None), ReportVerdict::Weak);
+        assert_eq!(verdict(Some(&problem), None), ReportVerdict::Refused);
+        assert_eq!(verdict(None, Some(&problem)), ReportVerdict::Refused);
     }
 }

@@ -2,21 +2,21 @@
 
 use crate::logging;
 use crate::posture::finding::Finding;
-use crate::posture::report::{Report, Style};
+use crate::posture::report::{Report, ReportStyle};
 use crate::settings::value_of;
 use crate::sys::terminal;
 use std::ffi::CStr;
 
 /// How it is to look there.
-pub(super) fn style(environment: &[&CStr]) -> Style {
+pub(super) fn style(environment: &[&CStr]) -> ReportStyle {
     let no_colour = value_of(environment, b"NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = value_of(environment, b"TERM") == Some(b"dumb");
     let brief = log::max_level() < log::LevelFilter::Debug;
-    Style { colours: !no_colour && !dumb && terminal::is_terminal(2), brief }
+    ReportStyle { colours: !no_colour && !dumb && terminal::is_terminal(2), brief }
 }
 
 /// At `info`: the findings that need attention, and how many do not. At `debug`: all.
-pub(super) fn print(report: &Report, style: Style) {
+pub(super) fn print(report: &Report, style: ReportStyle) {
     if log::max_level() < log::LevelFilter::Info {
         return;
     }
@@ -26,9 +26,9 @@ pub(super) fn print(report: &Report, style: Style) {
     let object = |message: String, finding: Option<&Finding>| {
         serde_json::to_string(&Told { level: "info", message, finding }).unwrap_or_default()
     };
-    let shown = report.findings.iter().filter(|finding| !style.brief || !finding.is_well());
+    let shown = report.findings.iter().filter(|finding| !style.brief || !finding.passed());
     let findings = shown
-        .map(|finding| object(format!("{} {}: {}", finding.id, finding.status.word(), finding.detail), Some(finding)));
+        .map(|finding| object(format!("{} {}: {}", finding.id, finding.status.name(), finding.detail), Some(finding)));
     logging::block(findings.chain(style.brief.then(|| object(report.count(), None))));
 }
 

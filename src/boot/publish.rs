@@ -3,8 +3,8 @@
 use super::plan::Plan;
 use crate::machine::Machine;
 use crate::posture::report::Report;
-use crate::probe::state::{Process, State, Who};
-use crate::settings::{name_and_value, table};
+use crate::probe::state::{ProcessIdentity, PublishedState, UserIds};
+use crate::settings::{split_variable, table};
 use crate::sys::ProcessId;
 use log::info;
 use std::ffi::CStr;
@@ -12,11 +12,11 @@ use std::ffi::CStr;
 /// Nothing of it in a start as an ordinary user.
 pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: ProcessId) {
     let Some(identity) = plan.new_user else { return };
-    let Some(process) = Process::of(own) else { return };
+    let Some(process) = ProcessIdentity::read(own) else { return };
     let settings = plan.environment.iter().copied().filter(|variable| is_for_the_probe(variable));
-    let state = State {
+    let state = PublishedState {
         report: report.clone(),
-        identity: Who {
+        identity: UserIds {
             user: identity.ids.user.0,
             group: identity.ids.group.0,
             groups: identity.ids.groups.iter().map(|group| group.0).collect(),
@@ -32,8 +32,8 @@ pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: Proc
 
 /// Everybody in the container can read it there: a query may hold a token, and the probe's own environment has it too.
 fn is_for_the_probe(variable: &CStr) -> bool {
-    let (name, value) = name_and_value(variable.to_bytes());
-    table::is_for_the_probe(name) && !(name == b"TAKUMI_HEALTH_URL" && value.contains(&b'?'))
+    let (name, value) = split_variable(variable.to_bytes());
+    table::is_for_probe(name) && !(name == b"TAKUMI_HEALTH_URL" && value.contains(&b'?'))
 }
 
 #[cfg(test)]

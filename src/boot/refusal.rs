@@ -2,7 +2,7 @@
 
 use crate::posture::finding::Finding;
 use crate::problem::Problem;
-use crate::settings::Mistake;
+use crate::settings::SettingsError;
 use crate::supervise::child;
 use crate::sys::Errno;
 use crate::{confine, secrets};
@@ -11,7 +11,7 @@ use log::error;
 /// A start that ends before COMMAND runs.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    Settings(Vec<Mistake>),
+    Settings(Vec<SettingsError>),
     Secrets(Vec<secrets::Error>),
     Weak(Vec<Finding>),
     Problem(Problem),

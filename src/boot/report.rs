@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::refusal::Refusal;
 use super::volumes;
 use crate::logging;
-use crate::posture::report::{Report, Verdict};
+use crate::posture::report::{Report, ReportVerdict};
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::sys::io;
@@ -29,7 +29,7 @@ pub fn report(environment: &[&CStr], json: bool) -> u8 {
         false => report.to_string(),
     };
     match io::write_stdout(text.as_bytes()) {
-        Ok(()) if report.verdict() != Verdict::Refused => 0,
+        Ok(()) if report.verdict() != ReportVerdict::Refused => 0,
         Ok(()) => 1,
         Err(errno) => {
             error!("cannot write to stdout: {errno}");
@@ -39,9 +39,9 @@ pub fn report(environment: &[&CStr], json: bool) -> u8 {
 }
 
 fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
-    let (level, format) = Settings::log(environment);
+    let (level, format) = Settings::log_settings(environment);
     logging::configure(level, format);
-    let settings = Settings::read(environment).map_err(Refusal::Settings)?;
+    let settings = Settings::from_environment(environment).map_err(Refusal::Settings)?;
     let before = started_as()?;
     let target = become_whom(&settings, &before);
     let new_user = target.as_ref().ok().and_then(Option::as_ref);

@@ -23,7 +23,7 @@ pub enum NodesVerb<'a> {
 /// Does it and prints on stdout. Returns 0, or 1 where it could not be done.
 pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
     logging::begin();
-    let (level, format) = Settings::log(environment);
+    let (level, format) = Settings::log_settings(environment);
     logging::configure(level, format);
     let prepared = match prepare(environment) {
         Ok(prepared) => prepared,
@@ -46,7 +46,7 @@ pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
 }
 
 fn prepare(environment: &[&CStr]) -> Result<(Option<NodeScan>, Option<Identity>), Refusal> {
-    let settings = Settings::read(environment).map_err(Refusal::Settings)?;
+    let settings = Settings::from_environment(environment).map_err(Refusal::Settings)?;
     let before = started_as()?;
     let user = become_whom(&settings, &before)?;
     Ok((NodeScan::asked(&settings, environment), user))

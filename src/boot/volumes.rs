@@ -6,7 +6,7 @@ use super::told_to_stop;
 use crate::ownership::{self, Container, Outcome, Target, Volume};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
-use crate::settings::{Ownership, Settings};
+use crate::settings::{OwnershipMode, Settings};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,18 @@ use std::path::{Path, PathBuf};
 pub(super) fn prepare(plan: &Plan) -> Result<Vec<Volume>, Refusal> {
     let paths = paths(plan.settings);
     let Some(identity) = plan.new_user.filter(|_| !paths.is_empty()) else {
-        return Ok(ownership::volumes_of_a_plain_start(&paths)?);
+        return Ok(ownership::declare_volumes(&paths)?);
     };
     let target = Target { uid: identity.ids.user, gid: identity.ids.group };
     // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
     let mut stopped = || told_to_stop().unwrap_or(false);
-    Ok(ownership::prepare(&paths, plan.settings.ownership, &target, &Container::of(plan.before), &mut stopped)?)
+    Ok(ownership::repair_volumes(
+        &paths,
+        plan.settings.ownership,
+        &target,
+        &Container::from_start(plan.before),
+        &mut stopped,
+    )?)
 }
 
 /// What a start would make of each; changes nothing.
@@ -33,8 +39,13 @@ pub(super) fn inspect(plan: &Plan) -> Vec<Finding> {
 }
 
 fn inspect_one(plan: &Plan, path: &Path, target: &Target) -> Finding {
-    let inspected =
-        ownership::inspect(path, plan.settings.ownership, target, &Container::of(plan.before), &mut || false);
+    let inspected = ownership::inspect_volume(
+        path,
+        plan.settings.ownership,
+        target,
+        &Container::from_start(plan.before),
+        &mut || false,
+    );
     let problem = match inspected {
         Err(error) => error.into(),
         Ok(volume) => {
@@ -44,7 +55,7 @@ fn inspect_one(plan: &Plan, path: &Path, target: &Target) -> Finding {
             problem
         }
     };
-    Finding { required: true, ..Finding::problem(Check::Volumes, problem) }
+    Finding { required: true, ..Finding::from_problem(Check::Volumes, problem) }
 }
 
 /// What came of a volume, or would come of it, where it was only inspected.
@@ -52,19 +63,19 @@ pub(super) fn finding(plan: &Plan, volume: &Volume) -> Finding {
     let (mode, changes) = (plan.settings.ownership, changes(plan));
     let detail = format!("{}: {}", volume.path().display(), judged(volume.outcome(), mode, changes));
     match (volume.outcome(), volume.remedy()) {
-        (Some(outcome), Some(fix)) if !(changes && outcome.is_put_right_by_a_start()) => {
-            Finding::missing(Check::Volumes, detail, fix)
+        (Some(outcome), Some(fix)) if !(changes && outcome.is_repairable()) => {
+            Finding::fail(Check::Volumes, detail, fix)
         }
-        _ => Finding::held(Check::Volumes, detail),
+        _ => Finding::pass(Check::Volumes, detail),
     }
 }
 
-fn judged(outcome: Option<&Outcome>, ownership: Ownership, changes: bool) -> String {
+fn judged(outcome: Option<&Outcome>, ownership: OwnershipMode, changes: bool) -> String {
     match outcome {
-        None if ownership == Ownership::Off => "ownership not checked (TAKUMI_OWNERSHIP=off)".to_string(),
+        None if ownership == OwnershipMode::Off => "ownership not checked (TAKUMI_OWNERSHIP=off)".to_string(),
         None if changes => "does not exist; created at start".to_string(),
         None => "write access is verified at start".to_string(),
-        Some(outcome @ Outcome::Partial { .. }) if changes && outcome.is_put_right_by_a_start() => {
+        Some(outcome @ Outcome::Partial { .. }) if changes && outcome.is_repairable() => {
             format!("{outcome}; corrected at start")
         }
         Some(outcome) => outcome.to_string(),
@@ -73,7 +84,7 @@ fn judged(outcome: Option<&Outcome>, ownership: Ownership, changes: bool) -> Str
 
 /// Whether a start changes owners.
 fn changes(plan: &Plan) -> bool {
-    plan.new_user.is_some() && !matches!(plan.settings.ownership, Ownership::Verify | Ownership::Off)
+    plan.new_user.is_some() && !matches!(plan.settings.ownership, OwnershipMode::Verify | OwnershipMode::Off)
 }
 
 fn paths(settings: &Settings) -> Vec<PathBuf> {

@@ -5,7 +5,7 @@ use crate::machine::mounts::{Mount, Mounts};
 use crate::machine::second_lock::{SecondLock, WHOLE};
 use crate::path::{self, is_within};
 use crate::posture::ports;
-use crate::settings::{Confine, Settings};
+use crate::settings::{ConfineMode, Settings};
 use crate::sys::landlock::{Ruleset, rights};
 use crate::sys::{Errno, fs, io};
 use crate::text::Shown;
@@ -48,8 +48,8 @@ const DEVICES: [&CStr; 7] =
 /// Terminals that programs open; memory that processes share (multiprocessing fails without).
 const OF_DEV: [&CStr; 2] = [c"/dev/pts", c"/dev/shm"];
 
-fn handled(level: u32, confine: Confine) -> u64 {
-    let strict = OF_STRICT.iter().filter(|_| confine == Confine::Strict);
+fn handled(level: u32, confine: ConfineMode) -> u64 {
+    let strict = OF_STRICT.iter().filter(|_| confine == ConfineMode::Strict);
     WRITING.iter().chain(strict).filter(|(since, _)| *since <= level).fold(0, |all, (_, rights)| all | rights)
 }
 
@@ -57,7 +57,7 @@ fn handled(level: u32, confine: Confine) -> u64 {
 pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     let level = needs.kernel.level();
     let handled = handled(level, needs.settings.confine);
-    let ports = ports::of(needs.settings, needs.kernel);
+    let ports = ports::allowed_ports(needs.settings, needs.kernel);
     let rules = Ruleset::new(handled, ports.is_some(), level >= WHOLE)
         .map_err(|errno| Error::Call("create the sandbox (landlock_create_ruleset)", errno))?;
     let allow = |place: &OwnedFd, rights| {
@@ -99,7 +99,7 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
 
 /// Rules under which nothing can be written but /dev/null, and nobody be called.
 pub(super) fn nothing_to_write(level: u32) -> Result<Ruleset, Error> {
-    let handled = handled(level, Confine::Auto);
+    let handled = handled(level, ConfineMode::Auto);
     let rules = Ruleset::new(handled, level >= 4, level >= WHOLE)
         .map_err(|errno| Error::Call("create the sandbox (landlock_create_ruleset)", errno))?;
     if let Ok(null) = io::open_path(c"/dev/null") {
@@ -117,8 +117,8 @@ fn is_for_writing(mount: &Mount) -> bool {
 }
 
 fn pin(path: &CStr) -> Result<OwnedFd, Errno> {
-    let names = path::names(path.to_bytes()).ok_or(Errno(libc::EINVAL))?;
-    path::pin(fs::open_root()?, &names, |_, _, errno| Err(errno))
+    let names = path::absolute_components(path.to_bytes()).ok_or(Errno(libc::EINVAL))?;
+    path::pin_directory(fs::open_root()?, &names, |_, _, errno| Err(errno))
 }
 
 #[cfg(test)]
@@ -129,10 +129,10 @@ mod tests {
     fn a_level_is_asked_for_no_right_that_it_does_not_know() {
         // The last right that each level knows (linux/landlock.h).
         for (level, last) in [(1, 12), (2, 13), (3, 14), (4, 14), (5, 15), (6, 15), (7, 15)] {
-            let strict = handled(level, Confine::Strict);
+            let strict = handled(level, ConfineMode::Strict);
             assert_eq!(strict >> (last + 1), 0, "level {level}");
             assert_ne!(strict >> last, 0, "level {level}");
-            assert_eq!(handled(level, Confine::Auto), strict & !(rights::TRUNCATE | rights::IOCTL_DEV));
+            assert_eq!(handled(level, ConfineMode::Auto), strict & !(rights::TRUNCATE | rights::IOCTL_DEV));
             // Execute, read a file, list a directory.
             assert_eq!(strict & 0b1101, 0, "reading is not handled");
         }

@@ -1,4 +1,5 @@
-//! Whom to become: the setting, /etc/passwd and /etc/group, and the user namespace, brought together into one [`Identity`].
+//! Whom to become: the setting, /etc/passwd and /etc/group, and the user namespace, brought together into one
+//! [`Identity`].
 
 pub mod passwd;
 pub mod resolve;
@@ -10,8 +11,8 @@ pub use started_as::StartedAs;
 /// A user that was resolved and may be the target.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
-    /// Its numbers. The primary group is among the supplementary ones: files that deny a group are then denied to it too,
-    /// whatever group a child makes its own (CVE-2022-36109).
+    /// Its numbers. The primary group is among the supplementary ones: files that deny a group are then denied to it
+    /// too, whatever group a child makes its own (CVE-2022-36109).
     pub ids: Credentials,
     /// The user's name, or its id where /etc/passwd has none.
     pub name: Vec<u8>,

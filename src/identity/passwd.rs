@@ -13,47 +13,42 @@ pub fn read(path: &CStr) -> Result<Vec<u8>, Errno> {
 
 /// One line of /etc/passwd.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct User<'a> {
-    /// Its name.
+pub struct PasswdEntry<'a> {
     pub name: &'a [u8],
-    /// Its id.
     pub id: u32,
-    /// Its primary group.
     pub group: u32,
-    /// Its home directory.
     pub home: &'a [u8],
 }
 
 /// One line of /etc/group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Group<'a> {
-    /// Its name.
+pub struct GroupEntry<'a> {
     pub name: &'a [u8],
-    /// Its id.
     pub id: u32,
     members: &'a [u8],
 }
 
-impl Group<'_> {
+impl GroupEntry<'_> {
     /// Whether the user of that name is a member.
-    pub fn has(&self, user: &[u8]) -> bool {
+    pub fn has_member(&self, user: &[u8]) -> bool {
         !user.is_empty() && self.members.split(|&byte| byte == b',').any(|member| member.trim_ascii() == user)
     }
 }
 
-/// The users of a passwd file. A line that is none (a comment, `+` of NIS, a bad id, too few fields) is passed over, as glibc does.
-pub fn users(text: &[u8]) -> impl Iterator<Item = User<'_>> {
+/// The users of a passwd file. A line that is none (a comment, `+` of NIS, a bad id, too few fields) is passed over, as
+/// glibc does.
+pub fn parse_users(text: &[u8]) -> impl Iterator<Item = PasswdEntry<'_>> {
     lines(text).filter_map(|line| {
         let [name, _, id, group, _, home] = fields(line)?;
-        Some(User { name, id: number(id)?, group: number(group)?, home })
+        Some(PasswdEntry { name, id: parse_id(id)?, group: parse_id(group)?, home })
     })
 }
 
 /// The groups of a group file; what is no line of one is passed over.
-pub fn groups(text: &[u8]) -> impl Iterator<Item = Group<'_>> {
+pub fn parse_groups(text: &[u8]) -> impl Iterator<Item = GroupEntry<'_>> {
     lines(text).filter_map(|line| {
         let [name, _, id, members] = fields(line)?;
-        Some(Group { name, id: number(id)?, members })
+        Some(GroupEntry { name, id: parse_id(id)?, members })
     })
 }
 
@@ -70,7 +65,7 @@ fn fields<const COUNT: usize>(line: &[u8]) -> Option<[&[u8]; COUNT]> {
     Some(fields)
 }
 
-fn number(field: &[u8]) -> Option<u32> {
+fn parse_id(field: &[u8]) -> Option<u32> {
     crate::settings::parse::id(field).ok()
 }
 
@@ -83,9 +78,9 @@ mod tests {
 
     #[test]
     fn lines_that_are_none_are_passed_over() {
-        let names: Vec<&[u8]> = users(PASSWD).map(|user| user.name).collect();
+        let names: Vec<&[u8]> = parse_users(PASSWD).map(|user| user.name).collect();
         assert_eq!(names, [&b"root"[..], b"app", b"\xff\xfe", b"last"]);
-        let app = users(PASSWD).nth(1).unwrap();
+        let app = parse_users(PASSWD).nth(1).unwrap();
         assert_eq!((app.id, app.group, app.home), (1000, 1001, &b"/home/app"[..]));
     }
 
@@ -93,8 +88,8 @@ mod tests {
     fn members_are_whole_names() {
         let text = b"video:x:44:app,other\nempty:x:45:\nbroken:x\nspaced:x:46: app , b\n";
         let found: Vec<(u32, bool, bool)> =
-            groups(text).map(|group| (group.id, group.has(b"app"), group.has(b"ap"))).collect();
+            parse_groups(text).map(|group| (group.id, group.has_member(b"app"), group.has_member(b"ap"))).collect();
         assert_eq!(found, [(44, true, false), (45, false, false), (46, true, false)]);
-        assert!(!groups(text).nth(1).unwrap().has(b""));
+        assert!(!parse_groups(text).nth(1).unwrap().has_member(b""));
     }
 }

@@ -1,17 +1,18 @@
-//! From settings to an identity. Pure: the files' contents and the user namespace come in, an [`Identity`] or a refusal goes out.
+//! From settings to an identity. Pure: the files' contents and the user namespace come in, an [`Identity`] or a refusal
+//! goes out.
 
 use super::Identity;
-use super::passwd::{self, User};
+use super::passwd::{self, PasswdEntry};
 use crate::machine::user_namespace::{IdMap, OVERFLOW, UserNamespace};
 use crate::problem::Problem;
-use crate::settings::{ByName, Settings};
+use crate::settings::{AccountRef, Settings};
 use crate::sys::credentials::{Credentials, sorted};
 use crate::sys::{GroupId, UserId};
 use crate::text::Shown;
 use std::fmt;
 
 /// What the names and numbers are looked up in.
-pub struct Sources<'a> {
+pub struct AccountSources<'a> {
     /// /etc/passwd, empty where there is none.
     pub passwd: &'a [u8],
     /// /etc/group, empty where there is none.
@@ -19,12 +20,11 @@ pub struct Sources<'a> {
     /// The user namespace; `None` where /proc does not show it.
     pub namespace: Option<&'a UserNamespace>,
     /// Groups that open the nodes of a GPU here; for TAKUMI_GROUPS=auto.
-    pub of_devices: &'a [GroupId],
+    pub device_groups: &'a [GroupId],
 }
 
 /// Why nobody can be named.
 #[derive(PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
     UnknownUser(Vec<u8>),
     UnknownGroup(&'static str, Vec<u8>),
@@ -59,10 +59,10 @@ impl From<Error> for Problem {
 const DEFAULT_USER: u32 = 1000;
 
 /// Resolves the target of a start as root.
-pub fn resolve(settings: &Settings, sources: &Sources) -> Result<Identity, Error> {
+pub fn resolve(settings: &Settings, sources: &AccountSources) -> Result<Identity, Error> {
     let user = match settings.user.as_ref().map(|spec| &spec.user) {
         Some(user) => find_user(user, sources)?,
-        None => find_user(&ByName::Id(settings.puid.unwrap_or(DEFAULT_USER)), sources)?,
+        None => find_user(&AccountRef::Id(settings.puid.unwrap_or(DEFAULT_USER)), sources)?,
     };
     let named_group = settings.user.as_ref().and_then(|spec| spec.group.as_ref());
     let group = match (named_group, &settings.user, settings.pgid) {
@@ -75,16 +75,17 @@ pub fn resolve(settings: &Settings, sources: &Sources) -> Result<Identity, Error
         refuse_unmapped("uid", user.id, &namespace.users)?;
         refuse_unmapped("gid", group, &namespace.groups)?;
     }
-    let groups = supplementary(settings, sources, &user, group, named_group.is_some())?;
-    let started_home = passwd::users(sources.passwd).find(|user| user.id == 0).map(|user| user.home.to_vec());
+    let groups = supplementary_groups(settings, sources, &user, group, named_group.is_some())?;
+    let started_home = passwd::parse_users(sources.passwd).find(|user| user.id == 0).map(|user| user.home.to_vec());
     let ids = Credentials { user: UserId(user.id), group: GroupId(group), groups };
     Ok(Identity { ids, name: user.name, home: user.home, started_home })
 }
 
-/// Whom the settings name, where that is not who runs already. For a start as an ordinary user: the defaults name nobody.
-pub fn somebody_else(
+/// Whom the settings name, where that is not who runs already. For a start as an ordinary user: the defaults name
+/// nobody.
+pub fn conflicting_identity(
     settings: &Settings,
-    sources: &Sources,
+    sources: &AccountSources,
     user: UserId,
     group: GroupId,
 ) -> Result<Option<String>, Error> {
@@ -96,7 +97,7 @@ pub fn somebody_else(
         Some(spec) => spec.group.as_ref().map(|group| find_group("TAKUMI_USER", group, sources)).transpose()?,
         None => settings.pgid,
     };
-    Ok(match (wanted_user, wanted_group, wanted_groups(settings, sources)?) {
+    Ok(match (wanted_user, wanted_group, requested_groups(settings, sources)?) {
         (Some(wanted), ..) if wanted != user.0 => Some(format!("uid {wanted}")),
         (_, Some(wanted), _) if wanted != group.0 => Some(format!("gid {wanted}")),
         (.., Some(_)) => Some("a member of TAKUMI_GROUPS".to_string()),
@@ -105,7 +106,7 @@ pub fn somebody_else(
 }
 
 /// TAKUMI_GROUPS as numbers; `None` for auto.
-pub fn wanted_groups(settings: &Settings, sources: &Sources) -> Result<Option<Vec<GroupId>>, Error> {
+pub fn requested_groups(settings: &Settings, sources: &AccountSources) -> Result<Option<Vec<GroupId>>, Error> {
     let Some(wanted) = &settings.groups else { return Ok(None) };
     wanted
         .iter()
@@ -114,41 +115,41 @@ pub fn wanted_groups(settings: &Settings, sources: &Sources) -> Result<Option<Ve
         .map(Some)
 }
 
-struct Found {
+struct Account {
     id: u32,
     group: Option<u32>,
     name: Vec<u8>,
     home: Vec<u8>,
 }
 
-fn find_user(wanted: &ByName, sources: &Sources) -> Result<Found, Error> {
-    let is_wanted = |user: &User| match wanted {
-        ByName::Name(name) => user.name == &name[..],
-        ByName::Id(id) => user.id == *id,
+fn find_user(wanted: &AccountRef, sources: &AccountSources) -> Result<Account, Error> {
+    let is_wanted = |user: &PasswdEntry| match wanted {
+        AccountRef::Name(name) => user.name == &name[..],
+        AccountRef::Id(id) => user.id == *id,
     };
-    match (passwd::users(sources.passwd).find(is_wanted), wanted) {
+    match (passwd::parse_users(sources.passwd).find(is_wanted), wanted) {
         (Some(user), _) => {
             let home = if user.home.is_empty() { b"/" } else { user.home };
-            Ok(Found { id: user.id, group: Some(user.group), name: user.name.to_vec(), home: home.to_vec() })
+            Ok(Account { id: user.id, group: Some(user.group), name: user.name.to_vec(), home: home.to_vec() })
         }
-        (None, ByName::Id(id)) => {
-            Ok(Found { id: *id, group: None, name: id.to_string().into_bytes(), home: b"/".to_vec() })
+        (None, AccountRef::Id(id)) => {
+            Ok(Account { id: *id, group: None, name: id.to_string().into_bytes(), home: b"/".to_vec() })
         }
-        (None, ByName::Name(name)) => Err(Error::UnknownUser(name.clone())),
+        (None, AccountRef::Name(name)) => Err(Error::UnknownUser(name.clone())),
     }
 }
 
-fn find_group(setting: &'static str, wanted: &ByName, sources: &Sources) -> Result<u32, Error> {
+fn find_group(setting: &'static str, wanted: &AccountRef, sources: &AccountSources) -> Result<u32, Error> {
     match wanted {
-        ByName::Id(id) => Ok(*id),
-        ByName::Name(name) => {
-            let group = passwd::groups(sources.group).find(|group| group.name == &name[..]);
+        AccountRef::Id(id) => Ok(*id),
+        AccountRef::Name(name) => {
+            let group = passwd::parse_groups(sources.group).find(|group| group.name == &name[..]);
             group.map(|group| group.id).ok_or_else(|| Error::UnknownGroup(setting, name.clone()))
         }
     }
 }
 
-fn refuse_root(settings: &Settings, sources: &Sources, user: u32, group: u32) -> Result<(), Error> {
+fn refuse_root(settings: &Settings, sources: &AccountSources, user: u32, group: u32) -> Result<(), Error> {
     // Judged by the map, not by the number: under rootless engines 0 is an ordinary user of the host.
     if settings.allow_root || sources.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user) {
         return Ok(());
@@ -168,20 +169,21 @@ fn refuse_unmapped(what: &'static str, id: u32, map: &IdMap) -> Result<(), Error
     }
 }
 
-fn supplementary(
+fn supplementary_groups(
     settings: &Settings,
-    sources: &Sources,
-    user: &Found,
+    sources: &AccountSources,
+    user: &Account,
     group: u32,
     group_named: bool,
 ) -> Result<Vec<GroupId>, Error> {
-    let mut groups = match wanted_groups(settings, sources)? {
+    let mut groups = match requested_groups(settings, sources)? {
         Some(groups) => groups,
         None => {
             // A user whose group is named is in no other (`docker run --user`), but a GPU is to be opened all the same.
-            let of_user = passwd::groups(sources.group).filter(|group| !group_named && group.has(&user.name));
+            let of_user =
+                passwd::parse_groups(sources.group).filter(|group| !group_named && group.has_member(&user.name));
             // Nodes whose group is not mapped show this one, also where /proc does not tell the map.
-            let of_devices = sources.of_devices.iter().copied().filter(|&group| group != GroupId(OVERFLOW));
+            let of_devices = sources.device_groups.iter().copied().filter(|&group| group != GroupId(OVERFLOW));
             of_user.map(|group| GroupId(group.id)).chain(of_devices).collect()
         }
     };
@@ -224,7 +226,7 @@ mod tests {
 
     fn settings(variables: &[&str]) -> Settings {
         let variables: Vec<CString> = variables.iter().map(|text| CString::new(*text).unwrap()).collect();
-        Settings::read(&variables.iter().map(|text| text.as_c_str()).collect::<Vec<_>>()).unwrap()
+        Settings::from_environment(&variables.iter().map(|text| text.as_c_str()).collect::<Vec<_>>()).unwrap()
     }
 
     /// Uid, gid, groups and home.
@@ -236,7 +238,8 @@ mod tests {
 
     fn resolved_with(variables: &[&str], map: &str, of_devices: &[GroupId]) -> Result<Target, Error> {
         let namespace = UserNamespace::of_map(map.as_bytes());
-        let sources = Sources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace), of_devices };
+        let sources =
+            AccountSources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace), device_groups: of_devices };
         let identity = resolve(&settings(variables), &sources)?;
         let groups = identity.ids.groups.iter().map(|group| group.0).collect();
         Ok((identity.ids.user.0, identity.ids.group.0, groups, String::from_utf8(identity.home).unwrap()))
@@ -277,7 +280,8 @@ mod tests {
             [44, 105, 226, 1001],
             "what is not mapped cannot be joined"
         );
-        let sources = Sources { passwd: b"", group: b"", namespace: None, of_devices: &[65_534, 226].map(GroupId) };
+        let sources =
+            AccountSources { passwd: b"", group: b"", namespace: None, device_groups: &[65_534, 226].map(GroupId) };
         assert_eq!(resolve(&settings(&[]), &sources).unwrap().ids.groups, [226, 1000].map(GroupId));
     }
 
@@ -317,9 +321,10 @@ mod tests {
 
     #[test]
     fn an_ordinary_start_refuses_only_somebody_else() {
-        let sources = Sources { passwd: PASSWD, group: GROUP, namespace: None, of_devices: &[GroupId(226)] };
-        let named =
-            |variables: &[&str]| somebody_else(&settings(variables), &sources, UserId(1000), GroupId(1000)).unwrap();
+        let sources = AccountSources { passwd: PASSWD, group: GROUP, namespace: None, device_groups: &[GroupId(226)] };
+        let named = |variables: &[&str]| {
+            conflicting_identity(&settings(variables), &sources, UserId(1000), GroupId(1000)).unwrap()
+        };
         for nobody_else in [&[][..], &["PUID=1000"], &["TAKUMI_USER=app"], &["TAKUMI_USER=app:1000"]] {
             assert_eq!(named(nobody_else), None);
         }

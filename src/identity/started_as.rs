@@ -6,11 +6,8 @@ use crate::sys::{Errno, GroupId, UserId, io};
 
 /// Its ids, and what it may do with them.
 pub struct StartedAs {
-    /// Its user.
     pub users: Three<UserId>,
-    /// Its group.
     pub groups: Three<GroupId>,
-    /// What capget says.
     pub capabilities: Capabilities,
     /// `None`: nobody asked. Who is an ordinary user becomes nobody else.
     pub namespace: Option<Result<UserNamespace, Errno>>,

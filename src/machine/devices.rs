@@ -7,7 +7,7 @@ pub mod nodes;
 
 use super::Wish;
 use crate::settings::checks::Check;
-use crate::settings::{Wanted, value_of};
+use crate::settings::{CheckMode, value_of};
 use crate::sys::credentials::sorted;
 use crate::sys::{GroupId, io};
 pub use access::Opened;
@@ -59,7 +59,7 @@ impl Devices {
             is_windows: false,
             makers: Vec::new(),
         };
-        if !seen.are_expected() && wish.settings.gpu != Wanted::Require {
+        if !seen.are_expected() && wish.settings.gpu != CheckMode::Require {
             return seen;
         }
         if !seen.nodes.is_empty() && wish.wants(&[Check::GpuAccess]) {
@@ -192,7 +192,7 @@ mod tests {
         }
 
         fn look(&self, environment: &[&CStr], variables: &[&CStr]) -> Devices {
-            let settings = Settings::read(variables).unwrap();
+            let settings = Settings::from_environment(variables).unwrap();
             let wish = Wish { settings: &settings, environment, user: None, namespace: None, only: None };
             Devices::look_below(self.0.to_str().unwrap(), &wish, PATIENCE)
         }

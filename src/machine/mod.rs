@@ -20,7 +20,7 @@ pub mod trust;
 pub mod user_namespace;
 
 use crate::settings::checks::{Check, Shield};
-use crate::settings::{Settings, Wanted};
+use crate::settings::{CheckMode, Settings};
 use crate::sys::Errno;
 use crate::sys::credentials::Credentials;
 use devices::Devices;
@@ -98,8 +98,8 @@ pub fn observe(wish: &Wish) -> Machine {
     let sockets = wants(&[Check::RuntimeSocket]);
     let places = wants(&FILE) || wants(&[Check::PrivilegedContainer]);
     let mounts = if places || sockets { Mounts::read() } else { Err(UNASKED) };
-    let network = settings.egress != Wanted::Off && wants(Shield::Network.checks());
-    let devices = settings.gpu != Wanted::Off && wants(Shield::Gpu.checks());
+    let network = settings.egress != CheckMode::Off && wants(Shield::Network.checks());
+    let devices = settings.gpu != CheckMode::Off && wants(Shield::Gpu.checks());
     // What a rootless engine cannot do is no mistake of who started the container.
     let namespace = devices || wants(&[Check::UserNamespace, Check::Apparmor, Check::Limits]);
     Machine {

@@ -4,7 +4,7 @@
 use super::proxy::{Named, Proxy};
 use super::{Wish, hosts};
 use crate::http;
-use crate::settings::Wanted;
+use crate::settings::CheckMode;
 use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
 use crate::sys::socket::{self, Begun, Outcome};
@@ -103,7 +103,7 @@ impl Network {
     /// the environment is read.
     pub fn look(wish: &Wish) -> Self {
         let named = Named::of(wish.environment);
-        if wish.settings.egress != Wanted::Require && named.variables.is_empty() {
+        if wish.settings.egress != CheckMode::Require && named.variables.is_empty() {
             return Network { named, ..Network::default() };
         }
         let begun = Instant::now();
@@ -255,14 +255,14 @@ fn answer(mut stream: TcpStream, proxy: &Proxy, deadline: Instant) -> Answer {
     }
     request.extend_from_slice(b"\r\n");
     match http::send(&mut stream, &request, deadline) {
-        Err(error) if http::is_late(&error) => return Answer::Late,
+        Err(error) if http::is_timeout(&error) => return Answer::Late,
         // A proxy that answers without reading may have closed already; its answer is still there.
         _ => {}
     }
     let (mut line, mut filled) = ([0; 512], 0);
     let ends = |line: &[u8]| line.contains(&b'\n').then_some(());
-    match http::read(&mut stream, &mut line, &mut filled, deadline, ends) {
-        Err(error) if http::is_late(&error) => Answer::Late,
+    match http::read_until(&mut stream, &mut line, &mut filled, deadline, ends) {
+        Err(error) if http::is_timeout(&error) => Answer::Late,
         _ if filled == 0 => Answer::Closed,
         _ => status(&line[..filled]).map_or(Answer::Garbage, Answer::Status),
     }

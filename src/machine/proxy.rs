@@ -1,6 +1,6 @@
 //! The proxy that the environment names.
 
-use crate::settings::name_and_value;
+use crate::settings::split_variable;
 use base64ct::{Base64, Encoding};
 use std::ffi::CStr;
 use std::fmt;
@@ -133,7 +133,7 @@ pub struct Values<'a> {
 pub fn values<'a>(environment: &[&'a CStr]) -> Values<'a> {
     let mut values = Values { proxies: [[None; 2]; 3], except: [None; 2] };
     for variable in environment {
-        let (name, value) = name_and_value(variable.to_bytes());
+        let (name, value) = split_variable(variable.to_bytes());
         if value.is_empty() || !name.ends_with(b"_proxy") && !name.ends_with(b"_PROXY") {
             continue;
         }

@@ -2,7 +2,7 @@
 //! /sys/kernel/security/lsm is not there in a container, and tells nothing of a filter that hides a call.
 
 use super::proxy;
-use crate::settings::{Confine, Settings};
+use crate::settings::{ConfineMode, Settings};
 use crate::sys::{Errno, landlock, seccomp};
 use std::ffi::CStr;
 
@@ -23,7 +23,7 @@ pub struct SecondLock {
 impl SecondLock {
     /// Asks. `None` where TAKUMI_CONFINE is off.
     pub fn look(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
-        (settings.confine != Confine::Off).then(|| SecondLock {
+        (settings.confine != ConfineMode::Off).then(|| SecondLock {
             landlock: landlock::level(),
             filters: seccomp::available(),
             proxies: proxy::ports(environment),

@@ -1,21 +1,20 @@
 //! What a person reads.
 
-use super::judge::{Changes, Judged, Standing};
-use super::{Can, Severity};
+use super::verdict::{Changes, NodeVerdict, ReviewStatus};
+use super::{BehaviourSummary, Severity};
 use crate::text::{Line, List};
 
 /// The line that people know.
 pub const HEADLINE: &str = "⚠️ Security risks detected by Bandit!";
 /// Of nodes, files and reasons that are told in one go; `init --nodes list` and `show` have the rest.
-const MOST_NODES: usize = 10;
-const MOST_FILES: usize = 4;
-const MOST_REASONS: usize = 3;
-const MOST_PLACES: usize = 3;
-/// In characters.
-const LONGEST_PLACE: usize = 60;
+const MAX_NODES: usize = 10;
+const MAX_FILES: usize = 4;
+const MAX_REASONS: usize = 3;
+const MAX_PLACES: usize = 3;
+const MAX_PLACE_CHARS: usize = 60;
 
 /// What stands somewhere, cut to so many characters.
-pub fn cut(text: &str, most: usize) -> String {
+pub fn truncate(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_string(),
@@ -23,17 +22,17 @@ pub fn cut(text: &str, most: usize) -> String {
 }
 
 /// The warning: nothing where no node is open.
-pub fn warning(judged: &[Judged]) -> Vec<String> {
-    let open: Vec<&Judged> = judged.iter().filter(|judged| judged.is_open()).collect();
+pub fn warning(verdicts: &[NodeVerdict]) -> Vec<String> {
+    let open: Vec<&NodeVerdict> = verdicts.iter().filter(|verdict| verdict.needs_review()).collect();
     if open.is_empty() {
         return Vec::new();
     }
     let mut lines = vec![format!("WARN: {HEADLINE}")];
-    for judged in open.iter().take(MOST_NODES) {
-        lines.extend(of_node(judged, false).into_iter().map(|line| format!("  {line}")));
+    for verdict in open.iter().take(MAX_NODES) {
+        lines.extend(node_lines(verdict, false).into_iter().map(|line| format!("  {line}")));
     }
-    if open.len() > MOST_NODES {
-        lines.push(format!("  and {} more (init --nodes list)", open.len() - MOST_NODES));
+    if open.len() > MAX_NODES {
+        lines.push(format!("  and {} more (init --nodes list)", open.len() - MAX_NODES));
     }
     lines.push(
         "  Review required: `init --nodes show NAME` in the container. If you trust it: `init --nodes approve NAME`. If not, remove it"
@@ -43,64 +42,64 @@ pub fn warning(judged: &[Judged]) -> Vec<String> {
 }
 
 /// A node as it stands; `whole`: with every file and reason.
-pub fn of_node(judged: &Judged, whole: bool) -> Vec<String> {
-    let mut lines = vec![format!("{}: {}", Line(&judged.name), standing(judged.standing))];
+pub fn node_lines(verdict: &NodeVerdict, whole: bool) -> Vec<String> {
+    let mut lines = vec![format!("{}: {}", Line(&verdict.name), status_text(verdict.status))];
     let most = |count: usize| if whole { usize::MAX } else { count };
-    if let Some(changes) = &judged.changes {
-        lines.extend(changed(changes, most(MOST_FILES)));
+    if let Some(changes) = &verdict.changes {
+        lines.extend(change_lines(changes, most(MAX_FILES)));
     }
-    for can in &judged.report.can {
+    for summary in &verdict.report.behaviours {
         match whole {
-            true => lines.extend(every_place(can)),
-            false => lines.push(format!("  {}", ability(can))),
+            true => lines.extend(behaviour_lines(summary)),
+            false => lines.push(format!("  {}", behaviour_line(summary))),
         }
     }
-    let reasons = &judged.report.unscanned;
-    lines.extend(reasons.iter().take(most(MOST_REASONS)).map(|why| format!("  not scanned: {}", Line(why))));
-    if reasons.len() > most(MOST_REASONS) {
-        lines.push(format!("  and {} more not scanned", reasons.len() - MOST_REASONS));
+    let reasons = &verdict.report.unscanned;
+    lines.extend(reasons.iter().take(most(MAX_REASONS)).map(|why| format!("  not scanned: {}", Line(why))));
+    if reasons.len() > most(MAX_REASONS) {
+        lines.push(format!("  and {} more not scanned", reasons.len() - MAX_REASONS));
     }
     lines
 }
 
 /// In a few words.
-pub fn standing(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Approved => "approved",
-        Standing::NothingFound => "nothing found",
-        Standing::Changed => "changed since it was approved",
-        Standing::Unscanned => "not approved, and not scanned",
-        Standing::New => "not approved",
+pub fn status_text(status: ReviewStatus) -> &'static str {
+    match status {
+        ReviewStatus::Approved => "approved",
+        ReviewStatus::NothingFound => "nothing found",
+        ReviewStatus::Changed => "changed since it was approved",
+        ReviewStatus::Unscanned => "not approved, and not scanned",
+        ReviewStatus::New => "not approved",
     }
 }
 
 /// On one line, with the first places.
-fn ability(can: &Can) -> String {
-    let places: Vec<String> = can.places.iter().take(MOST_PLACES).map(|place| cut(place, LONGEST_PLACE)).collect();
-    let more = if (can.count as usize) > places.len() { ", …" } else { "" };
-    format!("{}: {}{more}{}", counted(can), List(&places), severity(can))
+fn behaviour_line(summary: &BehaviourSummary) -> String {
+    let places: Vec<String> =
+        summary.places.iter().take(MAX_PLACES).map(|place| truncate(place, MAX_PLACE_CHARS)).collect();
+    let more = if (summary.count as usize) > places.len() { ", …" } else { "" };
+    format!("{}: {}{more}{}", counted_description(summary), List(&places), severity_suffix(summary))
 }
 
-/// A line each.
-fn every_place(can: &Can) -> Vec<String> {
-    let mut lines = vec![format!("  {}{}", counted(can), severity(can))];
-    lines.extend(can.places.iter().map(|place| format!("    {place}")));
-    let more = (can.count as usize).saturating_sub(can.places.len());
+fn behaviour_lines(summary: &BehaviourSummary) -> Vec<String> {
+    let mut lines = vec![format!("  {}{}", counted_description(summary), severity_suffix(summary))];
+    lines.extend(summary.places.iter().map(|place| format!("    {place}")));
+    let more = (summary.count as usize).saturating_sub(summary.places.len());
     if more > 0 {
         lines.push(format!("    and {more} more"));
     }
     lines
 }
 
-fn counted(can: &Can) -> String {
-    match can.count {
-        1 => can.ability.words().to_string(),
-        count => format!("{} ({count} places)", can.ability.words()),
+fn counted_description(summary: &BehaviourSummary) -> String {
+    match summary.count {
+        1 => summary.behaviour.description().to_string(),
+        count => format!("{} ({count} places)", summary.behaviour.description()),
     }
 }
 
-fn severity(can: &Can) -> &'static str {
-    match can.severity {
+fn severity_suffix(summary: &BehaviourSummary) -> &'static str {
+    match summary.severity {
         Some(Severity::High) => ", Bandit: HIGH",
         Some(Severity::Medium) => ", Bandit: MEDIUM",
         Some(Severity::Low) => ", Bandit: LOW",
@@ -108,7 +107,7 @@ fn severity(can: &Can) -> &'static str {
     }
 }
 
-fn changed(changes: &Changes, most: usize) -> Vec<String> {
+fn change_lines(changes: &Changes, most: usize) -> Vec<String> {
     let list = |what: &str, paths: &[String]| match paths.len() {
         0 => None,
         count => {
@@ -122,8 +121,8 @@ fn changed(changes: &Changes, most: usize) -> Vec<String> {
             .into_iter()
             .filter_map(|(what, paths)| list(what, paths))
             .collect();
-    if !changes.abilities.is_empty() {
-        let words: Vec<&str> = changes.abilities.iter().map(|ability| ability.words()).collect();
+    if !changes.behaviours.is_empty() {
+        let words: Vec<&str> = changes.behaviours.iter().map(|behaviour| behaviour.description()).collect();
         lines.push(format!("  new since approval: {}", words.join("; ")));
     }
     lines

@@ -1,9 +1,8 @@
 //! `takumi-nodes`: what a person or `init` starts.
 
-use super::approvals::{Approvals, Reports};
-use super::judge;
-use super::quarantine::Way;
-use super::verbs::{Done, Nodes, Verb, every_line};
+use super::approvals::{Approvals, ReportCache};
+use super::verbs::{Verb, VerbContext, VerbResult, full_report};
+use super::verdict;
 use super::{review, tree};
 use crate::settings::{Settings, value_of};
 use crate::sys::{credentials, handover, io};
@@ -27,9 +26,9 @@ takumi-nodes scan PATH [--json]   what a node could do, before it is installed: 
 Run it as an ordinary user. TAKUMI_SCAN_COMMAND names another scanner than bandit, TAKUMI_LOG=debug says more. What is
 installed in a container is shown by `init --nodes list` there, which starts this program.
 ";
-const UNSCANNED: u8 = 2;
+const EXIT_UNSCANNED: u8 = 2;
 /// Of what `init` keeps.
-const MAX_KEPT: usize = 64 << 20;
+const MAX_KEPT_BYTES: usize = 64 << 20;
 
 /// The whole program.
 pub fn run() -> ExitCode {
@@ -59,14 +58,14 @@ pub fn run() -> ExitCode {
         }
         ["scan", _] => scan(Path::new(&words[1]), false, &variables, &stopped),
         ["scan", _, "--json"] => scan(Path::new(&words[1]), true, &variables, &stopped),
-        ["--for-init", answer, approvals, reports, kept, verb, ..] => {
+        ["--for-init", response, approvals, reports, kept, verb, ..] => {
             let rest: Vec<String> = words[6..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
-            let numbers = [*answer, *approvals, *reports, *kept];
+            let numbers = [*response, *approvals, *reports, *kept];
             serve_init(numbers, verb, rest, &variables, &stopped)
         }
         _ => {
             eprint!("{USAGE}");
-            ExitCode::from(UNSCANNED)
+            ExitCode::from(EXIT_UNSCANNED)
         }
     };
     match signal.load(Ordering::Relaxed) {
@@ -78,7 +77,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The number of the first SIGINT or SIGTERM, which ends the scanners; the second ends this program as if nobody had asked for it.
+/// The number of the first SIGINT or SIGTERM, which ends the scanners; the second ends this program as if nobody had
+/// asked for it.
 fn watch_for_signals() -> std::io::Result<Arc<AtomicUsize>> {
     let signal = Arc::new(AtomicUsize::new(0));
     let again = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -98,7 +98,7 @@ fn variables() -> impl Iterator<Item = CString> {
 
 fn fail(why: &str) -> ExitCode {
     error!("{}", Line(why));
-    ExitCode::from(UNSCANNED)
+    ExitCode::from(EXIT_UNSCANNED)
 }
 
 /// A stranger's files are read by nobody who could do more with them than their owner.
@@ -116,12 +116,12 @@ fn refuse_capabilities() -> Result<(), String> {
 }
 
 fn scan(path: &Path, json: bool, variables: &[&CStr], stopped: &dyn Fn() -> bool) -> ExitCode {
-    let scanned = || -> Result<judge::Judged, String> {
+    let scanned = || -> Result<verdict::NodeVerdict, String> {
         refuse_capabilities()?;
         // The others are those of a container.
         let is_needed = |variable: &&&CStr| variable.to_bytes().starts_with(b"TAKUMI_SCAN_COMMAND=");
         let variables: Vec<&CStr> = variables.iter().filter(is_needed).copied().collect();
-        let settings = Settings::read(&variables)
+        let settings = Settings::from_environment(&variables)
             .map_err(|mistakes| mistakes.iter().map(|it| it.to_string() + "; ").collect::<String>())?;
         let cannot = |why: &dyn std::fmt::Display| format!("cannot read {}: {why}", path.display());
         let whole = path.canonicalize().map_err(|error| cannot(&error))?;
@@ -129,25 +129,25 @@ fn scan(path: &Path, json: bool, variables: &[&CStr], stopped: &dyn Fn() -> bool
         let parent = io::open_path(&c(whole.parent().unwrap_or(Path::new("/")))?).map_err(|errno| cannot(&errno))?;
         let name = c(Path::new(whole.file_name().ok_or_else(|| cannot(&"it is the root"))?))?;
         debug!("reading {}", whole.display());
-        let tree = tree::read(&parent, &name).map_err(|errno| cannot(&errno))?;
-        let seen = review::review_one(tree, &settings.scan_command, stopped);
-        judge::judge(&[seen], &BTreeMap::new()).pop().ok_or_else(|| cannot(&"no result"))
+        let tree = tree::read_node(&parent, &name).map_err(|errno| cannot(&errno))?;
+        let result = review::review_one(tree, &settings.scan_command, stopped);
+        verdict::compare_with_approvals(&[result], &BTreeMap::new()).pop().ok_or_else(|| cannot(&"no result"))
     };
-    let judged = match scanned() {
-        Ok(judged) => judged,
+    let verdict = match scanned() {
+        Ok(verdict) => verdict,
         Err(why) => return fail(&why),
     };
     if stopped() {
-        return ExitCode::from(UNSCANNED);
+        return ExitCode::from(EXIT_UNSCANNED);
     }
-    match json.then(|| serde_json::to_string(&judged)) {
+    match json.then(|| serde_json::to_string(&verdict)) {
         Some(Ok(text)) => println!("{text}"),
         Some(Err(error)) => return fail(&error.to_string()),
-        None => print!("{}", every_line(&judged)),
+        None => print!("{}", full_report(&verdict)),
     }
-    match judged.standing {
-        judge::Standing::NothingFound => ExitCode::SUCCESS,
-        judge::Standing::Unscanned => ExitCode::from(UNSCANNED),
+    match verdict.status {
+        verdict::ReviewStatus::NothingFound => ExitCode::SUCCESS,
+        verdict::ReviewStatus::Unscanned => ExitCode::from(EXIT_UNSCANNED),
         _ => ExitCode::FAILURE,
     }
 }
@@ -168,50 +168,50 @@ fn serve_init(
     };
     let known = |number: &str| match number {
         "-" => Ok(Vec::new()),
-        _ => handover::read_from_start(&descriptor(number)?, MAX_KEPT)
+        _ => handover::read_from_start(&descriptor(number)?, MAX_KEPT_BYTES)
             .map_err(|errno| format!("cannot read approvals or reports: {errno}")),
     };
-    let [answer, approvals, reports, kept] = numbers;
-    let answer = match descriptor(answer) {
-        Ok(answer) => answer,
+    let [response_fd, approvals, reports, kept] = numbers;
+    let response_fd = match descriptor(response_fd) {
+        Ok(response_fd) => response_fd,
         Err(why) => return fail(&why),
     };
-    let done = || -> Result<Done, String> {
+    let done = || -> Result<VerbResult, String> {
         let kept = descriptor(kept)?;
         let (approvals, reports) = (known(approvals)?, known(reports)?);
         credentials::set_not_dumpable().map_err(|errno| format!("cannot become undumpable: {errno}"))?;
         refuse_capabilities()?;
-        let settings = Settings::read(variables)
+        let settings = Settings::from_environment(variables)
             .map_err(|mistakes| mistakes.iter().map(|it| it.to_string() + "; ").collect::<String>())?;
         let json = rest.last().is_some_and(|word| word == "--json");
-        let nodes = Nodes {
+        let nodes = VerbContext {
             virtual_env: value_of(variables, b"VIRTUAL_ENV").and_then(|value| CString::new(value).ok()),
-            approvals: Approvals::read(&approvals),
-            reports: Reports::read(&reports, &settings.scan_command),
+            approvals: Approvals::parse(&approvals),
+            reports: ReportCache::parse(&reports, &settings.scan_command),
             settings: &settings,
             stopped,
         };
-        let done = nodes.answer(parse(verb, rest)?, json)?;
+        let done = nodes.execute(parse_verb(verb, rest)?, json)?;
         if let Some(content) = &done.kept {
             io::write_whole(&kept, content).map_err(|errno| format!("cannot write state: {errno}"))?;
         }
         io::write_stdout(done.printed.as_bytes()).map_err(|errno| format!("cannot write to stdout: {errno}"))?;
         Ok(done)
     };
-    let answered = match done() {
-        Ok(done) => done.answer,
-        Err(error) => super::answer::Answer { error: Some(error), ..Default::default() },
+    let response = match done() {
+        Ok(done) => done.response,
+        Err(error) => super::response::Response { error: Some(error), ..Default::default() },
     };
     if stopped() {
         return ExitCode::FAILURE;
     }
-    match serde_json::to_vec(&answered).map(|text| io::write_whole(&answer, &text)) {
+    match serde_json::to_vec(&response).map(|text| io::write_whole(&response_fd, &text)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         _ => fail("cannot answer init"),
     }
 }
 
-fn parse(verb: &str, mut rest: Vec<String>) -> Result<Verb, String> {
+fn parse_verb(verb: &str, mut rest: Vec<String>) -> Result<Verb, String> {
     let mut name = || rest.drain(..).next().ok_or_else(|| format!("{verb} needs a node's name"));
     Ok(match verb {
         "start" => Verb::Start,
@@ -220,8 +220,8 @@ fn parse(verb: &str, mut rest: Vec<String>) -> Result<Verb, String> {
         "show" => Verb::Show(name()?),
         "approve" => Verb::Approve(name()?),
         "revoke" => Verb::Revoke(name()?),
-        "aside" => Verb::Rename(Way::Aside, rest),
-        "back" => Verb::Rename(Way::Back, rest),
+        "aside" => Verb::Quarantine(rest),
+        "back" => Verb::Restore(rest),
         _ => return Err(format!("{verb} is not a verb of takumi-nodes")),
     })
 }

@@ -1,4 +1,5 @@
-//! Where nodes wait that nobody approved: beside the others, under a name that ComfyUI does not load. Nothing is deleted or copied.
+//! Where nodes wait that nobody approved: beside the others, under a name that ComfyUI does not load. Nothing is
+//! deleted or copied.
 
 use super::tree;
 use crate::sys::{Errno, fs, io};
@@ -11,10 +12,10 @@ pub const DIRECTORY: &CStr = c".quarantine.disabled";
 /// Behind the name of a virtual environment.
 const SUFFIX: &str = ".quarantine";
 /// Names that are tried where the first is taken.
-const MOST_TRIES: u32 = 100;
+const MAX_TRIES: u32 = 100;
 
 /// Whether a virtual environment of that name was moved aside: nobody's Python looks for it there.
-pub fn is_aside(name: &[u8]) -> bool {
+pub fn is_quarantined(name: &[u8]) -> bool {
     let number = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let unnumbered = name[..name.len() - number].strip_suffix(b".").filter(|_| number > 0).unwrap_or(name);
     unnumbered.ends_with(SUFFIX.as_bytes())
@@ -22,69 +23,69 @@ pub fn is_aside(name: &[u8]) -> bool {
 
 /// What came of moving one: its name, and where it is now or the kernel's word.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Moved {
-    /// As it was asked for.
+pub struct Move {
     pub name: String,
-    /// Its path there.
-    pub answer: Result<String, Errno>,
+    pub result: Result<String, Errno>,
 }
 
-/// What is to be moved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
-    /// Out of ComfyUI's sight.
-    Aside,
-    /// Where it was.
-    Back,
+/// Moves nodes, by their escaped names, out of ComfyUI's sight. Names with a slash are virtual environments.
+pub fn quarantine(directory: &CStr, names: &[String]) -> Vec<Move> {
+    move_all(names, |name| match name.starts_with('/') {
+        true => quarantine_environment(name),
+        false => quarantine_node(directory, name),
+    })
 }
 
-/// Moves nodes by their escaped names. Names with a slash are virtual environments.
-pub fn rename_all(directory: &CStr, names: &[String], way: Way) -> Vec<Moved> {
-    let each = |name: &String| {
-        let answer = if name.starts_with('/') { environment(name) } else { node(directory, name, way) };
-        Moved { name: name.clone(), answer }
-    };
-    names.iter().map(each).collect()
+/// Moves nodes back to where they were. One whose name is another node's by now stays in quarantine.
+pub fn restore(directory: &CStr, names: &[String]) -> Vec<Move> {
+    move_all(names, |name| restore_node(directory, name))
 }
 
-fn node(directory: &CStr, name: &str, way: Way) -> Result<String, Errno> {
+fn move_all(names: &[String], each: impl Fn(&str) -> Result<String, Errno>) -> Vec<Move> {
+    names.iter().map(|name| Move { name: name.clone(), result: each(name) }).collect()
+}
+
+fn quarantine_node(directory: &CStr, name: &str) -> Result<String, Errno> {
+    let (nodes, quarantined) = open(directory)?;
+    let entry = find(&nodes, name)?;
+    let new = rename_to_free_name(&nodes, &entry, &quarantined, entry.to_bytes())?;
+    Ok(format!("{}/{}/{}", directory.to_string_lossy(), DIRECTORY.to_string_lossy(), Whole(new.to_bytes())))
+}
+
+fn restore_node(directory: &CStr, name: &str) -> Result<String, Errno> {
+    let (nodes, quarantined) = open(directory)?;
+    let entry = find(&quarantined, name)?;
+    fs::rename_at(quarantined.as_fd(), &entry, nodes.as_fd(), &entry, false)?;
+    Ok(format!("{}/{}", directory.to_string_lossy(), Whole(entry.to_bytes())))
+}
+
+/// The directory of nodes, and the quarantine in it.
+fn open(directory: &CStr) -> Result<(OwnedFd, OwnedFd), Errno> {
     let nodes = io::open_path(directory)?;
     match fs::make_directory_at(nodes.as_fd(), DIRECTORY, 0o700) {
         Ok(()) | Err(Errno(libc::EEXIST)) => {}
         Err(errno) => return Err(errno),
     }
-    let aside = fs::pin_directory_at(nodes.as_fd(), DIRECTORY)?;
-    let (from, to) = match way {
-        Way::Aside => (&nodes, &aside),
-        Way::Back => (&aside, &nodes),
-    };
-    let entry = tree::names(from)?
-        .into_iter()
-        .find(|entry| Whole(entry.to_bytes()).to_string() == name)
-        .ok_or(Errno(libc::ENOENT))?;
-    let to_path = match way {
-        Way::Aside => format!("{}/{}", directory.to_string_lossy(), DIRECTORY.to_string_lossy()),
-        Way::Back => directory.to_string_lossy().into_owned(),
-    };
-    let new = match way {
-        Way::Aside => rename(from, &entry, to, entry.to_bytes())?,
-        // Another of that name is there by now: it stays, and so does this one.
-        Way::Back => fs::rename_at(from.as_fd(), &entry, to.as_fd(), &entry, false).map(|()| entry.clone())?,
-    };
-    Ok(format!("{to_path}/{}", Whole(new.to_bytes())))
+    let quarantined = fs::pin_directory_at(nodes.as_fd(), DIRECTORY)?;
+    Ok((nodes, quarantined))
 }
 
-fn environment(path: &str) -> Result<String, Errno> {
+fn find(directory: &OwnedFd, name: &str) -> Result<CString, Errno> {
+    let mut entries = tree::list_nodes(directory)?.into_iter();
+    entries.find(|entry| Whole(entry.to_bytes()).to_string() == name).ok_or(Errno(libc::ENOENT))
+}
+
+fn quarantine_environment(path: &str) -> Result<String, Errno> {
     let (parent, name) = path.rsplit_once('/').ok_or(Errno(libc::EINVAL))?;
     let c = |text: &str| CString::new(text).map_err(|_| Errno(libc::EINVAL));
     let directory = io::open_path(&c(if parent.is_empty() { "/" } else { parent })?)?;
-    let new = rename(&directory, &c(name)?, &directory, format!("{name}{SUFFIX}").as_bytes())?;
+    let new = rename_to_free_name(&directory, &c(name)?, &directory, format!("{name}{SUFFIX}").as_bytes())?;
     Ok(format!("{parent}/{}", Whole(new.to_bytes())))
 }
 
 /// Under the first name that is free: NAME, NAME.2, NAME.3 …
-fn rename(from: &OwnedFd, name: &CStr, to: &OwnedFd, wanted: &[u8]) -> Result<CString, Errno> {
-    for number in 1..=MOST_TRIES {
+fn rename_to_free_name(from: &OwnedFd, name: &CStr, to: &OwnedFd, wanted: &[u8]) -> Result<CString, Errno> {
+    for number in 1..=MAX_TRIES {
         let new = match number {
             1 => wanted.to_vec(),
             _ => [wanted, format!(".{number}").as_bytes()].concat(),
@@ -119,7 +120,7 @@ mod tests {
         for content in ["first", "second"] {
             std::fs::create_dir(place.join("bad")).unwrap();
             std::fs::write(place.join("bad/x.py"), content).unwrap();
-            assert!(rename_all(&directory, &names, Way::Aside)[0].answer.is_ok());
+            assert!(quarantine(&directory, &names)[0].result.is_ok());
             assert!(!place.join("bad").exists());
         }
         let aside = place.join(DIRECTORY.to_str().unwrap());
@@ -127,22 +128,22 @@ mod tests {
         assert_eq!(std::fs::read(aside.join("bad.2/x.py")).unwrap(), b"second");
 
         std::fs::create_dir(place.join("bad")).unwrap();
-        assert_eq!(rename_all(&directory, &names, Way::Back)[0].answer, Err(Errno(libc::EEXIST)));
+        assert_eq!(restore(&directory, &names)[0].result, Err(Errno(libc::EEXIST)));
         std::fs::remove_dir(place.join("bad")).unwrap();
-        let back = rename_all(&directory, &names, Way::Back)[0].answer.clone().unwrap();
+        let back = restore(&directory, &names)[0].result.clone().unwrap();
         assert_eq!(PathBuf::from(&back), place.join("bad"));
         assert_eq!(std::fs::read(place.join("bad/x.py")).unwrap(), b"first");
-        assert_eq!(rename_all(&directory, &["none".to_string()], Way::Aside)[0].answer, Err(Errno(libc::ENOENT)));
+        assert_eq!(quarantine(&directory, &["none".to_string()])[0].result, Err(Errno(libc::ENOENT)));
         std::fs::remove_dir_all(place).unwrap();
     }
 
     #[test]
     fn an_environment_that_was_moved_is_known_by_its_name() {
-        assert!([&b"venv.quarantine"[..], b"venv.quarantine.2", b".quarantine"].into_iter().all(is_aside));
+        assert!([&b"venv.quarantine"[..], b"venv.quarantine.2", b".quarantine"].into_iter().all(is_quarantined));
         assert!(
             ![&b"venv"[..], b"venv.2", b"quarantine", b"x.quarantine.", b"x.quarantine2", b""]
                 .into_iter()
-                .any(is_aside)
+                .any(is_quarantined)
         );
     }
 
@@ -153,7 +154,7 @@ mod tests {
         std::fs::create_dir_all(place.join("bad")).unwrap();
         std::fs::create_dir(&elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, place.join(DIRECTORY.to_str().unwrap())).unwrap();
-        assert!(rename_all(&directory, &["bad".to_string()], Way::Aside)[0].answer.is_err());
+        assert!(quarantine(&directory, &["bad".to_string()])[0].result.is_err());
         assert!(place.join("bad").exists() && elsewhere.read_dir().unwrap().next().is_none());
         std::fs::remove_dir_all(place).unwrap();
     }
@@ -163,8 +164,8 @@ mod tests {
         let (place, directory) = place("environment");
         std::fs::create_dir(place.join("venv")).unwrap();
         let path = place.join("venv").to_str().unwrap().to_owned();
-        let moved = rename_all(&directory, std::slice::from_ref(&path), Way::Aside);
-        assert_eq!(moved[0].answer, Ok(format!("{path}.quarantine")));
+        let moved = quarantine(&directory, std::slice::from_ref(&path));
+        assert_eq!(moved[0].result, Ok(format!("{path}.quarantine")));
         assert!(place.join("venv.quarantine").is_dir());
         std::fs::remove_dir_all(place).unwrap();
     }

@@ -1,7 +1,7 @@
 //! The walk: every name, kind and byte of a node, by descriptor, without following a link.
 
-mod gather;
 pub(super) mod git;
+mod hasher;
 
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, io};
@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(super) use gather::{Entry, Gather, Limits, Over, beneath, kind_at};
+pub(super) use hasher::{DirEntry, LimitExceeded, TreeHasher, TreeLimits, join, kind_at};
 
 /// The largest custom nodes have some thousand files and some hundred MB; a directory of models is none.
-const LIMITS: Limits = Limits {
+const LIMITS: TreeLimits = TreeLimits {
     label: b"takumi-init node 1\0",
     entries: 50_000,
     levels: 64,
@@ -22,14 +22,15 @@ const LIMITS: Limits = Limits {
 };
 
 /// A directory with more of them is no directory of nodes.
-const MOST_NODES: usize = 5000;
+const MAX_NODES: usize = 5000;
 
 /// A node as it lies on the disk.
 #[derive(Debug)]
 pub struct Tree {
     /// Its entry in the directory of nodes.
     pub name: CString,
-    /// The node's directory; for a single file the directory that it lies in. Only for opening, never for a path of its own.
+    /// The node's directory; for a single file the directory that it lies in. Only for opening, never for a path of its
+    /// own.
     pub root: OwnedFd,
     /// In the order of their paths.
     pub files: Vec<File>,
@@ -45,7 +46,7 @@ pub struct File {
     /// Relative to [`Tree::root`].
     pub path: Vec<u8>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// In bytes.
     pub size: u64,
     /// SHA-256 of the content, or of a link's target; zeroes for what has none.
@@ -54,13 +55,13 @@ pub struct File {
 
 /// What a file is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum FileKind {
     /// A plain file.
     Plain {
         /// Somebody may execute it.
         executable: bool,
         /// What it begins with, at most 8 bytes.
-        begins: [u8; 8],
+        magic: [u8; 8],
     },
     /// A symbolic link and its target.
     Link(Vec<u8>),
@@ -68,23 +69,24 @@ pub enum Kind {
     Other,
 }
 
-/// What in there runs when ComfyUI starts, sorted: directories, links and files `NAME.py` that do not end in `.disabled`
-/// (`init_external_custom_nodes` in its nodes.py). Its `__pycache__` is among them where it holds something: it is no node, yet the
-/// loop before that one (`execute_prestartup_script` in main.py) means to leave it out and runs its `prestartup_script.py`.
+/// What in there runs when ComfyUI starts, sorted: directories, links and files `NAME.py` that do not end in
+/// `.disabled` (`init_external_custom_nodes` in its nodes.py). Its `__pycache__` is among them where it holds
+/// something: it is no node, yet the loop before that one (`execute_prestartup_script` in main.py) means to leave it
+/// out and runs its `prestartup_script.py`.
 ///
 /// Errors: the kernel's; EFBIG for more than 5000.
-pub fn names(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
+pub fn list_nodes(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     // Opened again, so that it is listed from its beginning.
     let directory = fs::open_directory_at(directory.as_fd(), c".")?;
     let directory = directory.as_fd();
     let mut found = Vec::new();
     io::while_entries_of(directory, |name, kind| {
         if may_be_node(name, kind) {
-            found.extend(CString::new(name).map(|name| Entry { name, kind }));
+            found.extend(CString::new(name).map(|name| DirEntry { name, kind }));
         }
-        found.len() <= MOST_NODES
+        found.len() <= MAX_NODES
     })?;
-    if found.len() > MOST_NODES {
+    if found.len() > MAX_NODES {
         return Err(Errno(libc::EFBIG));
     }
     let mut names = Vec::with_capacity(found.len());
@@ -131,38 +133,39 @@ fn is_empty(directory: BorrowedFd<'_>, name: &CStr) -> bool {
 /// Reads one of them whole. What is wrong with a file of it is among the tree's faults.
 ///
 /// Errors: the kernel's for the node itself; EINVAL for a name that leads elsewhere.
-pub fn read(directory: &OwnedFd, name: &CStr) -> Result<Tree, Errno> {
+pub fn read_node(directory: &OwnedFd, name: &CStr) -> Result<Tree, Errno> {
     let bytes = name.to_bytes();
     if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
         return Err(Errno(libc::EINVAL));
     }
     let directory = directory.as_fd();
     let kind = kind_at(directory, name)?;
-    let mut gather = Gather::new(LIMITS);
+    let mut hasher = TreeHasher::new(LIMITS);
     if kind == libc::DT_DIR {
         match fs::open_directory_at(directory, name) {
             Ok(root) => {
                 // Over a limit there is a fault, and the files that were seen before stand all the same.
-                let _ = walk_node(&mut gather, root.as_fd());
-                return Ok(gather.into_tree(name.to_owned(), root));
+                let _ = hash_node(&mut hasher, root.as_fd());
+                return Ok(hasher.into_tree(name.to_owned(), root));
             }
             Err(errno @ Errno(libc::ENOENT)) => return Err(errno),
-            Err(errno) => gather.unreadable(bytes, errno),
+            Err(errno) => hasher.add_unreadable(bytes, errno),
         }
     } else {
-        let _ = gather.entry(directory, name, kind, bytes);
-        gather.refuse_link(bytes, "put the node itself there, not a link");
+        let _ = hasher.hash_entry(directory, name, kind, bytes);
+        hasher.reject_link(bytes, "put the node itself there, not a link");
     }
-    Ok(gather.into_tree(name.to_owned(), fs::open_directory_at(directory, c".")?))
+    Ok(hasher.into_tree(name.to_owned(), fs::open_directory_at(directory, c".")?))
 }
 
-fn walk_node(gather: &mut Gather, root: BorrowedFd<'_>) -> Result<(), Over> {
-    gather.directory(b"");
-    // Where everything is executable (a volume of Windows) that says nothing. Who sets it by hand changes the digest: HEAD is in it.
+fn hash_node(hasher: &mut TreeHasher, root: BorrowedFd<'_>) -> Result<(), LimitExceeded> {
+    hasher.hash_directory(b"");
+    // Where everything is executable (a volume of Windows) that says nothing. Who sets it by hand changes the digest:
+    // HEAD is in it.
     let executables_tell = !fs::open_directory_at(root, c".git")
         .and_then(|git| fs::stat_at(git.as_fd(), c"HEAD"))
         .is_ok_and(|head| head.is_executable());
-    walk(gather, root, b"", |_, found| {
+    walk(hasher, root, b"", |_, found| {
         if !git::is_data(found.path) {
             return true;
         }
@@ -177,7 +180,7 @@ fn walk_node(gather: &mut Gather, root: BorrowedFd<'_>) -> Result<(), Over> {
 }
 
 /// What a walk came to.
-pub(super) struct Found<'a> {
+pub(super) struct WalkEntry<'a> {
     pub(super) directory: BorrowedFd<'a>,
     pub(super) name: &'a CStr,
     /// From the tree's root.
@@ -187,44 +190,44 @@ pub(super) struct Found<'a> {
 }
 
 /// A directory that the walk is in.
-struct Level {
+struct WalkLevel {
     directory: OwnedFd,
-    entries: std::vec::IntoIter<Entry>,
+    entries: std::vec::IntoIter<DirEntry>,
     path: Vec<u8>,
 }
 
-/// Goes through a directory, whose path from the tree's root is `path`, and takes in what `takes` says. It goes down into every
-/// directory, whether that is taken in or not. As many descriptors are open as levels are allowed.
+/// Goes through a directory, whose path from the tree's root is `path`, and takes in what `takes` says. It goes down
+/// into every directory, whether that is taken in or not. As many descriptors are open as levels are allowed.
 pub(super) fn walk(
-    gather: &mut Gather,
+    hasher: &mut TreeHasher,
     directory: BorrowedFd<'_>,
     path: &[u8],
-    mut takes: impl FnMut(&mut Gather, &Found<'_>) -> bool,
-) -> Result<(), Over> {
+    mut takes: impl FnMut(&mut TreeHasher, &WalkEntry<'_>) -> bool,
+) -> Result<(), LimitExceeded> {
     let mut levels = Vec::new();
     let above = path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).count();
-    let mut next = gather.enter(directory, c".", path, above)?.map(|opened| (opened, path.to_vec()));
+    let mut next = hasher.open_directory(directory, c".", path, above)?.map(|opened| (opened, path.to_vec()));
     loop {
         if let Some((directory, path)) = next.take() {
-            let entries = gather.list(directory.as_fd(), &path)?.into_iter();
-            levels.push(Level { directory, entries, path });
+            let entries = hasher.list_directory(directory.as_fd(), &path)?.into_iter();
+            levels.push(WalkLevel { directory, entries, path });
         }
         let depth = above + levels.len();
         let Some(level) = levels.last_mut() else { return Ok(()) };
-        let Some(Entry { name, kind }) = level.entries.next() else {
+        let Some(DirEntry { name, kind }) = level.entries.next() else {
             levels.pop();
             continue;
         };
         let directory = level.directory.as_fd();
-        let path = beneath(&level.path, &name);
-        let is_taken = takes(gather, &Found { directory, name: &name, path: &path, kind });
+        let path = join(&level.path, &name);
+        let is_taken = takes(hasher, &WalkEntry { directory, name: &name, path: &path, kind });
         if kind == libc::DT_DIR {
             if is_taken {
-                gather.directory(&path);
+                hasher.hash_directory(&path);
             }
-            next = gather.enter(directory, &name, &path, depth)?.map(|opened| (opened, path));
+            next = hasher.open_directory(directory, &name, &path, depth)?.map(|opened| (opened, path));
         } else if is_taken {
-            gather.entry(directory, &name, kind, &path)?;
+            hasher.hash_entry(directory, &name, kind, &path)?;
         }
     }
 }
@@ -232,9 +235,10 @@ pub(super) fn walk(
 impl Tree {
     /// What a file holds, where that is at most `most` bytes and what was digested.
     ///
-    /// Errors: the kernel's; EFBIG where it is larger; ESTALE where it is not the same any more; EINVAL for what is no plain file.
-    pub fn content(&self, file: &File, most: usize) -> Result<Vec<u8>, Errno> {
-        if !matches!(file.kind, Kind::Plain { .. }) {
+    /// Errors: the kernel's; EFBIG where it is larger; ESTALE where it is not the same any more; EINVAL for what is no
+    /// plain file.
+    pub fn read_content(&self, file: &File, most: usize) -> Result<Vec<u8>, Errno> {
+        if !matches!(file.kind, FileKind::Plain { .. }) {
             return Err(Errno(libc::EINVAL));
         }
         if file.size > most as u64 {

@@ -1,13 +1,13 @@
 //! What `init` asks of this program, and what a person reads.
 
-use super::answer::{Answer, MAX_BYTES, Verdict};
-use super::approvals::{Approvals, Reports};
-use super::judge::{self, Judged, Standing};
-use super::quarantine::{self, Way};
-use super::review::{self, Request};
-use super::{Seen, message, overlay};
+use super::approvals::{Approvals, ReportCache};
+use super::quarantine;
+use super::response::{MAX_BYTES, Response, ScanVerdict};
+use super::review::{self, ReviewRequest};
+use super::verdict::{self, NodeVerdict, ReviewStatus};
+use super::{ScanResult, message, virtual_env};
 use crate::logging::Format;
-use crate::settings::{Scan, Settings};
+use crate::settings::{ScanMode, Settings};
 use crate::sys::clock;
 use crate::text::Line;
 use serde::Serialize;
@@ -22,87 +22,93 @@ pub enum Verb {
     Show(String),
     Approve(String),
     Revoke(String),
-    Rename(Way, Vec<String>),
+    Quarantine(Vec<String>),
+    Restore(Vec<String>),
 }
 
 /// What an answer is made of.
-pub struct Nodes<'a> {
+pub struct VerbContext<'a> {
     pub settings: &'a Settings,
     pub virtual_env: Option<CString>,
     /// None where what was kept is no list of approvals.
     pub approvals: Option<Approvals>,
-    pub reports: Reports,
+    pub reports: ReportCache,
     pub stopped: &'a dyn Fn() -> bool,
 }
 
 /// An answer, what is to be printed at once, and what is to be kept.
 #[derive(Default)]
-pub struct Done {
-    pub answer: Answer,
+pub struct VerbResult {
+    pub response: Response,
     pub printed: String,
     pub kept: Option<Vec<u8>>,
 }
 
-impl Nodes<'_> {
+impl VerbContext<'_> {
     /// Does it. Errors: why it is not done, as a sentence.
-    pub fn answer(mut self, verb: Verb, json: bool) -> Result<Done, String> {
+    pub fn execute(mut self, verb: Verb, json: bool) -> Result<VerbResult, String> {
         match verb {
-            Verb::Start => Ok(self.start()),
+            Verb::Start => Ok(self.scan_at_start()),
             Verb::Report => {
-                let judged = self.judge(&self.review(self.directory(), None));
-                Ok(Done {
-                    answer: Answer { verdict: Some(self.verdict(&judged)), ..Answer::default() },
-                    ..Done::default()
+                let verdicts = self.compare_with_approvals(&self.review(self.directory(), None));
+                Ok(VerbResult {
+                    response: Response { verdict: Some(self.verdict(&verdicts)), ..Response::default() },
+                    ..VerbResult::default()
                 })
             }
-            Verb::List => self.printed(self.list(), json, table),
-            Verb::Show(name) => self.printed(vec![find(self.list(), &name)?], json, shown),
+            Verb::List => self.print_nodes(self.list(), json, table_text),
+            Verb::Show(name) => self.print_nodes(vec![find_node(self.list(), &name)?], json, detail_text),
             Verb::Approve(name) => self.approve(&name, json),
             Verb::Revoke(name) => {
                 let approvals = self
                     .approvals
                     .as_mut()
-                    .ok_or_else(|| format!("nothing can be revoked: {}", damaged(self.settings)))?;
+                    .ok_or_else(|| format!("nothing can be revoked: {}", damaged_approvals(self.settings)))?;
                 if approvals.approved.remove(&name).is_none() {
                     return Err(format!("{} is not approved (see init --nodes list)", Line(&name)));
                 }
-                let kept = Some(written(approvals)?);
-                Ok(Done { answer: output(done("revoked", &name, None, json)), kept, ..Done::default() })
+                let kept = Some(to_json(approvals)?);
+                Ok(VerbResult {
+                    response: response_with_output(change_text("revoked", &name, None, json)),
+                    kept,
+                    ..VerbResult::default()
+                })
             }
-            Verb::Rename(way, names) => Ok(Done { answer: self.rename(way, &names), ..Done::default() }),
+            Verb::Quarantine(names) => Ok(VerbResult { response: self.quarantine(&names), ..VerbResult::default() }),
+            Verb::Restore(names) => Ok(VerbResult { response: self.restore(&names), ..VerbResult::default() }),
         }
     }
 
-    fn start(&self) -> Done {
-        let seen = self.review(self.directory(), None);
-        let judged = self.judge(&seen);
-        let names = if self.settings.scan == Scan::Quarantine { self.open(&judged) } else { Vec::new() };
+    fn scan_at_start(&self) -> VerbResult {
+        let results = self.review(self.directory(), None);
+        let verdicts = self.compare_with_approvals(&results);
+        let names = if self.settings.scan == ScanMode::Quarantine { self.unapproved(&verdicts) } else { Vec::new() };
         let notes = if self.approvals.is_some() {
             vec![]
         } else {
-            vec![format!("approvals ignored: {}", damaged(self.settings))]
+            vec![format!("approvals ignored: {}", damaged_approvals(self.settings))]
         };
-        let mut answer = Answer { verdict: Some(self.verdict(&judged)), notes, names, ..Answer::default() };
-        answer.warning = match self.settings.log_format {
-            Format::Json => warning_object(judged.iter().filter(|judged| judged.is_open()).collect()),
-            Format::Text => message::warning(&judged),
+        let mut response = Response { verdict: Some(self.verdict(&verdicts)), notes, names, ..Response::default() };
+        response.warning = match self.settings.log_format {
+            Format::Json => warning_object(verdicts.iter().filter(|verdict| verdict.needs_review()).collect()),
+            Format::Text => message::warning(&verdicts),
         };
-        let renewed = self.reports.renewed(&seen);
-        let kept = if renewed == self.reports { None } else { written(&renewed).ok() };
-        Done { answer, kept, ..Done::default() }
+        let updated = self.reports.updated_with(&results);
+        let kept = if updated == self.reports { None } else { to_json(&updated).ok() };
+        VerbResult { response, kept, ..VerbResult::default() }
     }
 
     fn directory(&self) -> &CStr {
         self.settings.nodes.as_deref().unwrap_or(c"")
     }
 
-    fn aside(&self) -> CString {
+    fn quarantine_directory(&self) -> CString {
         let aside = [self.directory().to_bytes(), b"/", quarantine::DIRECTORY.to_bytes()].concat();
         CString::new(aside).unwrap_or_default()
     }
 
     /// `whole`: whose files are listed, beside those that are not what was approved.
-    fn review(&self, directory: &CStr, whole: Option<&str>) -> Vec<Seen> {
+    fn review(&self, directory: &CStr, whole: Option<&str>) -> Vec<ScanResult> {
         let none = Approvals::default();
         let approvals = self.approvals.as_ref().unwrap_or(&none);
         let differs = |name: &str, digest: Option<&str>| {
@@ -113,116 +119,133 @@ impl Nodes<'_> {
         // The environments are told once.
         let environments = match is_aside {
             true => Vec::new(),
-            false => overlay::environments(&self.settings.volumes, self.virtual_env.as_deref()),
+            false => virtual_env::find_writable(&self.settings.volumes, self.virtual_env.as_deref()),
         };
-        review::review(&Request {
+        review::review_all(&ReviewRequest {
             directory,
             environments: &environments,
             command: &self.settings.scan_command,
-            known: &self.reports.known(approvals),
+            known: &self.reports.by_digest(approvals),
             lists_files: &differs,
             stopped: self.stopped,
         })
     }
 
-    fn judge(&self, seen: &[Seen]) -> Vec<Judged> {
+    fn compare_with_approvals(&self, results: &[ScanResult]) -> Vec<NodeVerdict> {
         let none = Approvals::default();
-        judge::judge(seen, &self.approvals.as_ref().unwrap_or(&none).approved)
+        verdict::compare_with_approvals(results, &self.approvals.as_ref().unwrap_or(&none).approved)
     }
 
     /// As if all that is to be moved aside were.
-    fn verdict(&self, judged: &[Judged]) -> Verdict {
-        let aside = if self.settings.scan == Scan::Quarantine { self.open(judged) } else { Vec::new() };
-        judge::verdict(judged, &aside)
+    fn verdict(&self, verdicts: &[NodeVerdict]) -> ScanVerdict {
+        let aside = if self.settings.scan == ScanMode::Quarantine { self.unapproved(verdicts) } else { Vec::new() };
+        verdict::scan_verdict(verdicts, &aside)
     }
 
     /// Who is to be moved aside. The directory itself stands for what could not be listed in it.
-    fn open(&self, judged: &[Judged]) -> Vec<String> {
-        let open = judged.iter().filter(|judged| judged.is_open()).map(|judged| judged.name.clone());
+    fn unapproved(&self, verdicts: &[NodeVerdict]) -> Vec<String> {
+        let open = verdicts.iter().filter(|verdict| verdict.needs_review()).map(|verdict| verdict.name.clone());
         open.filter(|name| name.as_bytes() != self.directory().to_bytes()).collect()
     }
 
-    fn rename(&self, way: Way, names: &[String]) -> Answer {
-        let mut answer = Answer::default();
-        for moved in quarantine::rename_all(self.directory(), names, way) {
+    fn quarantine(&self, names: &[String]) -> Response {
+        let mut response = Response::default();
+        for moved in quarantine::quarantine(self.directory(), names) {
             let name = moved.name;
-            match moved.answer {
-                Ok(_) if way == Way::Back => answer.names.push(name),
+            match moved.result {
                 Ok(path) => {
                     let back = match name.starts_with('/') {
                         true => format!("mv {path} {name}"),
                         false => format!("init --nodes approve {name}"),
                     };
-                    answer.notes.push(format!("{name} moved to quarantine: {path} (to restore it: {back})"));
-                    answer.names.push(name);
+                    response.notes.push(format!("{name} moved to quarantine: {path} (to restore it: {back})"));
+                    response.names.push(name);
                 }
-                Err(errno) if way == Way::Back => answer.notes.push(errno.to_string()),
-                Err(errno) => answer.notes.push(format!("cannot move {name} to quarantine: {errno}")),
+                Err(errno) => response.notes.push(format!("cannot move {name} to quarantine: {errno}")),
             }
         }
-        answer
+        response
     }
 
-    fn list(&self) -> Vec<Listed> {
-        let each = |quarantined| move |judged| Listed { judged, quarantined };
-        let mut all: Vec<Listed> =
-            self.judge(&self.review(self.directory(), None)).into_iter().map(each(false)).collect();
-        all.extend(self.judge(&self.review(&self.aside(), None)).into_iter().map(each(true)));
+    fn restore(&self, names: &[String]) -> Response {
+        let mut response = Response::default();
+        for moved in quarantine::restore(self.directory(), names) {
+            match moved.result {
+                Ok(_) => response.names.push(moved.name),
+                Err(errno) => response.notes.push(errno.to_string()),
+            }
+        }
+        response
+    }
+
+    fn list(&self) -> Vec<ListedNode> {
+        let each = |quarantined| move |verdict| ListedNode { verdict, quarantined };
+        let mut all: Vec<ListedNode> =
+            self.compare_with_approvals(&self.review(self.directory(), None)).into_iter().map(each(false)).collect();
+        all.extend(
+            self.compare_with_approvals(&self.review(&self.quarantine_directory(), None)).into_iter().map(each(true)),
+        );
         all
     }
 
-    fn printed(&self, listed: Vec<Listed>, json: bool, text: fn(&[Listed]) -> String) -> Result<Done, String> {
-        let printed = if json { object(&listed)? } else { text(&listed) };
-        Ok(Done { printed, ..Done::default() })
+    fn print_nodes(
+        &self,
+        listed: Vec<ListedNode>,
+        json: bool,
+        text: fn(&[ListedNode]) -> String,
+    ) -> Result<VerbResult, String> {
+        let printed = if json { to_json_line(&listed)? } else { text(&listed) };
+        Ok(VerbResult { printed, ..VerbResult::default() })
     }
 
-    fn approve(&mut self, name: &str, json: bool) -> Result<Done, String> {
+    fn approve(&mut self, name: &str, json: bool) -> Result<VerbResult, String> {
         let shown = Line(name).to_string();
         if self.approvals.is_none() {
-            return Err(format!("nothing can be approved: {}", damaged(self.settings)));
+            return Err(format!("nothing can be approved: {}", damaged_approvals(self.settings)));
         }
         for quarantined in [false, true] {
-            let directory = if quarantined { self.aside() } else { self.directory().into() };
-            let seen = self.review(&directory, Some(name)).into_iter().find(|seen| seen.name == name);
-            let Some(seen) = seen else { continue };
-            let Some(digest) = seen.digest.clone() else {
-                let why = seen.report.unscanned.join("; ");
+            let directory = if quarantined { self.quarantine_directory() } else { self.directory().into() };
+            let result = self.review(&directory, Some(name)).into_iter().find(|result| result.name == name);
+            let Some(result) = result else { continue };
+            let Some(digest) = result.digest.clone() else {
+                let why = result.report.unscanned.join("; ");
                 return Err(format!("{shown} cannot be approved: parts of it cannot be read: {why}"));
             };
             let approvals = self.approvals.get_or_insert_default();
-            approvals.approve(seen, clock::seconds_since_1970());
+            approvals.approve(result, clock::seconds_since_1970());
             let names = if quarantined { vec![name.to_owned()] } else { Vec::new() };
-            let answer = Answer { names, ..output(done("approved", name, Some(digest), json)) };
-            return Ok(Done { answer, kept: Some(written(approvals)?), ..Done::default() });
+            let response =
+                Response { names, ..response_with_output(change_text("approved", name, Some(digest), json)) };
+            return Ok(VerbResult { response, kept: Some(to_json(approvals)?), ..VerbResult::default() });
         }
         Err(format!("{shown} is not a node here (see init --nodes list)"))
     }
 }
 
-fn damaged(settings: &Settings) -> String {
+fn damaged_approvals(settings: &Settings) -> String {
     let state = settings.state.as_deref().unwrap_or_default().to_string_lossy();
     format!("{state}/nodes.json is not a list of approvals (remove it and approve the nodes again)")
 }
 
-fn written(kept: &impl Serialize) -> Result<Vec<u8>, String> {
+fn to_json(kept: &impl Serialize) -> Result<Vec<u8>, String> {
     serde_json::to_vec(kept).map_err(|error| error.to_string())
 }
 
-fn object(value: &impl Serialize) -> Result<String, String> {
+fn to_json_line(value: &impl Serialize) -> Result<String, String> {
     serde_json::to_string(value).map(|text| text + "\n").map_err(|error| error.to_string())
 }
 
-fn output(output: String) -> Answer {
-    Answer { output, ..Answer::default() }
+fn response_with_output(output: String) -> Response {
+    Response { output, ..Response::default() }
 }
 
 /// One line of JSON, with as many nodes as an answer has room for.
-fn warning_object(mut nodes: Vec<&Judged>) -> Vec<String> {
+fn warning_object(mut nodes: Vec<&NodeVerdict>) -> Vec<String> {
     #[derive(Serialize)]
     struct Warning<'a> {
         level: &'static str,
         message: &'static str,
-        nodes: &'a [&'a Judged],
+        nodes: &'a [&'a NodeVerdict],
     }
     while !nodes.is_empty() {
         let warning = Warning { level: "warn", message: message::HEADLINE, nodes: &nodes };
@@ -236,27 +259,27 @@ fn warning_object(mut nodes: Vec<&Judged>) -> Vec<String> {
 
 /// A node, and whether it is in quarantine.
 #[derive(Serialize)]
-struct Listed {
+struct ListedNode {
     #[serde(flatten)]
-    judged: Judged,
+    verdict: NodeVerdict,
     quarantined: bool,
 }
 
-fn find(listed: Vec<Listed>, name: &str) -> Result<Listed, String> {
-    let found = listed.into_iter().find(|listed| listed.judged.name == name);
+fn find_node(listed: Vec<ListedNode>, name: &str) -> Result<ListedNode, String> {
+    let found = listed.into_iter().find(|listed| listed.verdict.name == name);
     found.ok_or_else(|| format!("{} is not a node here (see init --nodes list)", Line(name)))
 }
 
 #[derive(Serialize)]
-struct Change<'a> {
+struct ChangeRecord<'a> {
     name: &'a str,
     done: &'a str,
     digest: Option<String>,
 }
 
-fn done(what: &str, name: &str, digest: Option<String>, json: bool) -> String {
+fn change_text(what: &str, name: &str, digest: Option<String>, json: bool) -> String {
     if json {
-        return object(&Change { name, done: what, digest }).unwrap_or_default();
+        return to_json_line(&ChangeRecord { name, done: what, digest }).unwrap_or_default();
     }
     let name = Line(name);
     match digest {
@@ -265,10 +288,10 @@ fn done(what: &str, name: &str, digest: Option<String>, json: bool) -> String {
     }
 }
 
-fn shown(listed: &[Listed]) -> String {
+fn detail_text(listed: &[ListedNode]) -> String {
     let mut text = String::new();
-    for Listed { judged, quarantined } in listed {
-        text += &every_line(judged);
+    for ListedNode { verdict, quarantined } in listed {
+        text += &full_report(verdict);
         if *quarantined {
             text += "  in quarantine: ComfyUI does not load it (init --nodes approve restores it)\n";
         }
@@ -277,29 +300,30 @@ fn shown(listed: &[Listed]) -> String {
 }
 
 /// All that is known of a node.
-pub fn every_line(judged: &Judged) -> String {
-    let mut lines = message::of_node(judged, true);
-    let [high, medium, low] = judged.report.severities;
+pub fn full_report(verdict: &NodeVerdict) -> String {
+    let mut lines = message::node_lines(verdict, true);
+    let [high, medium, low] = verdict.report.severities;
     lines.push(format!("  Bandit counts {high} high, {medium} medium, {low} low (its own rating, not a verdict)"));
-    lines.extend(judged.digest.as_ref().map(|digest| format!("  sha256 {digest}")));
+    lines.extend(verdict.digest.as_ref().map(|digest| format!("  sha256 {digest}")));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn table(listed: &[Listed]) -> String {
+fn table_text(listed: &[ListedNode]) -> String {
     if listed.is_empty() {
         return "no nodes found\n".to_string();
     }
-    let name = |listed: &Listed| Line(&listed.judged.name).to_string();
+    let name = |listed: &ListedNode| Line(&listed.verdict.name).to_string();
     let width = listed.iter().map(|listed| name(listed).chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for each in listed {
-        let mut words = vec![message::standing(each.judged.standing).to_string()];
+        let mut words = vec![message::status_text(each.verdict.status).to_string()];
         if each.quarantined {
             words.push("in quarantine".to_string());
         }
-        let can: Vec<&str> = each.judged.report.can.iter().map(|can| can.ability.words()).collect();
-        if !can.is_empty() && each.judged.standing != Standing::Approved {
-            words.push(can.join("; "));
+        let summary: Vec<&str> =
+            each.verdict.report.behaviours.iter().map(|summary| summary.behaviour.description()).collect();
+        if !summary.is_empty() && each.verdict.status != ReviewStatus::Approved {
+            words.push(summary.join("; "));
         }
         text += &format!("{:width$}  {}\n", name(each), words.join(", "));
     }

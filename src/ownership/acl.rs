@@ -1,7 +1,8 @@
-//! POSIX access control lists as the kernel stores them (linux/posix_acl_xattr.h): version 2, then tag, permission and id.
+//! POSIX access control lists as the kernel stores them (linux/posix_acl_xattr.h): version 2, then tag, permission and
+//! id.
 
 /// More than anybody writes; a longer list is left alone.
-const MOST: usize = 64;
+const MAX_ENTRIES: usize = 64;
 const VERSION: [u8; 4] = 2_u32.to_le_bytes();
 const NO_ID: u32 = u32::MAX;
 
@@ -19,7 +20,7 @@ pub(super) struct Acl {
 
 impl Acl {
     /// What the permission bits say, of a file that has no list.
-    pub(super) fn of_mode(mode: u32) -> Self {
+    pub(super) fn from_mode(mode: u32) -> Self {
         let bits = |shift: u32| (mode >> shift & 7) as u16;
         Self { entries: vec![(USER_OBJ, NO_ID, bits(6)), (GROUP_OBJ, NO_ID, bits(3)), (OTHER, NO_ID, bits(0))] }
     }
@@ -27,7 +28,7 @@ impl Acl {
     /// `None` for bytes that are no list.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let entries = bytes.strip_prefix(&VERSION)?;
-        if entries.len() % 8 != 0 || entries.len() / 8 > MOST {
+        if entries.len() % 8 != 0 || entries.len() / 8 > MAX_ENTRIES {
             return None;
         }
         let entry = |entry: &[u8]| {
@@ -37,7 +38,7 @@ impl Acl {
         entries.chunks(8).map(entry).collect::<Option<_>>().map(|entries| Self { entries })
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = VERSION.to_vec();
         for &(tag, id, permission) in &self.entries {
             bytes.extend(tag.to_le_bytes());
@@ -61,8 +62,8 @@ impl Acl {
         self.find(USER, user).unwrap_or(0) & self.find(MASK, NO_ID).unwrap_or(7)
     }
 
-    /// Grants `permission` to each of `users`; `false` if they all had it. Nobody else gains: where the mask has to grow,
-    /// what it had cut off the others is taken out of their entries.
+    /// Grants `permission` to each of `users`; `false` if they all had it. Nobody else gains: where the mask has to
+    /// grow, what it had cut off the others is taken out of their entries.
     pub(super) fn grant(&mut self, users: impl Iterator<Item = u32> + Clone, permission: u16) -> bool {
         if users.clone().all(|user| self.effective(user) & permission == permission) {
             return false;
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_plain_file_gets_two_named_users_and_a_mask() {
-        let acl = granted(&Acl::of_mode(0o644), 6).unwrap();
+        let acl = granted(&Acl::from_mode(0o644), 6).unwrap();
         // As `setfacl -m u:0:rw,u:1000:rw` writes it.
         let expected = [
             (USER_OBJ, NO_ID, 6),
@@ -110,7 +111,7 @@ mod tests {
             (OTHER, NO_ID, 4),
         ];
         assert_eq!(acl.entries, expected);
-        assert_eq!(Acl::parse(&acl.bytes()), Some(acl.clone()));
+        assert_eq!(Acl::parse(&acl.to_bytes()), Some(acl.clone()));
         assert_eq!(granted(&acl, 6), None);
     }
 

@@ -8,7 +8,6 @@ use crate::sys::{GroupId, UserId};
 /// Which ids exist here and whose they are outside, and what this process may do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Container {
-    /// The user namespace.
     pub namespace: UserNamespace,
     /// The effective capabilities of this process.
     pub capabilities: CapabilityBits,
@@ -16,13 +15,13 @@ pub struct Container {
 
 impl Container {
     /// What a start knows of its own.
-    pub fn of(started: &StartedAs) -> Self {
+    pub fn from_start(started: &StartedAs) -> Self {
         let namespace = started.namespace().cloned().unwrap_or_else(UserNamespace::first);
         Container { namespace, capabilities: started.capabilities.effective }
     }
 
     /// Container root is the user who started the engine: a chown takes that user's files away.
-    pub(super) fn root_is_the_host_user(&self) -> bool {
+    pub(super) fn root_is_host_user(&self) -> bool {
         self.namespace.root_is_the_host_user()
     }
 
@@ -33,7 +32,7 @@ impl Container {
             || (gid == namespace.overflow_group && !namespace.groups.is_whole())
     }
 
-    pub(super) fn may(&self, capability: CapabilityBits) -> bool {
+    pub(super) fn has_capability(&self, capability: CapabilityBits) -> bool {
         self.capabilities & capability != 0
     }
 }

@@ -1,40 +1,40 @@
 //! Volumes end up usable by the app: only what is wrong is touched, by descriptor, never outside the volume.
 //!
-//! [`prepare`] runs as container root before the drop, [`prove`] as the user after it. A volume's path may hold no symbolic
-//! link: whoever could swap one would lead a walk with CAP_CHOWN where they like, so every link is refused and named.
+//! [`repair_volumes`] runs as container root before the drop, [`verify_writable`] as the user after it. A volume's path may hold no
+//! symbolic link: whoever could swap one would lead a walk with CAP_CHOWN where they like, so every link is refused and
+//! named.
 
 mod acl;
+mod chown;
 mod container;
-mod fix;
 mod mount;
 mod outcome;
 mod path;
 mod progress;
-mod prove;
 mod share;
+mod stack;
 mod walk;
-mod window;
+mod writable;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 pub use container::Container;
 pub use outcome::Outcome;
-pub use prove::prove;
+pub use writable::verify_writable;
 
 use crate::problem::Problem;
-use crate::settings::Ownership;
+use crate::settings::OwnershipMode;
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, GroupId, UserId};
 use outcome::Tally;
-use path::Shown;
-use progress::Watch;
-use walk::{Repair, Stop};
+use path::ShownPath;
+use progress::Progress;
+use walk::{Repair, WalkError};
 
 /// Whom the volumes are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Target {
-    /// The app's user.
     pub uid: UserId,
     /// The app's primary group.
     pub gid: GroupId,
@@ -54,11 +54,10 @@ pub struct Volume {
 }
 
 impl Volume {
-    fn declared(path: &Path, may_change: bool) -> Self {
+    fn declare(path: &Path, may_change: bool) -> Self {
         Volume { path: path.into(), directory: None, outcome: None, remedy: None, may_change, tally: None }
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -76,16 +75,15 @@ impl Volume {
 
 /// Why a start cannot go on.
 #[derive(Debug)]
-#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
-    Link { volume: Shown, at: Shown, to: Shown, hint: String },
-    NotDirectory { volume: Shown, at: Shown },
-    Path(Shown),
-    System { act: &'static str, at: Shown, errno: Errno, hint: String },
-    Missing { volume: Shown, why: Problem },
-    Interrupted(Shown),
-    Unusable { at: Shown, uid: UserId, gid: GroupId, errno: Errno, hint: String },
-    Exchanged(Shown),
+    Link { volume: ShownPath, at: ShownPath, to: ShownPath, hint: String },
+    NotDirectory { volume: ShownPath, at: ShownPath },
+    Path(ShownPath),
+    System { act: &'static str, at: ShownPath, errno: Errno, hint: String },
+    Missing { volume: ShownPath, why: Problem },
+    Interrupted(ShownPath),
+    Unusable { at: ShownPath, uid: UserId, gid: GroupId, errno: Errno, hint: String },
+    Replaced(ShownPath),
 }
 
 impl From<Error> for Problem {
@@ -113,7 +111,7 @@ impl From<Error> for Problem {
             Error::Unusable { at, uid, gid, errno, hint } => {
                 Problem::new(format!("cannot write in {at} as {uid}:{gid}: {errno}"), hint)
             }
-            Error::Exchanged(volume) => Problem::new(
+            Error::Replaced(volume) => Problem::new(
                 format!("cannot use the volume {volume}: it was replaced during preparation"),
                 "keep other containers from moving it",
             ),
@@ -121,108 +119,114 @@ impl From<Error> for Problem {
     }
 }
 
-/// As container root, before the drop: each declared directory is created if missing and its wrong owners are dealt with.
+/// As container root, before the drop: each declared directory is created if missing and its wrong owners are dealt
+/// with.
 ///
 /// A directory that root may not create (inside somebody else's directory: DAC_OVERRIDE is never asked for) is left to
-/// [`prove`]. `interrupted` is asked a few times a second; `true` ends the walk.
+/// [`verify_writable`]. `interrupted` is asked a few times a second; `true` ends the walk.
 ///
 /// # Errors
-/// [`Error`]; whether a volume that stayed partly wrong is good enough is for [`prove`] to find out.
-pub fn prepare(
+/// [`Error`]; whether a volume that stayed partly wrong is good enough is for [`verify_writable`] to find out.
+pub fn repair_volumes(
     paths: &[PathBuf],
-    mode: Ownership,
+    mode: OwnershipMode,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Volume>, Error> {
-    paths.iter().map(|path| prepare_one(path, mode, target, container, interrupted)).collect()
+    paths.iter().map(|path| repair_volume(path, mode, target, container, interrupted)).collect()
 }
 
-/// What [`prepare`] would find; changes nothing, creates nothing.
+/// What [`repair_volumes`] would find; changes nothing, creates nothing.
 ///
 /// # Errors
-/// As [`prepare`].
-pub fn inspect(
+/// As [`repair_volumes`].
+pub fn inspect_volume(
     path: &Path,
-    mode: Ownership,
+    mode: OwnershipMode,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Volume, Error> {
-    let mut volume = Volume::declared(path, false);
+    let mut volume = Volume::declare(path, false);
     if let Some(directory) = path::open(path, None)? {
-        let plan = Plan { mode, target, container, dry: true };
-        look_through(&mut volume, &directory, &plan, &mut Watch::new(path, interrupted))?;
+        let plan = RepairPlan { mode, target, container, dry: true };
+        walk_volume(&mut volume, &directory, &plan, &mut Progress::new(path, interrupted))?;
         volume.directory = Some(directory);
     }
     Ok(volume)
 }
 
-/// The volumes of a start as an ordinary user, for [`prove`]: nobody's owner is changed.
+/// The volumes of a start as an ordinary user, for [`verify_writable`]: nobody's owner is changed.
 ///
 /// # Errors
 /// [`Error::Path`] for what can never be a volume.
-pub fn volumes_of_a_plain_start(paths: &[PathBuf]) -> Result<Vec<Volume>, Error> {
+pub fn declare_volumes(paths: &[PathBuf]) -> Result<Vec<Volume>, Error> {
     let plain = |path: &PathBuf| {
         path::components(path)?;
-        Ok(Volume::declared(path, true))
+        Ok(Volume::declare(path, true))
     };
     paths.iter().map(plain).collect()
 }
 
-fn prepare_one(
+fn repair_volume(
     path: &Path,
-    mode: Ownership,
+    mode: OwnershipMode,
     target: &Target,
     container: &Container,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Volume, Error> {
-    let may_change = mode != Ownership::Verify;
-    let mut volume = Volume::declared(path, may_change);
+    let may_change = mode != OwnershipMode::Verify;
+    let mut volume = Volume::declare(path, may_change);
     let opened = match path::open(path, may_change.then_some(target)) {
         Err(Error::System { act: "create", errno: Errno(libc::EACCES | libc::EPERM | libc::EROFS), .. }) => None,
         opened => opened?,
     };
     let Some(directory) = opened else { return Ok(volume) };
-    if mode != Ownership::Off {
-        let plan = Plan { mode, target, container, dry: !may_change };
-        look_through(&mut volume, &directory, &plan, &mut Watch::new(path, interrupted))?;
+    if mode != OwnershipMode::Off {
+        let plan = RepairPlan { mode, target, container, dry: !may_change };
+        walk_volume(&mut volume, &directory, &plan, &mut Progress::new(path, interrupted))?;
     }
     // A volume that is usable all the same would only hide the mistake until the file is needed.
     if let Some(why) = volume.outcome.as_ref().filter(|_| may_change).and_then(Outcome::missing_capability) {
-        return Err(Error::Missing { volume: Shown::of(path), why });
+        return Err(Error::Missing { volume: ShownPath::of(path), why });
     }
     volume.directory = Some(directory);
     Ok(volume)
 }
 
-struct Plan<'a> {
-    mode: Ownership,
+struct RepairPlan<'a> {
+    mode: OwnershipMode,
     target: &'a Target,
     container: &'a Container,
     dry: bool,
 }
 
-fn look_through(volume: &mut Volume, directory: &OwnedFd, plan: &Plan<'_>, watch: &mut Watch<'_>) -> Result<(), Error> {
-    let at = || Shown::of(&volume.path);
+fn walk_volume(
+    volume: &mut Volume,
+    directory: &OwnedFd,
+    plan: &RepairPlan<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<(), Error> {
+    let at = || ShownPath::of(&volume.path);
     let system = |errno| Error::System { act: "check", at: at(), errno, hint: "check the host's filesystem".into() };
     let root = fs::stat(directory.as_fd(), Freshness::Cached).map_err(system)?;
-    let lies_on = || root.mount.and_then(mount::find);
+    let lies_on = || root.mount.and_then(mount::find_mount);
     let shares = match plan.mode {
-        Ownership::Share => true,
-        Ownership::Auto | Ownership::Verify => {
-            plan.container.root_is_the_host_user() && lies_on().as_ref().is_some_and(mount::is_hosts)
+        OwnershipMode::Share => true,
+        OwnershipMode::Auto | OwnershipMode::Verify => {
+            plan.container.root_is_host_user() && lies_on().as_ref().is_some_and(mount::is_host_bind_mount)
         }
-        Ownership::Chown | Ownership::Off => false,
+        OwnershipMode::Chown | OwnershipMode::Off => false,
     };
-    let mut chown = fix::Chown::new(plan, directory.as_fd());
-    let mut share = share::Share::new(plan);
+    let mut chown = chown::ChownRepair::new(plan, directory.as_fd());
+    let mut share = share::ShareRepair::new(plan);
     let repair: &mut dyn Repair = if shares { &mut share } else { &mut chown };
     let mut tally = Tally::default();
-    let outcome = match walk::walk(directory.as_fd(), repair, &mut tally, watch) {
+    let outcome = match walk::walk(directory.as_fd(), repair, &mut tally, progress) {
         Ok(()) => tally.outcome(shares),
-        Err(Stop::Unsupported(why)) => Outcome::Unsupported(why),
-        Err(Stop::Interrupted) => return Err(Error::Interrupted(at())),
+        Err(WalkError::Unsupported(why)) => Outcome::Unsupported(why),
+        Err(WalkError::Interrupted) => return Err(Error::Interrupted(at())),
     };
     let owner = if shares { (UserId(0), GroupId(0)) } else { (plan.target.uid, plan.target.gid) };
     volume.remedy = match outcome {

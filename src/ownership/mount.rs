@@ -5,20 +5,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Container;
-use super::path::Shown;
+use super::path::ShownPath;
 use crate::machine::mounts::{Mount, Mounts};
 use crate::sys::{GroupId, UserId};
 
 /// A directory of the host rather than one of the engine's: not the container's own root, not memory, and not the
 /// `volumes/NAME/_data` where Docker and Podman keep named volumes.
-pub(super) fn is_hosts(mount: &Mount) -> bool {
+pub(super) fn is_host_bind_mount(mount: &Mount) -> bool {
     let names: Vec<&OsStr> = path(mount.root()).iter().collect();
     let is_named_volume = names.windows(3).any(|names| matches!(names, [a, _, c] if *a == "volumes" && *c == "_data"));
     mount.point() != b"/" && mount.filesystem() != "tmpfs" && !is_named_volume
 }
 
 /// The mount with this id; `None` without /proc.
-pub(super) fn find(id: u64) -> Option<Mount> {
+pub(super) fn find_mount(id: u64) -> Option<Mount> {
     Mounts::read().ok()?.find(id).cloned()
 }
 
@@ -42,18 +42,18 @@ pub(super) fn host_command(
         .and_then(|mount| volume.strip_prefix(path(mount.point())).ok().map(|below| path(mount.root()).join(below)));
     match below {
         Some(path) => {
-            let (path, volume) = (quoted(&path), Shown::of(volume));
+            let (path, volume) = (quoted(&path), ShownPath::of(volume));
             format!("from the host: sudo chown -R {uid}:{gid} {path} (if that is what is mounted at {volume})")
         }
         None => format!(
             "from the host: sudo chown -R {uid}:{gid} on the directory that is mounted at {}",
-            Shown::of(volume)
+            ShownPath::of(volume)
         ),
     }
 }
 
 fn quoted(path: &Path) -> String {
-    let text = Shown::of(path).to_string();
+    let text = ShownPath::of(path).to_string();
     let text = text.strip_suffix('/').filter(|text| !text.is_empty()).unwrap_or(&text);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c);
     if text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
@@ -70,12 +70,12 @@ mod tests {
 
     #[test]
     fn a_bind_mount_of_the_hosts_is_told_from_the_engines_own() {
-        assert!(is_hosts(&mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw")));
-        assert!(!is_hosts(&mount(
+        assert!(is_host_bind_mount(&mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw")));
+        assert!(!is_host_bind_mount(&mount(
             "36 35 98:0 /home/u/.local/share/docker/volumes/v/_data /data rw - ext4 /dev/vda rw"
         )));
-        assert!(!is_hosts(&mount("36 35 0:50 / / rw - overlay overlay rw")));
-        assert!(!is_hosts(&mount("36 35 0:51 / /data rw - tmpfs tmpfs rw")));
+        assert!(!is_host_bind_mount(&mount("36 35 0:50 / / rw - overlay overlay rw")));
+        assert!(!is_host_bind_mount(&mount("36 35 0:51 / /data rw - tmpfs tmpfs rw")));
     }
 
     #[test]

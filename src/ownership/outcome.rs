@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Volume;
-use super::path::Shown;
+use super::path::ShownPath;
 use crate::problem::Problem;
 use crate::sys::Errno;
 
@@ -21,21 +21,18 @@ pub enum Outcome {
     Unsupported(Unsupported),
     /// So many entries could not be put right.
     Partial {
-        /// How many.
         left: u64,
         /// How many were changed.
         changed: u64,
         /// By reason, with the first few paths of each.
-        why: Vec<Left>,
+        why: Vec<SkippedEntries>,
     },
 }
 
 /// Entries that were left for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
-    /// The reason.
+pub struct SkippedEntries {
     pub reason: Reason,
-    /// How many entries.
     pub count: u64,
     /// The first few of them.
     pub first: Vec<PathBuf>,
@@ -49,13 +46,13 @@ pub enum Reason {
     /// A character or block device is never handed over.
     Device,
     /// `chattr +i` or `+a`.
-    Frozen,
+    Immutable,
     /// A setuid file of somebody else's, or an ACL on one, without CAP_FOWNER.
     NeedsFowner,
     /// Somebody else's directory closed to root, without CAP_DAC_READ_SEARCH.
     NeedsReadSearch,
     /// The user's own directory closed to root, without CAP_DAC_READ_SEARCH: what lies in it was not looked at.
-    Unseen,
+    NotDescended,
     /// The owner has no id in this user namespace.
     Unmapped,
     /// Nothing may be changed (`verify`).
@@ -71,7 +68,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    fn words(self) -> (&'static str, Option<Errno>, &'static str) {
+    fn description(self) -> (&'static str, Option<Errno>, &'static str) {
         match self {
             Reason::HardLink => (
                 "more than one hard link",
@@ -79,12 +76,12 @@ impl Reason {
                 "another name may be outside the volume: replace each by a copy (cp -p FILE FILE.new && mv FILE.new FILE), or chown it from the host",
             ),
             Reason::Device => ("device", None, "init never changes the owner of a device: remove them from the volume"),
-            Reason::Frozen => ("immutable or append-only", None, "run chattr -i -a on them from the host"),
+            Reason::Immutable => ("immutable or append-only", None, "run chattr -i -a on them from the host"),
             Reason::NeedsFowner => ("CAP_FOWNER needed", None, "add --cap-add FOWNER"),
             Reason::NeedsReadSearch => {
                 ("not readable by root", None, "the container lacks CAP_DAC_READ_SEARCH; add --cap-add DAC_READ_SEARCH")
             }
-            Reason::Unseen => (
+            Reason::NotDescended => (
                 "owned by the user, not readable by root",
                 None,
                 "to check their content too, add --cap-add DAC_READ_SEARCH",
@@ -105,12 +102,12 @@ impl Reason {
     }
 }
 
-impl From<&Left> for Problem {
+impl From<&SkippedEntries> for Problem {
     /// `3 entries not changed (more than one hard link): /data/a, /data/b …`
-    fn from(left: &Left) -> Self {
-        let (what, errno, hint) = left.reason.words();
+    fn from(left: &SkippedEntries) -> Self {
+        let (what, errno, hint) = left.reason.description();
         let errno = errno.map(|errno| format!(": {errno}")).unwrap_or_default();
-        let paths = Paths(&left.first, left.count);
+        let paths = PathList(&left.first, left.count);
         Problem::new(format!("{} {} not changed ({what}){paths}{errno}", left.count, entries(left.count)), hint)
     }
 }
@@ -121,7 +118,7 @@ fn entries(count: u64) -> &'static str {
 
 fn write_paths(f: &mut fmt::Formatter<'_>, first: &[PathBuf], count: u64) -> fmt::Result {
     for (index, path) in first.iter().enumerate() {
-        write!(f, "{}{}", if index == 0 { ": " } else { ", " }, Shown::of(path))?;
+        write!(f, "{}{}", if index == 0 { ": " } else { ", " }, ShownPath::of(path))?;
     }
     if count > first.len() as u64 { f.write_str(" …") } else { Ok(()) }
 }
@@ -129,7 +126,6 @@ fn write_paths(f: &mut fmt::Formatter<'_>, first: &[PathBuf], count: u64) -> fmt
 /// Why a volume's owners cannot be changed at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsupported {
-    /// No CAP_CHOWN.
     MissingChown,
     /// The volume is mounted read-only.
     ReadOnly,
@@ -171,7 +167,7 @@ impl fmt::Display for Unsupported {
 
 impl Outcome {
     /// Whether nothing but wrong owners was seen, which a start may change.
-    pub fn is_put_right_by_a_start(&self) -> bool {
+    pub fn is_repairable(&self) -> bool {
         match self {
             Outcome::Right | Outcome::Fixed(_) | Outcome::Shared(_) => true,
             Outcome::Partial { why, .. } => why.iter().all(|left| left.reason == Reason::WrongOwner),
@@ -203,7 +199,8 @@ impl fmt::Display for Outcome {
             Outcome::Shared(count) => write!(f, "{count} {} shared by ACL", entries(*count)),
             Outcome::Unsupported(why) => write!(f, "ownership cannot be changed: {why}"),
             Outcome::Partial { left, why, .. } => {
-                let first: Vec<PathBuf> = why.iter().flat_map(|left| left.first.iter().cloned()).take(FEW).collect();
+                let first: Vec<PathBuf> =
+                    why.iter().flat_map(|left| left.first.iter().cloned()).take(MAX_PATHS).collect();
                 write!(f, "{left} {} not changed", entries(*left))?;
                 write_paths(f, &first, *left)
             }
@@ -213,53 +210,53 @@ impl fmt::Display for Outcome {
 
 /// What is told of an entry that is not wrong in itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Note {
+pub(super) enum PrivilegeNote {
     Setuid,
     SetuidCleared,
     Capability,
     CapabilityCleared,
 }
 
-impl Note {
-    fn words(self) -> &'static str {
+impl PrivilegeNote {
+    fn description(self) -> &'static str {
         match self {
-            Note::Setuid => "are setuid or setgid",
-            Note::SetuidCleared => "lost their setuid or setgid bit when the owner changed",
-            Note::Capability => "have file capabilities",
-            Note::CapabilityCleared => "lost their file capabilities when the owner changed",
+            PrivilegeNote::Setuid => "are setuid or setgid",
+            PrivilegeNote::SetuidCleared => "lost their setuid or setgid bit when the owner changed",
+            PrivilegeNote::Capability => "have file capabilities",
+            PrivilegeNote::CapabilityCleared => "lost their file capabilities when the owner changed",
         }
     }
 }
 
-const FEW: usize = 5;
+const MAX_PATHS: usize = 5;
 
 /// The counts of one walk. Its size does not depend on the tree: a few paths are kept for each reason.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) seen: u64,
     pub(super) changed: u64,
-    left: Vec<Left>,
-    notes: Vec<(Note, u64, Vec<PathBuf>)>,
+    left: Vec<SkippedEntries>,
+    notes: Vec<(PrivilegeNote, u64, Vec<PathBuf>)>,
 }
 
 impl Tally {
-    pub(super) fn leave(&mut self, reason: Reason, path: impl FnOnce() -> PathBuf) {
+    pub(super) fn add_skipped(&mut self, reason: Reason, path: impl FnOnce() -> PathBuf) {
         let index = self.left.iter().position(|left| left.reason == reason).unwrap_or_else(|| {
-            self.left.push(Left { reason, count: 0, first: Vec::new() });
+            self.left.push(SkippedEntries { reason, count: 0, first: Vec::new() });
             self.left.len() - 1
         });
         if let Some(left) = self.left.get_mut(index) {
-            count(&mut left.count, &mut left.first, path);
+            count_path(&mut left.count, &mut left.first, path);
         }
     }
 
-    pub(super) fn note(&mut self, note: Note, path: impl FnOnce() -> PathBuf) {
+    pub(super) fn add_note(&mut self, note: PrivilegeNote, path: impl FnOnce() -> PathBuf) {
         let index = self.notes.iter().position(|(known, ..)| *known == note).unwrap_or_else(|| {
             self.notes.push((note, 0, Vec::new()));
             self.notes.len() - 1
         });
         if let Some((_, known, first)) = self.notes.get_mut(index) {
-            count(known, first, path);
+            count_path(known, first, path);
         }
     }
 
@@ -273,10 +270,10 @@ impl Tally {
         }
     }
 
-    pub(super) fn tell(&self, told: &Volume) {
-        let volume = Shown::of(told.path());
+    pub(super) fn log_summary(&self, told: &Volume) {
+        let volume = ShownPath::of(told.path());
         for (note, count, first) in &self.notes {
-            log::info!("volume {volume}: {count} files {}{}", note.words(), Paths(first, *count));
+            log::info!("volume {volume}: {count} files {}{}", note.description(), PathList(first, *count));
         }
         match told.outcome() {
             None => {}
@@ -298,16 +295,16 @@ impl Tally {
     }
 }
 
-fn count(counter: &mut u64, first: &mut Vec<PathBuf>, path: impl FnOnce() -> PathBuf) {
+fn count_path(counter: &mut u64, first: &mut Vec<PathBuf>, path: impl FnOnce() -> PathBuf) {
     *counter += 1;
-    if first.len() < FEW {
+    if first.len() < MAX_PATHS {
         first.push(path());
     }
 }
 
-struct Paths<'a>(&'a [PathBuf], u64);
+struct PathList<'a>(&'a [PathBuf], u64);
 
-impl fmt::Display for Paths<'_> {
+impl fmt::Display for PathList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_paths(f, self.0, self.1)
     }
@@ -325,9 +322,9 @@ mod tests {
         assert_eq!(tally.outcome(false).to_string(), "3 entries changed");
         assert_eq!(tally.outcome(true).to_string(), "3 entries shared by ACL");
         for name in ["a", "b\n", "c", "d", "e", "f", "g"] {
-            tally.leave(Reason::HardLink, || PathBuf::from("/data").join(name));
+            tally.add_skipped(Reason::HardLink, || PathBuf::from("/data").join(name));
         }
-        tally.leave(Reason::Device, || "/data/null".into());
+        tally.add_skipped(Reason::Device, || "/data/null".into());
         let text = tally.outcome(false).to_string();
         assert_eq!(text, "8 entries not changed: /data/a, /data/b\\n, /data/c, /data/d, /data/e …");
         let text = Outcome::Unsupported(Unsupported::MissingChown).to_string();
@@ -336,7 +333,8 @@ mod tests {
 
     #[test]
     fn what_was_left_is_one_line_with_the_errno_and_what_to_do() {
-        let left = Left { reason: Reason::Unreadable(Errno(libc::EIO)), count: 2, first: vec!["/data/a".into()] };
+        let left =
+            SkippedEntries { reason: Reason::Unreadable(Errno(libc::EIO)), count: 2, first: vec!["/data/a".into()] };
         assert_eq!(
             Problem::from(&left).to_string(),
             "2 entries not changed (not readable): /data/a …: Input/output error (check the filesystem and the kernel's log (dmesg))"

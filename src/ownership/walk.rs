@@ -1,17 +1,18 @@
 //! The way through a volume: by descriptor, no link followed, no mount crossed, every entry judged on what is held.
 //!
-//! A name may be something else at the next call: the app may run already, in another container on the same volume. So a name
-//! only says what to look at; before anything is changed the entry is pinned (`O_PATH`, `O_NOFOLLOW`), judged again by the
-//! pinned descriptor and changed through it. Only in a directory that nobody but root can write a name stays what it is.
+//! A name may be something else at the next call: the app may run already, in another container on the same volume. So
+//! a name only says what to look at; before anything is changed the entry is pinned (`O_PATH`, `O_NOFOLLOW`), judged
+//! again by the pinned descriptor and changed through it. Only in a directory that nobody but root can write a name
+//! stays what it is.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::outcome::{Note, Reason, Tally, Unsupported};
-use super::progress::Watch;
-use super::window::{Frame, Step, Window};
+use super::outcome::{PrivilegeNote, Reason, Tally, Unsupported};
+use super::progress::Progress;
+use super::stack::{DirectoryStack, Frame, Step};
 use crate::sys::entries::Entry;
 use crate::sys::fs::{self, DescriptorPath, Freshness, Stat};
 use crate::sys::{Errno, io};
@@ -21,68 +22,68 @@ pub(super) trait Repair {
     /// Nothing to do, as far as `stat` alone tells: this is asked for every entry.
     fn is_right(&self, stat: &Stat) -> bool;
     /// Puts one entry right; `stat` was just read from `file`, which is no device and has no other name.
-    fn repair(&mut self, file: BorrowedFd<'_>, stat: &Stat) -> Result<Repaired, Unsupported>;
+    fn repair(&mut self, file: BorrowedFd<'_>, stat: &Stat) -> Result<RepairResult, Unsupported>;
     /// Puts an entry right by its name, where nobody but root can exchange it; `false`: it has to be pinned.
     fn repair_by_name(&mut self, _directory: BorrowedFd<'_>, _name: &CStr) -> bool {
         false
     }
     /// Why a directory could not be opened.
-    fn closed(&self, stat: &Stat, errno: Errno) -> Reason;
+    fn unopened_reason(&self, stat: &Stat, errno: Errno) -> Reason;
     /// A repair takes setuid bits and file capabilities away.
-    fn strips(&self) -> bool;
+    fn clears_privileges(&self) -> bool;
 }
 
 /// What a repair did.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) enum Repaired {
+pub(super) enum RepairResult {
     Right,
     Changed,
     Left(Reason),
 }
 
 /// Why a walk ended early.
-pub(super) enum Stop {
+pub(super) enum WalkError {
     Interrupted,
     Unsupported(Unsupported),
 }
 
 /// Why the way through ended before its end.
-enum Cut {
+enum WalkEnd {
     /// The rest of the tree cannot be reached.
     Off(Reason),
-    Stopped(Stop),
+    Stopped(WalkError),
 }
 
-impl<Cause: Into<Stop>> From<Cause> for Cut {
+impl<Cause: Into<WalkError>> From<Cause> for WalkEnd {
     fn from(cause: Cause) -> Self {
-        Cut::Stopped(cause.into())
+        WalkEnd::Stopped(cause.into())
     }
 }
 
-impl From<Unsupported> for Stop {
+impl From<Unsupported> for WalkError {
     fn from(why: Unsupported) -> Self {
-        Stop::Unsupported(why)
+        WalkError::Unsupported(why)
     }
 }
 
 /// A frame is 32 bytes: this depth fits the memory that a start may use, whatever the tree.
-const DEEPEST: usize = 50_000;
+const MAX_DEPTH: usize = 50_000;
 /// How often an entry may change between a directory and something else under our hands.
-const TRIES: usize = 8;
+const MAX_TRIES: usize = 8;
 
 /// Goes through the directory `root`, which is only pinned so far. What cannot be dealt with is left and counted.
 pub(super) fn walk(
     root: BorrowedFd<'_>,
     repair: &mut dyn Repair,
     tally: &mut Tally,
-    watch: &mut Watch<'_>,
-) -> Result<(), Stop> {
+    progress: &mut Progress<'_>,
+) -> Result<(), WalkError> {
     let mut walk = Walk { repair, tally, mount: 0, asks_for_capabilities: true, expects_wrong: false };
-    match walk.through(root, watch) {
+    match walk.run(root, progress) {
         Ok(()) => Ok(()),
-        Err(Cut::Stopped(stop)) => Err(stop),
-        Err(Cut::Off(reason)) => {
-            walk.leave(reason, root, c"");
+        Err(WalkEnd::Stopped(stop)) => Err(stop),
+        Err(WalkEnd::Off(reason)) => {
+            walk.skip(reason, root, c"");
             Ok(())
         }
     }
@@ -93,20 +94,22 @@ struct Walk<'a> {
     tally: &'a mut Tally,
     mount: u64,
     asks_for_capabilities: bool,
-    /// The last entry was wrong, and so may this one be: looking at it before it is pinned would be one call for nothing.
+    /// The last entry was wrong, and so may this one be: looking at it before it is pinned would be one call for
+    /// nothing.
     expects_wrong: bool,
 }
 
 type Descent = Option<(OwnedFd, Stat)>;
 
 impl Walk<'_> {
-    fn through(&mut self, root: BorrowedFd<'_>, watch: &mut Watch<'_>) -> Result<(), Cut> {
-        let mut window = Window::new();
-        let unreadable = |errno| Cut::Off(Reason::Unreadable(errno));
+    fn run(&mut self, root: BorrowedFd<'_>, progress: &mut Progress<'_>) -> Result<(), WalkEnd> {
+        let mut window = DirectoryStack::new();
+        let unreadable = |errno| WalkEnd::Off(Reason::Unreadable(errno));
         let stat = fs::stat(root, Freshness::Cached).map_err(unreadable)?;
         self.mount = mount_of(root, &stat).ok_or(Unsupported::NoMountIds)?;
         self.tally.seen += 1;
-        let opened = fs::open_directory_at(root, c".").map_err(|errno| Cut::Off(self.repair.closed(&stat, errno)))?;
+        let opened = fs::open_directory_at(root, c".")
+            .map_err(|errno| WalkEnd::Off(self.repair.unopened_reason(&stat, errno)))?;
         window.push(opened, &stat, !self.repair.is_right(&stat));
         loop {
             let depth = window.depth();
@@ -114,45 +117,45 @@ impl Walk<'_> {
             match entry {
                 Ok(Some(entry)) if entry.is_the_way_here() => continue,
                 Ok(Some(entry)) => {
-                    if watch.tick(self.tally).is_break() {
-                        return Err(Stop::Interrupted.into());
+                    if progress.tick(self.tally).is_break() {
+                        return Err(WalkError::Interrupted.into());
                     }
-                    if let Some((child, stat)) = self.visit(directory, frame, &entry, depth)? {
+                    if let Some((child, stat)) = self.visit_entry(directory, frame, &entry, depth)? {
                         window.push(child, &stat, !self.repair.is_right(&stat));
                     }
                     continue;
                 }
                 // ENOENT: removed while it was listed, so it has no more entries.
                 Ok(None) | Err(Errno(libc::ENOENT)) => {}
-                Err(errno) => self.leave(Reason::Unreadable(errno), directory, c""),
+                Err(errno) => self.skip(Reason::Unreadable(errno), directory, c""),
             }
             if frame.wrong {
                 self.repair_directory(directory)?;
             }
             if !window.pop().map_err(unreadable)? {
-                return Err(Cut::Off(Reason::Moved));
+                return Err(WalkEnd::Off(Reason::Moved));
             }
         }
     }
 
     /// Deals with one name; a directory to go down into is the answer.
-    fn visit(
+    fn visit_entry(
         &mut self,
         directory: BorrowedFd<'_>,
         frame: &Frame,
         entry: &Entry<'_>,
         depth: usize,
-    ) -> Result<Descent, Stop> {
+    ) -> Result<Descent, WalkError> {
         self.tally.seen += 1;
         let (name, mut kind) = (entry.name, entry.kind);
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             if kind == libc::DT_DIR {
-                match self.enter(directory, name, depth) {
+                match self.open_directory(directory, name, depth) {
                     // Exchanged since it was listed: judged anew below.
                     Err(Errno(libc::ELOOP | libc::ENOTDIR)) => {}
                     Err(Errno(libc::ENOENT)) => return Ok(None),
                     Err(errno) => {
-                        self.leave_closed(directory, name, errno);
+                        self.skip_unopened(directory, name, errno);
                         return Ok(None);
                     }
                     Ok(descent) => return Ok(descent),
@@ -160,23 +163,23 @@ impl Walk<'_> {
             }
             let look_first = kind == libc::DT_UNKNOWN || frame.is_roots_alone || !self.expects_wrong;
             let is_done =
-                (look_first && self.is_done_by_name(directory, frame, name)) || self.repair_entry(directory, name)?;
+                (look_first && self.settle_by_name(directory, frame, name)) || self.repair_entry(directory, name)?;
             if is_done {
                 return Ok(None);
             }
             kind = libc::DT_DIR;
         }
-        self.leave(Reason::Moved, directory, name);
+        self.skip(Reason::Moved, directory, name);
         Ok(None)
     }
 
     /// Looks at a name and ends with it if it is right, gone or not ours to change.
-    fn is_done_by_name(&mut self, directory: BorrowedFd<'_>, frame: &Frame, name: &CStr) -> bool {
+    fn settle_by_name(&mut self, directory: BorrowedFd<'_>, frame: &Frame, name: &CStr) -> bool {
         let stat = match fs::stat_at(directory, name) {
             Ok(stat) => stat,
             Err(Errno(libc::ENOENT)) => return true,
             Err(errno) => {
-                self.leave(Reason::Unreadable(errno), directory, name);
+                self.skip(Reason::Unreadable(errno), directory, name);
                 return true;
             }
         };
@@ -187,7 +190,7 @@ impl Walk<'_> {
             return true;
         }
         if self.repair.is_right(&stat) {
-            self.note(directory, name, &stat);
+            self.note_privileges(directory, name, &stat);
             return true;
         }
         let is_alone = stat.links == 1 && !stat.is_device() && stat.mount.is_some();
@@ -199,46 +202,46 @@ impl Walk<'_> {
             return false;
         }
         self.tally.changed += 1;
-        self.tell(directory, name, &stat, carries, self.repair.strips());
+        self.record_privileges(directory, name, &stat, carries, self.repair.clears_privileges());
         true
     }
 
     /// Opens a directory to go down into; `None` for another mount's, which is not part of the volume.
-    fn enter(&mut self, directory: BorrowedFd<'_>, name: &CStr, depth: usize) -> Result<Descent, Errno> {
+    fn open_directory(&mut self, directory: BorrowedFd<'_>, name: &CStr, depth: usize) -> Result<Descent, Errno> {
         let child = fs::open_directory_at(directory, name)?;
         let stat = fs::stat(child.as_fd(), Freshness::Cached)?;
         if mount_of(child.as_fd(), &stat) != Some(self.mount) {
             return Ok(None);
         }
-        if depth >= DEEPEST {
-            self.leave(Reason::TooDeep, directory, name);
+        if depth >= MAX_DEPTH {
+            self.skip(Reason::TooDeep, directory, name);
             return Ok(None);
         }
         Ok(Some((child, stat)))
     }
 
-    fn leave_closed(&mut self, directory: BorrowedFd<'_>, name: &CStr, errno: Errno) {
+    fn skip_unopened(&mut self, directory: BorrowedFd<'_>, name: &CStr, errno: Errno) {
         let pinned = fs::pin_at(directory, name).and_then(|pinned| {
             let stat = fs::stat(pinned.as_fd(), Freshness::Cached)?;
             Ok((stat, mount_of(pinned.as_fd(), &stat)))
         });
         match pinned {
             Ok((_, mount)) if mount.is_some() && mount != Some(self.mount) => {}
-            Ok((stat, _)) => self.leave(self.repair.closed(&stat, errno), directory, name),
+            Ok((stat, _)) => self.skip(self.repair.unopened_reason(&stat, errno), directory, name),
             Err(Errno(libc::ENOENT)) => {}
-            Err(_) => self.leave(Reason::Unreadable(errno), directory, name),
+            Err(_) => self.skip(Reason::Unreadable(errno), directory, name),
         }
     }
 
     /// Pins a name and puts right what it is now; `false` if that is a directory.
-    fn repair_entry(&mut self, directory: BorrowedFd<'_>, name: &CStr) -> Result<bool, Stop> {
+    fn repair_entry(&mut self, directory: BorrowedFd<'_>, name: &CStr) -> Result<bool, WalkError> {
         let pinned = fs::pin_at(directory, name)
             .and_then(|pinned| fs::stat(pinned.as_fd(), Freshness::Cached).map(|stat| (pinned, stat)));
         let (pinned, stat) = match pinned {
             Ok(pinned) => pinned,
             Err(Errno(libc::ENOENT)) => return Ok(true),
             Err(errno) => {
-                self.leave(Reason::Unreadable(errno), directory, name);
+                self.skip(Reason::Unreadable(errno), directory, name);
                 return Ok(true);
             }
         };
@@ -251,48 +254,48 @@ impl Walk<'_> {
         }
         self.expects_wrong = !self.repair.is_right(&stat);
         if !self.expects_wrong {
-            self.note(directory, name, &stat);
+            self.note_privileges(directory, name, &stat);
             return Ok(true);
         }
         if stat.is_device() {
-            self.leave(Reason::Device, directory, name);
+            self.skip(Reason::Device, directory, name);
         } else if stat.links > 1 {
-            self.leave(Reason::HardLink, directory, name);
+            self.skip(Reason::HardLink, directory, name);
         } else {
             // Asked before, told after: the change takes away what it asks for.
             let carries = self.carries_capabilities(directory, name, &stat);
             match self.repair.repair(pinned, &stat)? {
-                Repaired::Right => {}
-                Repaired::Changed => {
+                RepairResult::Right => {}
+                RepairResult::Changed => {
                     self.tally.changed += 1;
-                    self.tell(directory, name, &stat, carries, self.repair.strips());
+                    self.record_privileges(directory, name, &stat, carries, self.repair.clears_privileges());
                 }
-                Repaired::Left(reason) => self.leave(reason, directory, name),
+                RepairResult::Left(reason) => self.skip(reason, directory, name),
             }
         }
         Ok(true)
     }
 
-    fn repair_directory(&mut self, directory: BorrowedFd<'_>) -> Result<(), Stop> {
+    fn repair_directory(&mut self, directory: BorrowedFd<'_>) -> Result<(), WalkError> {
         let stat = match fs::stat(directory, Freshness::Cached) {
             Ok(stat) => stat,
             Err(errno) => {
-                self.leave(Reason::Unreadable(errno), directory, c"");
+                self.skip(Reason::Unreadable(errno), directory, c"");
                 return Ok(());
             }
         };
         match self.repair.repair(directory, &stat)? {
-            Repaired::Right => {}
-            Repaired::Changed => self.tally.changed += 1,
-            Repaired::Left(reason) => self.leave(reason, directory, c""),
+            RepairResult::Right => {}
+            RepairResult::Changed => self.tally.changed += 1,
+            RepairResult::Left(reason) => self.skip(reason, directory, c""),
         }
         Ok(())
     }
 
-    fn note(&mut self, directory: BorrowedFd<'_>, name: &CStr, stat: &Stat) {
+    fn note_privileges(&mut self, directory: BorrowedFd<'_>, name: &CStr, stat: &Stat) {
         if stat.is_executable() || stat.is_setuid() {
             let carries = self.carries_capabilities(directory, name, stat);
-            self.tell(directory, name, stat, carries, false);
+            self.record_privileges(directory, name, stat, carries, false);
         }
     }
 
@@ -310,18 +313,26 @@ impl Walk<'_> {
         }
     }
 
-    fn tell(&mut self, directory: BorrowedFd<'_>, name: &CStr, stat: &Stat, carries: bool, stripped: bool) {
+    fn record_privileges(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        stat: &Stat,
+        carries: bool,
+        stripped: bool,
+    ) {
         let path = || path_of(directory, name);
         if stat.is_setuid() {
-            self.tally.note(if stripped { Note::SetuidCleared } else { Note::Setuid }, path);
+            self.tally.add_note(if stripped { PrivilegeNote::SetuidCleared } else { PrivilegeNote::Setuid }, path);
         }
         if carries {
-            self.tally.note(if stripped { Note::CapabilityCleared } else { Note::Capability }, path);
+            self.tally
+                .add_note(if stripped { PrivilegeNote::CapabilityCleared } else { PrivilegeNote::Capability }, path);
         }
     }
 
-    fn leave(&mut self, reason: Reason, directory: BorrowedFd<'_>, name: &CStr) {
-        self.tally.leave(reason, || path_of(directory, name));
+    fn skip(&mut self, reason: Reason, directory: BorrowedFd<'_>, name: &CStr) {
+        self.tally.add_skipped(reason, || path_of(directory, name));
     }
 }
 

@@ -5,38 +5,35 @@ use super::ports;
 use crate::machine::Machine;
 use crate::machine::second_lock::SecondLock;
 use crate::settings::checks::Check;
-use crate::settings::{Confine, Settings};
+use crate::settings::{ConfineMode, Settings};
 use crate::sys::Errno;
 use crate::text::List;
 
 const ID: Check = Check::Confined;
 
 /// Judges it. Off is how most images have it; who requires the lock must not get a start without it.
-pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
+pub fn evaluate(settings: &Settings, machine: &Machine) -> Finding {
     let Some(kernel) = &machine.second_lock else {
         let off = "no sandbox around COMMAND (TAKUMI_CONFINE=off)";
         return match settings.require.contains(&ID) {
-            true => Finding::missing(ID, off, "set TAKUMI_CONFINE=auto, or remove confined from TAKUMI_REQUIRE"),
+            true => Finding::fail(ID, off, "set TAKUMI_CONFINE=auto, or remove confined from TAKUMI_REQUIRE"),
             false => Finding::skipped(ID, off),
         };
     };
-    let strict = settings.confine == Confine::Strict;
-    let detail = format!("{}; not restricted: {}", given(settings, kernel), List(&open(kernel, strict)));
+    let strict = settings.confine == ConfineMode::Strict;
+    let detail =
+        format!("{}; not restricted: {}", describe_enforced(settings, kernel), List(&uncovered(kernel, strict)));
     if kernel.landlock.is_err() || kernel.filters.is_err() {
-        return Finding::missing(ID, detail, lacking(kernel));
+        return Finding::fail(ID, detail, remedy(kernel));
     }
     if strict && !kernel.is_whole() {
         let fix = "run Linux 6.12 or newer, or set TAKUMI_CONFINE=auto, which uses what the kernel offers";
-        return Finding::missing(
-            ID,
-            format!("TAKUMI_CONFINE=strict needs more than this kernel offers: {detail}"),
-            fix,
-        );
+        return Finding::fail(ID, format!("TAKUMI_CONFINE=strict needs more than this kernel offers: {detail}"), fix);
     }
-    Finding::held(ID, detail)
+    Finding::pass(ID, detail)
 }
 
-fn given(settings: &Settings, kernel: &SecondLock) -> String {
+fn describe_enforced(settings: &Settings, kernel: &SecondLock) -> String {
     let landlock = match kernel.landlock {
         Ok(level) => {
             format!("Landlock ABI {level}: writes only to volumes, tmpfs, TAKUMI_WRITABLE and devices")
@@ -44,7 +41,7 @@ fn given(settings: &Settings, kernel: &SecondLock) -> String {
         Err(Errno(libc::EOPNOTSUPP)) => "no Landlock: turned off in this kernel".to_string(),
         Err(errno) => format!("no Landlock: {errno}"),
     };
-    let ports = match ports::of(settings, kernel).as_deref() {
+    let ports = match ports::allowed_ports(settings, kernel).as_deref() {
         Some([]) => ", no TCP connections".to_string(),
         Some(ports) => format!(", TCP connections only to ports {}", List(ports)),
         None => String::new(),
@@ -57,7 +54,7 @@ fn given(settings: &Settings, kernel: &SecondLock) -> String {
 }
 
 /// What is left open, in the words of docs/shields.md.
-fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
+fn uncovered(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
     let level = kernel.level();
     let below = |since: u32| level > 0 && level < since;
     let all: [(bool, &'static str); 10] = [
@@ -75,7 +72,7 @@ fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
     all.into_iter().filter_map(|(open, words)| open.then_some(words)).collect()
 }
 
-fn lacking(kernel: &SecondLock) -> &'static str {
+fn remedy(kernel: &SecondLock) -> &'static str {
     match (kernel.landlock, kernel.filters) {
         (Err(Errno(libc::EOPNOTSUPP)), _) => "add landlock to lsm= on the host's kernel command line",
         (Err(_), _) => {
@@ -89,37 +86,37 @@ fn lacking(kernel: &SecondLock) -> &'static str {
 mod tests {
     use super::*;
     use crate::posture::engines::hardened;
-    use crate::posture::finding::Status;
+    use crate::posture::finding::CheckStatus;
 
-    fn judged(confine: Confine, require: bool, lock: Option<SecondLock>) -> Finding {
+    fn finding(confine: ConfineMode, require: bool, lock: Option<SecondLock>) -> Finding {
         let mut settings = Settings { confine, ..Settings::default() };
         if require {
             settings.require.push(ID);
         }
-        judge(&settings, &Machine { second_lock: lock, ..hardened() })
+        evaluate(&settings, &Machine { second_lock: lock, ..hardened() })
     }
 
-    fn lock(level: u32, ports: Option<&[u16]>) -> Option<SecondLock> {
+    fn sandbox_support(level: u32, ports: Option<&[u16]>) -> Option<SecondLock> {
         Some(SecondLock { landlock: Ok(level), filters: Ok(()), proxies: ports.map(<[u16]>::to_vec) })
     }
 
     #[test]
     fn off_is_said_and_no_answer_to_who_requires_it() {
-        assert_eq!(judged(Confine::Off, false, None).status, Status::Skipped);
-        let required = judged(Confine::Off, true, None);
-        assert!(required.status == Status::Missing && required.fix.unwrap().contains("TAKUMI_CONFINE=auto"));
+        assert_eq!(finding(ConfineMode::Off, false, None).status, CheckStatus::Skipped);
+        let required = finding(ConfineMode::Off, true, None);
+        assert!(required.status == CheckStatus::Fail && required.fix.unwrap().contains("TAKUMI_CONFINE=auto"));
     }
 
     #[test]
     fn each_level_is_named_with_what_it_leaves_open() {
         for level in 1..=7 {
-            let auto = judged(Confine::Auto, false, lock(level, Some(&[8188, 8888])));
-            assert_eq!(auto.status, Status::Held, "{level}");
+            let auto = finding(ConfineMode::Auto, false, sandbox_support(level, Some(&[8188, 8888])));
+            assert_eq!(auto.status, CheckStatus::Pass, "{level}");
             assert!(auto.detail.contains(&format!("Landlock ABI {level}:")), "{}", auto.detail);
             assert_eq!(auto.detail.contains("TCP connections only to ports 8188, 8888"), level >= 4, "{}", auto.detail);
             assert_eq!(auto.detail.contains("Linux 6.12"), level < 6, "{}", auto.detail);
-            let strict = judged(Confine::Strict, false, lock(level, None));
-            assert_eq!(strict.status == Status::Held, level >= 6, "{level}");
+            let strict = finding(ConfineMode::Strict, false, sandbox_support(level, None));
+            assert_eq!(strict.status == CheckStatus::Pass, level >= 6, "{level}");
             assert_eq!(strict.detail.contains("truncate"), level < 3, "{}", strict.detail);
             assert!(strict.detail.contains("no proxy is set"));
         }
@@ -133,8 +130,8 @@ mod tests {
                 SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
             ];
             for half in halves {
-                let finding = judged(Confine::Auto, false, Some(half));
-                assert!(finding.status == Status::Missing && finding.fix.is_some(), "{finding:?}");
+                let finding = finding(ConfineMode::Auto, false, Some(half));
+                assert!(finding.status == CheckStatus::Fail && finding.fix.is_some(), "{finding:?}");
             }
         }
     }

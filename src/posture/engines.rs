@@ -1,6 +1,7 @@
-//! What the machines of real engines are judged to be: tests/fixtures/posture/ holds what each of them shows, and what is expected.
+//! What the machines of real engines are judged to be: tests/fixtures/posture/ holds what each of them shows, and what
+//! is expected.
 
-use super::judge;
+use super::evaluate_check;
 use crate::machine::Machine;
 use crate::machine::limits::{Limit, Limits};
 use crate::machine::mounts::Mounts;
@@ -28,7 +29,8 @@ const ENGINES: &[(&str, &str)] = recorded![
     "fedora-podman-selinux",
 ];
 
-/// A hardened container that holds everything but a user namespace: what the tables of single cases change one thing in.
+/// A hardened container that holds everything but a user namespace: what the tables of single cases change one thing
+/// in.
 pub(crate) fn hardened() -> Machine {
     machine(ENGINES[1].1)
 }
@@ -100,19 +102,19 @@ fn machine(text: &str) -> Machine {
     }
 }
 
-fn judged(machine: &Machine) -> String {
+fn report_of(machine: &Machine) -> String {
     let settings = Settings::default();
     let checks = [Shield::Identity, Shield::File].map(Shield::checks).concat().into_iter();
     let checks = checks.filter(|check| !matches!(check, Check::Volumes | Check::Confined));
-    let findings = checks.filter_map(|check| judge(check, &settings, machine));
-    findings.map(|finding| format!("{} {}: {}\n", finding.status.word(), finding.id, finding.detail)).collect()
+    let findings = checks.filter_map(|check| evaluate_check(check, &settings, machine));
+    findings.map(|finding| format!("{} {}: {}\n", finding.status.name(), finding.id, finding.detail)).collect()
 }
 
 #[test]
 fn every_engine_is_judged_as_it_is() {
     let mut wrong = Vec::new();
     for (name, text) in ENGINES {
-        let (seen, expected) = (judged(&machine(text)), section(text, "expected"));
+        let (seen, expected) = (report_of(&machine(text)), section(text, "expected"));
         if seen != expected {
             wrong.push(format!("{name}:\n{seen}expected:\n{expected}"));
         }
@@ -120,12 +122,13 @@ fn every_engine_is_judged_as_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What people really mount must not be called dangerous, whatever engine mounts it; the one map that is right for all of them.
+/// What people really mount must not be called dangerous, whatever engine mounts it; the one map that is right for all
+/// of them.
 #[test]
 fn no_engines_own_mount_is_dangerous() {
     for (name, text) in ENGINES {
-        let finding = judge(Check::DangerousMounts, &Settings::default(), &machine(text)).unwrap();
-        assert!(finding.is_well(), "{name}: {}", finding.detail);
+        let finding = evaluate_check(Check::DangerousMounts, &Settings::default(), &machine(text)).unwrap();
+        assert!(finding.passed(), "{name}: {}", finding.detail);
         let mounts = section(text, "mountinfo").lines().count();
         assert_eq!(
             Mounts::parse(section(text, "mountinfo").as_bytes()).iter().count(),

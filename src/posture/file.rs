@@ -10,10 +10,14 @@ use crate::sys::Errno;
 use crate::text::Shown;
 use std::borrow::Cow;
 
-/// `check`, where the mounts are known that `judge` asks.
-pub(super) fn by_mounts(check: Check, machine: &Machine, judge: fn(&Machine, &Mounts) -> Finding) -> Finding {
+/// `check`, where the mounts are known that `evaluate` asks.
+pub(super) fn evaluate_with_mounts(
+    check: Check,
+    machine: &Machine,
+    evaluate: fn(&Machine, &Mounts) -> Finding,
+) -> Finding {
     match &machine.mounts {
-        Ok(mounts) => judge(machine, mounts),
+        Ok(mounts) => evaluate(machine, mounts),
         Err(errno) => Finding::unknown(
             check,
             format!("/proc/self/mountinfo cannot be read: {errno}"),
@@ -28,20 +32,21 @@ pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     let by_table = mounts.at(b"/").map(|root| root.has("ro"));
     let by_statvfs = places.root_is_read_only;
     let by_writing = places.write_to_root == Err(Errno(libc::EROFS));
-    // The kernel looks at the mount before it looks at permissions: every other answer comes from a root that may be written.
+    // The kernel looks at the mount before it looks at permissions: every other answer comes from a root that may be
+    // written.
     if by_table == Some(true) && by_statvfs == Ok(true) && by_writing {
-        return Finding::held(ID, "/ is mounted read-only");
+        return Finding::pass(ID, "/ is mounted read-only");
     }
     let fix = "add --read-only (compose: read_only: true; Kubernetes: readOnlyRootFilesystem: true)";
     if by_table == Some(false) && by_statvfs == Ok(false) && !by_writing {
-        return Finding::missing(ID, "/ is writable", fix);
+        return Finding::fail(ID, "/ is writable", fix);
     }
     let says = |answer: Option<bool>| match answer {
         Some(true) => "read-only",
         Some(false) => "writable",
         None => "nothing",
     };
-    Finding::missing(
+    Finding::fail(
         ID,
         format!(
             "answers about / disagree: mountinfo says {}, statvfs {}, writing {}",
@@ -59,17 +64,17 @@ pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
     if places.is_empty() {
         return Finding::skipped(ID, "TAKUMI_TMPFS is empty");
     }
-    let wrong: Vec<String> = places.iter().filter_map(|place| wrong_tmpfs(place, mounts)).collect();
+    let wrong: Vec<String> = places.iter().filter_map(|place| tmpfs_fault(place, mounts)).collect();
     if wrong.is_empty() {
         let names: Vec<String> = places.iter().map(|place| Shown(&place.asked).to_string()).collect();
-        return Finding::held(ID, format!("{}: tmpfs with a size limit, nosuid, nodev, noexec", names.join(", ")));
+        return Finding::pass(ID, format!("{}: tmpfs with a size limit, nosuid, nodev, noexec", names.join(", ")));
     }
     let option = |place: &Place| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Shown(&place.asked));
-    let options: Vec<String> = places.iter().filter(|place| wrong_tmpfs(place, mounts).is_some()).map(option).collect();
-    Finding::missing(ID, wrong.join("; "), format!("add {}", options.join(" ")))
+    let options: Vec<String> = places.iter().filter(|place| tmpfs_fault(place, mounts).is_some()).map(option).collect();
+    Finding::fail(ID, wrong.join("; "), format!("add {}", options.join(" ")))
 }
 
-fn wrong_tmpfs(place: &Place, mounts: &Mounts) -> Option<String> {
+fn tmpfs_fault(place: &Place, mounts: &Mounts) -> Option<String> {
     let name = Shown(&place.asked);
     let Some(mount) = mounts.at(place.path()) else { return Some(format!("{name} is not a tmpfs")) };
     if mount.filesystem() != "tmpfs" {
@@ -99,9 +104,9 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     match over.first() {
         None => {
             let names: Vec<String> = places.baked.iter().map(|place| Shown(&place.asked).to_string()).collect();
-            Finding::held(ID, format!("nothing is mounted over {}", names.join(", ")))
+            Finding::pass(ID, format!("nothing is mounted over {}", names.join(", ")))
         }
-        Some(first) => Finding::missing(
+        Some(first) => Finding::fail(
             ID,
             format!(
                 "{} is mounted over files of the image{}{}",
@@ -114,25 +119,26 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     }
 }
 
-/// What a host keeps to itself, by the names that its root filesystem has; the directory itself or a whole parent of it.
-const OF_A_HOST: [&str; 23] = [
+/// What a host keeps to itself, by the names that its root filesystem has; the directory itself or a whole parent of
+/// it.
+const HOST_PATHS: [&str; 23] = [
     "/etc", "/root", "/home", "/boot", "/usr", "/var", "/var/lib", "/var/lib/docker", "/var/lib/docker/volumes",
     "/var/lib/docker/containers", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet", "/var/run", "/run",
     "/etc/ssh", "/etc/shadow", "/etc/sudoers", "/etc/sudoers.d", "/etc/cron.d", "/etc/systemd", "/etc/kubernetes",
     "/var/spool/cron",
 ];
 /// Directories of a home with keys in them.
-const OF_A_USER: [&[u8]; 7] = [b".ssh", b".gnupg", b".aws", b".kube", b".docker", b".netrc", b".config"];
+const USER_PATHS: [&[u8]; 7] = [b".ssh", b".gnupg", b".aws", b".kube", b".docker", b".netrc", b".config"];
 
 pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::DangerousMounts;
     let found: Vec<String> = mounts
         .iter()
-        .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), danger(mount, &machine.places)?)))
+        .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), describe_danger(mount, &machine.places)?)))
         .collect();
     match found.split_first() {
-        None => Finding::held(ID, "no system directory of the host is mounted"),
-        Some((first, rest)) => Finding::missing(
+        None => Finding::pass(ID, "no system directory of the host is mounted"),
+        Some((first, rest)) => Finding::fail(
             ID,
             if rest.is_empty() { first.clone() } else { format!("{first}; {} more", rest.len()) },
             "mount only directories that the app needs, not the host's system directories",
@@ -141,7 +147,7 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
 }
 
 /// What of the host a mount shows.
-fn danger(mount: &Mount, places: &Places) -> Option<String> {
+fn describe_danger(mount: &Mount, places: &Places) -> Option<String> {
     let hosts = |what: &[u8]| Some(format!("the host's {}", Shown(what)));
     match mount.filesystem() {
         _ if places.systems.iter().any(|system| system == mount.point()) => Some("a whole system".to_string()),
@@ -161,16 +167,17 @@ fn danger(mount: &Mount, places: &Places) -> Option<String> {
             // macOS and Windows have /Users.
             let of_a_user = root.strip_prefix(b"/home/").or_else(|| root.strip_prefix(b"/Users/"));
             let is_home = root == b"/Users" || of_a_user.is_some_and(|user| !user.is_empty() && !user.contains(&b'/'));
-            let has_keys = root.split(|&byte| byte == b'/').any(|name| OF_A_USER.contains(&name) && name != b".config")
-                || root.ends_with(b"/.config");
-            let is_named = OF_A_HOST.iter().any(|name| name.as_bytes() == root);
+            let has_keys =
+                root.split(|&byte| byte == b'/').any(|name| USER_PATHS.contains(&name) && name != b".config")
+                    || root.ends_with(b"/.config");
+            let is_named = HOST_PATHS.iter().any(|name| name.as_bytes() == root);
             if is_named || is_home || has_keys { hosts(root) } else { None }
         }
     }
 }
 
-/// Which directory of the host it is, as far as that can be told: on btrfs the path begins with the subvolume, whose name says
-/// where it is mounted (`@` or `@rootfs` on Debian, Ubuntu and Arch, `root` on Fedora, `@/home` on openSUSE).
+/// Which directory of the host it is, as far as that can be told: on btrfs the path begins with the subvolume, whose
+/// name says where it is mounted (`@` or `@rootfs` on Debian, Ubuntu and Arch, `root` on Fedora, `@/home` on openSUSE).
 fn path_on_host(mount: &Mount) -> Cow<'_, [u8]> {
     let subvolume = mount.of_filesystem("subvol").filter(|_| mount.filesystem() == "btrfs");
     let Some((subvolume, below)) = subvolume.and_then(|name| Some((name, mount.root().strip_prefix(name.as_bytes())?)))
@@ -202,9 +209,9 @@ pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
         open.push("/proc/kcore is not hidden");
     }
     if open.is_empty() {
-        return Finding::held(ID, "/proc/sys and /sys are read-only, the kernel's memory is hidden");
+        return Finding::pass(ID, "/proc/sys and /sys are read-only, the kernel's memory is hidden");
     }
-    Finding::missing(
+    Finding::fail(
         ID,
         open.join(", "),
         "remove --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)",

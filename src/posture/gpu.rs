@@ -3,7 +3,7 @@
 mod access;
 
 pub(super) use access::access;
-pub use access::still_open;
+pub use access::verify_still_open;
 
 use super::finding::Finding;
 use crate::machine::Machine;
@@ -14,94 +14,95 @@ use crate::machine::devices::nodes::{Kind, Node};
 use crate::machine::mounts::Mounts;
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
-use crate::settings::{Settings, Wanted};
+use crate::settings::{CheckMode, Settings};
 use crate::text::Shown;
 
-/// `check`, where there are devices for `judge` to look at.
-pub(super) fn where_given(
+/// `check`, where there are devices for `evaluate` to look at.
+pub(super) fn evaluate_if_present(
     check: Check,
     settings: &Settings,
     machine: &Machine,
-    judge: fn(&Devices, &Around) -> Finding,
+    evaluate: fn(&Devices, &GpuContext) -> Finding,
 ) -> Finding {
-    let around = Around { namespace: machine.user_namespace.as_ref().ok(), mounts: machine.mounts.as_ref().ok() };
+    let context = GpuContext { namespace: machine.user_namespace.as_ref().ok(), mounts: machine.mounts.as_ref().ok() };
     match &machine.devices {
-        _ if settings.gpu == Wanted::Off => Finding::skipped(check, "TAKUMI_GPU=off"),
+        _ if settings.gpu == CheckMode::Off => Finding::skipped(check, "TAKUMI_GPU=off"),
         None => Finding::skipped(check, "not checked"),
-        Some(devices) if settings.gpu == Wanted::Auto && !devices.are_expected() => {
+        Some(devices) if settings.gpu == CheckMode::Auto && !devices.are_expected() => {
             Finding::skipped(check, "this container was started without a GPU (--gpus all gives it one)")
         }
-        Some(devices) => judge(devices, &around),
+        Some(devices) => evaluate(devices, &context),
     }
 }
 
 /// What else of the machine decides what a refusal means.
-pub(super) struct Around<'a> {
+pub(super) struct GpuContext<'a> {
     namespace: Option<&'a UserNamespace>,
     mounts: Option<&'a Mounts>,
 }
 
-impl Around<'_> {
+impl GpuContext<'_> {
     fn is_rootless(&self) -> bool {
         self.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user)
     }
 }
 
-/// Whose GPU it is. A Jetson has nvidia0 and nvidiactl too, for its screen, and a desktop's driver brings a render node.
+/// Whose GPU it is. A Jetson has nvidia0 and nvidiactl too, for its screen, and a desktop's driver brings a render
+/// node.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Maker {
+enum Vendor {
     Jetson,
     Nvidia,
     Windows,
     Other,
 }
 
-fn maker(devices: &Devices) -> Maker {
+fn vendor(devices: &Devices) -> Vendor {
     use Kind::*;
     match () {
-        () if devices.has(Tegra) => Maker::Jetson,
+        () if devices.has(Tegra) => Vendor::Jetson,
         () if [Nvidia, NvidiaControl, NvidiaMemory, NvidiaOther, NvidiaRight].iter().any(|&kind| devices.has(kind)) => {
-            Maker::Nvidia
+            Vendor::Nvidia
         }
-        () if devices.has(Windows) => Maker::Windows,
-        () => Maker::Other,
+        () if devices.has(Windows) => Vendor::Windows,
+        () => Vendor::Other,
     }
 }
 
-const AMD: u32 = 0x1002;
+const AMD_VENDOR_ID: u32 = 0x1002;
 
-pub(super) fn nodes(devices: &Devices, around: &Around) -> Finding {
+pub(super) fn nodes(devices: &Devices, context: &GpuContext) -> Finding {
     const ID: Check = Check::GpuNodes;
     if devices.nodes.is_empty() {
-        return none_at_all(devices, around);
+        return no_nodes(devices, context);
     }
     if let Some(finding) = no_device(devices) {
         return finding;
     }
     let count = |kind| devices.nodes.iter().filter(|node| node.kind == kind).count();
-    match maker(devices) {
-        Maker::Nvidia => of_nvidia(devices, count(Kind::Nvidia)),
-        Maker::Jetson
+    match vendor(devices) {
+        Vendor::Nvidia => nvidia_nodes(devices, count(Kind::Nvidia)),
+        Vendor::Jetson
             if devices.nodes.iter().any(|node| node.path != "/dev/nvmap") && has_path(devices, "/dev/nvmap") =>
         {
-            Finding::held(ID, "Jetson GPU: /dev/nvmap and companions")
+            Finding::pass(ID, "Jetson GPU: /dev/nvmap and companions")
         }
-        Maker::Jetson => Finding::missing(
+        Vendor::Jetson => Finding::fail(
             ID,
             "a Jetson GPU needs /dev/nvmap and /dev/nvhost-* or /dev/nvgpu; some are missing",
             "start with --runtime nvidia --gpus all (JetPack installs that runtime)",
         ),
-        Maker::Windows => Finding::held(ID, "/dev/dxg, the GPU of Windows"),
-        Maker::Other if count(Kind::Render) == 0 => {
-            Finding::missing(ID, "/dev/kfd is here, but /dev/dri/renderD* is missing", "add --device /dev/dri")
+        Vendor::Windows => Finding::pass(ID, "/dev/dxg, the GPU of Windows"),
+        Vendor::Other if count(Kind::Render) == 0 => {
+            Finding::fail(ID, "/dev/kfd is here, but /dev/dri/renderD* is missing", "add --device /dev/dri")
         }
-        Maker::Other if devices.has(Kind::AmdCompute) => {
-            Finding::held(ID, format!("/dev/kfd and {} render node(s)", count(Kind::Render)))
+        Vendor::Other if devices.has(Kind::AmdCompute) => {
+            Finding::pass(ID, format!("/dev/kfd and {} render node(s)", count(Kind::Render)))
         }
-        Maker::Other if devices.makers.contains(&AMD) => {
-            Finding::missing(ID, "an AMD GPU's render node without /dev/kfd cannot compute", "add --device /dev/kfd")
+        Vendor::Other if devices.makers.contains(&AMD_VENDOR_ID) => {
+            Finding::fail(ID, "an AMD GPU's render node without /dev/kfd cannot compute", "add --device /dev/kfd")
         }
-        Maker::Other => Finding::held(ID, format!("{} render node(s)", count(Kind::Render))),
+        Vendor::Other => Finding::pass(ID, format!("{} render node(s)", count(Kind::Render))),
     }
 }
 
@@ -109,17 +110,17 @@ fn has_path(devices: &Devices, path: &str) -> bool {
     devices.nodes.iter().any(|node| node.path == path)
 }
 
-fn none_at_all(devices: &Devices, around: &Around) -> Finding {
+fn no_nodes(devices: &Devices, context: &GpuContext) -> Finding {
     let asked = devices.visible.as_deref().filter(|_| devices.are_expected());
     let asked = asked.map(|value| format!(", but NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Shown(value)));
     let fix = if devices.is_windows {
         "start with --gpus all; in Windows: install NVIDIA's driver, then wsl --update (to run without a GPU: TAKUMI_GPU=off)"
-    } else if around.is_rootless() {
+    } else if context.is_rootless() {
         "start with --gpus all; on the host: sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups --in-place"
     } else {
         "start with --gpus all (AMD: --device /dev/kfd --device /dev/dri), or set TAKUMI_GPU=off to run without a GPU"
     };
-    Finding::missing(Check::GpuNodes, format!("no GPU in /dev{}", asked.unwrap_or_default()), fix)
+    Finding::fail(Check::GpuNodes, format!("no GPU in /dev{}", asked.unwrap_or_default()), fix)
 }
 
 /// Nodes that no driver can serve: what `-v` made where the host has nothing, and those of another boot.
@@ -127,17 +128,17 @@ fn no_device(devices: &Devices) -> Option<Finding> {
     const ID: Check = Check::GpuNodes;
     let mut named = devices.nodes.iter().filter(|node| !node.file.is_ok_and(|file| file.is_character()));
     if let Some(node) = named.next() {
-        return Some(Finding::missing(
+        return Some(Finding::fail(
             ID,
             format!("{} is not a device: -v creates a directory where the host has no such node", node.path),
             "on the host: rmdir it and sudo nvidia-modprobe -u -c=0; then start with --gpus all or --device, not with -v",
         ));
     }
     let (node, is, now) = devices.nodes.iter().find_map(|node| {
-        let (is, now) = stale(node, devices)?;
+        let (is, now) = stale_number(node, devices)?;
         Some((node, is, now))
     })?;
-    Some(Finding::missing(
+    Some(Finding::fail(
         ID,
         format!("{} has major {is}, but the host's driver has {now}: it was created before a reboot", node.path),
         "recreate the container (a restart keeps its nodes), and remove whatever creates that node by number",
@@ -145,7 +146,7 @@ fn no_device(devices: &Devices) -> Option<Finding> {
 }
 
 /// The node's major and the one that its driver has now, where they differ.
-fn stale(node: &Node, devices: &Devices) -> Option<(u32, u32)> {
+fn stale_number(node: &Node, devices: &Devices) -> Option<(u32, u32)> {
     let is = node.file.ok()?.major;
     let majors = devices.driver.majors.as_ref().ok()?;
     let mut now = majors.of(node.kind.drivers()).peekable();
@@ -153,7 +154,7 @@ fn stale(node: &Node, devices: &Devices) -> Option<(u32, u32)> {
     (!now.any(|major| major == is)).then_some((is, first))
 }
 
-fn of_nvidia(devices: &Devices, count: usize) -> Finding {
+fn nvidia_nodes(devices: &Devices, count: usize) -> Finding {
     const ID: Check = Check::GpuNodes;
     let mut missing = Vec::new();
     if count == 0 {
@@ -167,13 +168,13 @@ fn of_nvidia(devices: &Devices, count: usize) -> Finding {
         missing.push("/dev/nvidia-uvm");
     }
     match missing[..] {
-        [] => Finding::held(ID, format!("{count} NVIDIA GPU(s), with /dev/nvidiactl and /dev/nvidia-uvm")),
-        ["/dev/nvidia-uvm"] => Finding::missing(
+        [] => Finding::pass(ID, format!("{count} NVIDIA GPU(s), with /dev/nvidiactl and /dev/nvidia-uvm")),
+        ["/dev/nvidia-uvm"] => Finding::fail(
             ID,
             "no /dev/nvidia-uvm: nvidia-smi works without it, CUDA does not",
             "on the host: sudo nvidia-modprobe -u -c=0; then recreate the container (by hand: --device /dev/nvidia-uvm)",
         ),
-        _ => Finding::missing(
+        _ => Finding::fail(
             ID,
             format!("no {}, which CUDA needs", missing.join(", no ")),
             format!("start with --gpus all, or add --device {}", missing.join(" --device ")),
@@ -181,9 +182,9 @@ fn of_nvidia(devices: &Devices, count: usize) -> Finding {
     }
 }
 
-pub(super) fn driver(devices: &Devices, _: &Around) -> Finding {
+pub(super) fn driver(devices: &Devices, _: &GpuContext) -> Finding {
     const ID: Check = Check::GpuDriver;
-    if !matches!(maker(devices), Maker::Nvidia) {
+    if !matches!(vendor(devices), Vendor::Nvidia) {
         return Finding::skipped(ID, "nothing to compare: no NVIDIA device node");
     }
     let Some(kernel) = &devices.driver.version else { return no_version(devices) };
@@ -199,24 +200,20 @@ pub(super) fn driver(devices: &Devices, _: &Around) -> Finding {
         } else {
             "recreate the container (a restart keeps its mounts); the image must not contain these libraries"
         };
-        return Finding::missing(
-            ID,
-            format!("the kernel's driver is {kernel}, {name} is {version}: CUDA refuses"),
-            fix,
-        );
+        return Finding::fail(ID, format!("the kernel's driver is {kernel}, {name} is {version}: CUDA refuses"), fix);
     }
     match versions.is_empty() {
         true => {
             Finding::skipped(ID, format!("nothing to compare: the driver is {kernel}, but no library shows a version"))
         }
-        false => Finding::held(ID, format!("driver and libraries are {kernel}")),
+        false => Finding::pass(ID, format!("driver and libraries are {kernel}")),
     }
 }
 
 fn no_version(devices: &Devices) -> Finding {
     const ID: Check = Check::GpuDriver;
     match &devices.driver.majors {
-        Ok(majors) if majors.of(Kind::Nvidia.drivers()).next().is_none() => Finding::missing(
+        Ok(majors) if majors.of(Kind::Nvidia.drivers()).next().is_none() => Finding::fail(
             ID,
             "the host has not loaded the NVIDIA driver: it is not in /proc/devices",
             "on the host: sudo modprobe nvidia, and check that nvidia-smi works there; then recreate the container",
@@ -230,16 +227,16 @@ fn no_version(devices: &Devices) -> Finding {
     }
 }
 
-pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
+pub(super) fn libraries(devices: &Devices, _: &GpuContext) -> Finding {
     const ID: Check = Check::GpuLibraries;
-    if maker(devices) == Maker::Other && !devices.nodes.is_empty() {
+    if vendor(devices) == Vendor::Other && !devices.nodes.is_empty() {
         return Finding::skipped(ID, "not needed from the host: PyTorch brings its own for this GPU");
     }
     let both = || libraries::NAMES.into_iter().zip(&devices.libraries);
     for (name, library) in both() {
         match library {
             Library::Broken(path) => {
-                return Finding::missing(
+                return Finding::fail(
                     ID,
                     format!(
                         "{} is not a library (docker commit leaves empty files where mounts were)",
@@ -249,7 +246,7 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
                 );
             }
             Library::Nameless(path) => {
-                return Finding::missing(
+                return Finding::fail(
                     ID,
                     format!("{} is here, but no {name} points to it", Shown(path.as_bytes())),
                     "update nvidia-container-toolkit on the host, then recreate the container: its hook runs ldconfig",
@@ -257,7 +254,7 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
             }
             Library::Unreached(place) => {
                 let directory = place.path.rsplit_once('/').map_or("", |(directory, _)| directory);
-                return Finding::missing(
+                return Finding::fail(
                     ID,
                     format!("{} is here, but the loader does not search that directory", Shown(place.path.as_bytes())),
                     format!("set LD_LIBRARY_PATH={}", Shown(directory.as_bytes())),
@@ -274,7 +271,7 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
             .filter_map(Library::found)
             .map(|place| Shown(place.path.as_bytes()).to_string())
             .collect();
-        return Finding::held(ID, paths.join(", "));
+        return Finding::pass(ID, paths.join(", "));
     }
     let lacking = lacking_rights(devices.capabilities.as_deref(), &missing);
     let fix = match lacking {
@@ -284,7 +281,7 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
                 .to_string()
         }
     };
-    Finding::missing(ID, format!("the loader finds no {}", missing.join(", no ")), fix)
+    Finding::fail(ID, format!("the loader finds no {}", missing.join(", no ")), fix)
 }
 
 /// NVIDIA_DRIVER_CAPABILITIES, where it leaves out what brings a library; unset or empty is `compute,utility`.

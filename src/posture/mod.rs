@@ -13,19 +13,19 @@ pub mod report;
 
 use crate::machine::Machine;
 use crate::settings::checks::Check;
-use crate::settings::{Scan, Settings};
+use crate::settings::{ScanMode, Settings};
 use finding::Finding;
 
-/// Every finding of a start, in the order of the table of checks. `own`: what the caller knows itself (whom COMMAND becomes, what the
-/// drop lacks, what came of volumes and nodes). `only`: these checks alone.
+/// Every finding of a start, in the order of the table of checks. `own`: what the caller knows itself (whom COMMAND
+/// becomes, what the drop lacks, what came of volumes and nodes). `only`: these checks alone.
 pub fn examine(settings: &Settings, machine: &Machine, mut own: Vec<Finding>, only: Option<&[Check]>) -> Vec<Finding> {
     let mut findings = Vec::with_capacity(32);
-    for check in Check::of_a_start().filter(|check| only.is_none_or(|only| only.contains(check))) {
+    for check in Check::at_start().filter(|check| only.is_none_or(|only| only.contains(check))) {
         let known: Vec<Finding> = own.extract_if(.., |finding| finding.id == check).collect();
         if settings.skip.contains(&check) {
             findings.push(Finding::skipped(check, "skipped by TAKUMI_SKIP"));
         } else if known.is_empty() {
-            findings.extend(judge(check, settings, machine));
+            findings.extend(evaluate_check(check, settings, machine));
         } else {
             findings.extend(known);
         }
@@ -37,7 +37,7 @@ pub fn examine(settings: &Settings, machine: &Machine, mut own: Vec<Finding>, on
 }
 
 /// One check. `None`: the machine does not show it, and who asks knows it.
-fn judge(check: Check, settings: &Settings, machine: &Machine) -> Option<Finding> {
+fn evaluate_check(check: Check, settings: &Settings, machine: &Machine) -> Option<Finding> {
     Some(match check {
         Check::Unprivileged | Check::Capabilities | Check::NoNewPrivileges | Check::Process | Check::Http => {
             return None;
@@ -49,51 +49,51 @@ fn judge(check: Check, settings: &Settings, machine: &Machine) -> Option<Finding
         Check::HostNamespaces => identity::host_namespaces(machine),
         Check::RuntimeSocket => identity::runtime_socket(machine),
         Check::Limits => identity::limits(machine),
-        Check::ReadonlyRoot => file::by_mounts(check, machine, file::readonly_root),
-        Check::Tmpfs => file::by_mounts(check, machine, file::tmpfs),
-        Check::BakedPaths => file::by_mounts(check, machine, file::baked_paths),
-        Check::DangerousMounts => file::by_mounts(check, machine, file::dangerous_mounts),
-        Check::MaskedPaths => file::by_mounts(check, machine, file::masked_paths),
+        Check::ReadonlyRoot => file::evaluate_with_mounts(check, machine, file::readonly_root),
+        Check::Tmpfs => file::evaluate_with_mounts(check, machine, file::tmpfs),
+        Check::BakedPaths => file::evaluate_with_mounts(check, machine, file::baked_paths),
+        Check::DangerousMounts => file::evaluate_with_mounts(check, machine, file::dangerous_mounts),
+        Check::MaskedPaths => file::evaluate_with_mounts(check, machine, file::masked_paths),
         Check::Volumes if settings.volumes.is_empty() => Finding::skipped(check, "TAKUMI_VOLUMES is empty"),
-        Check::Volumes => Finding::unknown(check, "checked at a start", AT_A_START),
-        Check::Confined => confined::judge(settings, machine),
-        Check::DefaultRoute => network::where_wanted(check, settings, machine, network::default_route),
-        Check::ProxyEnvironment => network::where_wanted(check, settings, machine, network::proxy_environment),
-        Check::ProxyReachable => network::where_wanted(check, settings, machine, network::proxy_reachable),
-        Check::ProxyDenies => network::where_wanted(check, settings, machine, network::proxy_denies),
-        Check::DirectEgress => network::where_wanted(check, settings, machine, network::direct_egress),
-        Check::GpuNodes => gpu::where_given(check, settings, machine, gpu::nodes),
-        Check::GpuAccess => gpu::where_given(check, settings, machine, gpu::access),
-        Check::GpuDriver => gpu::where_given(check, settings, machine, gpu::driver),
-        Check::GpuLibraries => gpu::where_given(check, settings, machine, gpu::libraries),
+        Check::Volumes => Finding::unknown(check, "checked at a start", START_HINT),
+        Check::Confined => confined::evaluate(settings, machine),
+        Check::DefaultRoute => network::evaluate_if_enabled(check, settings, machine, network::default_route),
+        Check::ProxyEnvironment => network::evaluate_if_enabled(check, settings, machine, network::proxy_environment),
+        Check::ProxyReachable => network::evaluate_if_enabled(check, settings, machine, network::proxy_reachable),
+        Check::ProxyDenies => network::evaluate_if_enabled(check, settings, machine, network::proxy_denies),
+        Check::DirectEgress => network::evaluate_if_enabled(check, settings, machine, network::direct_egress),
+        Check::GpuNodes => gpu::evaluate_if_present(check, settings, machine, gpu::nodes),
+        Check::GpuAccess => gpu::evaluate_if_present(check, settings, machine, gpu::access),
+        Check::GpuDriver => gpu::evaluate_if_present(check, settings, machine, gpu::driver),
+        Check::GpuLibraries => gpu::evaluate_if_present(check, settings, machine, gpu::libraries),
         Check::NodeScan if settings.nodes.is_none() => Finding::skipped(check, "TAKUMI_NODES is not set"),
-        Check::NodeScan if settings.scan == Scan::Off => Finding::skipped(check, "TAKUMI_SCAN is off"),
-        Check::NodeScan => Finding::unknown(check, "scanned at a start", AT_A_START),
+        Check::NodeScan if settings.scan == ScanMode::Off => Finding::skipped(check, "TAKUMI_SCAN is off"),
+        Check::NodeScan => Finding::unknown(check, "scanned at a start", START_HINT),
     })
 }
 
-const AT_A_START: &str = "start the container: this is checked before COMMAND runs";
+const START_HINT: &str = "start the container: this is checked before COMMAND runs";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use finding::Status;
+    use finding::CheckStatus;
 
     /// A finding says only what somebody looked at.
     #[test]
     fn what_a_start_alone_looks_at_is_unknown_until_it_has_answered() {
         let nodes = [c"TAKUMI_NODES=/data/custom_nodes", c"TAKUMI_VOLUMES=/data"];
-        let settings = Settings::read(&nodes).unwrap();
+        let settings = Settings::from_environment(&nodes).unwrap();
         let status = |own, check| {
             let findings = examine(&settings, &engines::hardened(), own, Some(&[check]));
-            assert!(findings[0].is_well() || findings[0].fix.is_some());
+            assert!(findings[0].passed() || findings[0].fix.is_some());
             findings[0].status
         };
         for check in [Check::NodeScan, Check::Volumes] {
-            assert_eq!(status(Vec::new(), check), Status::Unknown);
-            assert_eq!(status(vec![Finding::held(check, "looked at")], check), Status::Held);
+            assert_eq!(status(Vec::new(), check), CheckStatus::Unknown);
+            assert_eq!(status(vec![Finding::pass(check, "looked at")], check), CheckStatus::Pass);
             let none = examine(&Settings::default(), &engines::hardened(), Vec::new(), Some(&[check]));
-            assert_eq!(none[0].status, Status::Skipped);
+            assert_eq!(none[0].status, CheckStatus::Skipped);
         }
     }
 }

@@ -5,22 +5,22 @@ use crate::machine::Machine;
 use crate::machine::network::{Answer, Attempt, DIRECT, End, Network, PATIENCE, Reached};
 use crate::machine::proxy::Mistake;
 use crate::settings::checks::Check;
-use crate::settings::{Settings, Wanted};
+use crate::settings::{CheckMode, Settings};
 use crate::sys::Errno;
 
-/// `check`, where there is a network for `judge` to look at.
-pub(super) fn where_wanted(
+/// `check`, where there is a network for `evaluate` to look at.
+pub(super) fn evaluate_if_enabled(
     check: Check,
     settings: &Settings,
     machine: &Machine,
-    judge: fn(&Network) -> Finding,
+    evaluate: fn(&Network) -> Finding,
 ) -> Finding {
     match &machine.network {
         None => Finding::skipped(check, "TAKUMI_EGRESS=off"),
-        Some(network) if settings.egress != Wanted::Require && network.named.variables.is_empty() => {
+        Some(network) if settings.egress != CheckMode::Require && network.named.variables.is_empty() => {
             Finding::skipped(check, "no proxy is set (TAKUMI_EGRESS=require checks anyway)")
         }
-        Some(network) => judge(network),
+        Some(network) => evaluate(network),
     }
 }
 
@@ -35,13 +35,13 @@ pub(super) fn default_route(network: &Network) -> Finding {
             "mount the whole of /proc in the container, as every engine does",
         ),
         Some(Ok(routes)) => match routes.first() {
-            None => Finding::held(ID, "no route to the outside"),
-            Some(route) if Way::of(&network.direct) == Some(Way::Closed) => {
+            None => Finding::pass(ID, "no route to the outside"),
+            Some(route) if EgressState::from_attempts(&network.direct) == Some(EgressState::Closed) => {
                 let interface = &route.interface;
-                Finding::held(ID, format!("a route through {interface} exists, but packets sent there are dropped"))
+                Finding::pass(ID, format!("a route through {interface} exists, but packets sent there are dropped"))
             }
             Some(route) => {
-                Finding::missing(ID, format!("a route through {} leads outside, past the proxy", route.interface), FIX)
+                Finding::fail(ID, format!("a route through {} leads outside, past the proxy", route.interface), FIX)
             }
         },
     }
@@ -51,24 +51,24 @@ pub(super) fn proxy_environment(network: &Network) -> Finding {
     const ID: Check = Check::ProxyEnvironment;
     let named = &network.named;
     let Some(variable) = named.variables.first() else {
-        return Finding::missing(ID, "no proxy variable is set", "set HTTPS_PROXY=http://HOST:PORT in the environment");
+        return Finding::fail(ID, "no proxy variable is set", "set HTTPS_PROXY=http://HOST:PORT in the environment");
     };
     if let Some(first) = named.mistakes.first() {
-        let all: Vec<String> = named.mistakes.iter().map(|mistake| said(*mistake)).collect();
+        let all: Vec<String> = named.mistakes.iter().map(|mistake| describe(*mistake)).collect();
         let unseen = named.mistakes.iter().all(|mistake| matches!(mistake, Mistake::Scheme(..)));
-        let judged = if unseen { Finding::unknown } else { Finding::missing };
+        let judged = if unseen { Finding::unknown } else { Finding::fail };
         return judged(ID, all.join("; "), remedy(*first));
     }
     match (&named.proxy, named.another) {
-        (Some(proxy), None) => Finding::held(ID, format!("{variable} names {proxy}")),
+        (Some(proxy), None) => Finding::pass(ID, format!("{variable} names {proxy}")),
         (Some(proxy), Some(another)) => {
-            Finding::held(ID, format!("{variable} names {proxy}; {another} names another, which is not checked"))
+            Finding::pass(ID, format!("{variable} names {proxy}; {another} names another, which is not checked"))
         }
-        (None, _) => Finding::unknown(ID, format!("{variable} cannot be checked"), NO_PROXY),
+        (None, _) => Finding::unknown(ID, format!("{variable} cannot be checked"), SET_PROXY_FIX),
     }
 }
 
-fn said(mistake: Mistake) -> String {
+fn describe(mistake: Mistake) -> String {
     match mistake {
         Mistake::NoUrl(name) => format!("{name} is not of the form http://HOST:PORT"),
         Mistake::Scheme(name, scheme) => format!("{name} names a {scheme}:// proxy, which cannot be checked"),
@@ -90,27 +90,27 @@ fn remedy(mistake: Mistake) -> String {
 }
 
 /// Of checks that have nobody to ask.
-const NO_PROXY: &str = "set HTTPS_PROXY=http://HOST:PORT in the environment";
+const SET_PROXY_FIX: &str = "set HTTPS_PROXY=http://HOST:PORT in the environment";
 
 pub(super) fn proxy_reachable(network: &Network) -> Finding {
     const ID: Check = Check::ProxyReachable;
     let Some(proxy) = &network.named.proxy else {
-        return Finding::unknown(ID, "there is no proxy to ask", NO_PROXY);
+        return Finding::unknown(ID, "there is no proxy to ask", SET_PROXY_FIX);
     };
     match &network.proxy {
         None => Finding::skipped(ID, "not checked"),
-        Some(Reached::Connected(_)) => Finding::held(ID, format!("{proxy} accepts connections")),
-        Some(Reached::NoAddress) => Finding::missing(
+        Some(Reached::Connected(_)) => Finding::pass(ID, format!("{proxy} accepts connections")),
+        Some(Reached::NoAddress) => Finding::fail(
             ID,
             format!("{} is neither an address nor in /etc/hosts", proxy.host),
             format!("give it a fixed address (compose: extra_hosts: [\"{}:ADDRESS\"])", proxy.host),
         ),
-        Some(Reached::Silent) => Finding::missing(
+        Some(Reached::Silent) => Finding::fail(
             ID,
             format!("{proxy} did not answer within {} ms", PATIENCE.as_millis()),
             "start the proxy first, on a network of this container (compose: depends_on, networks)",
         ),
-        Some(Reached::Failed(errno)) => Finding::missing(
+        Some(Reached::Failed(errno)) => Finding::fail(
             ID,
             format!("cannot connect to {proxy}: {errno}"),
             match *errno {
@@ -123,11 +123,11 @@ pub(super) fn proxy_reachable(network: &Network) -> Finding {
 
 pub(super) fn proxy_denies(network: &Network) -> Finding {
     const ID: Check = Check::ProxyDenies;
-    const DENY: &str =
+    const DENY_FIX: &str =
         "deny by default (tinyproxy: FilterDefaultDeny Yes, with a Filter line: without one all is allowed)";
-    const A_PROXY: &str = "use an HTTP proxy that answers 403 to what it does not allow (tinyproxy, Squid)";
+    const REAL_PROXY_FIX: &str = "use an HTTP proxy that answers 403 to what it does not allow (tinyproxy, Squid)";
     let Some(proxy) = &network.named.proxy else {
-        return Finding::unknown(ID, "there is no proxy to ask", NO_PROXY);
+        return Finding::unknown(ID, "there is no proxy to ask", SET_PROXY_FIX);
     };
     let answer = match network.proxy {
         Some(Reached::Connected(Some(answer))) => answer,
@@ -138,17 +138,19 @@ pub(super) fn proxy_denies(network: &Network) -> Finding {
     };
     let name = "forbidden.invalid";
     match answer {
-        Answer::Status(403) => Finding::held(ID, format!("{proxy} refuses {name} (403)")),
+        Answer::Status(403) => Finding::pass(ID, format!("{proxy} refuses {name} (403)")),
         Answer::Status(code @ 200..=299) => {
-            Finding::missing(ID, format!("{proxy} lets everything through: {code} for {name}"), DENY)
+            Finding::fail(ID, format!("{proxy} lets everything through: {code} for {name}"), DENY_FIX)
         }
         // A server that has no CONNECT, or another HTTP.
         Answer::Status(code @ (501 | 505)) => {
-            Finding::unknown(ID, format!("{proxy} is not a proxy: {code} for {name}"), A_PROXY)
+            Finding::unknown(ID, format!("{proxy} is not a proxy: {code} for {name}"), REAL_PROXY_FIX)
         }
-        Answer::Status(code @ 500..=599) => {
-            Finding::missing(ID, format!("{proxy} does not deny by default: it tried to resolve {name} ({code})"), DENY)
-        }
+        Answer::Status(code @ 500..=599) => Finding::fail(
+            ID,
+            format!("{proxy} does not deny by default: it tried to resolve {name} ({code})"),
+            DENY_FIX,
+        ),
         Answer::Status(407) if proxy.authorization().is_some() => Finding::unknown(
             ID,
             format!("{proxy} rejects the login (407)"),
@@ -162,13 +164,15 @@ pub(super) fn proxy_denies(network: &Network) -> Finding {
             format!("{proxy} requires a login (407)"),
             "set HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT, percent-encoded",
         ),
-        Answer::Status(code) => Finding::unknown(ID, format!("{proxy} answers {code} for {name}, not 403"), A_PROXY),
+        Answer::Status(code) => {
+            Finding::unknown(ID, format!("{proxy} answers {code} for {name}, not 403"), REAL_PROXY_FIX)
+        }
         Answer::Closed => Finding::unknown(
             ID,
             format!("{proxy} closed the connection without an answer"),
             "let the proxy serve this container (tinyproxy: Allow, MaxClients), and see its log",
         ),
-        Answer::Garbage => Finding::unknown(ID, format!("the server at {proxy} does not speak HTTP"), A_PROXY),
+        Answer::Garbage => Finding::unknown(ID, format!("the server at {proxy} does not speak HTTP"), REAL_PROXY_FIX),
         Answer::Late => Finding::unknown(
             ID,
             format!("{proxy} gave no answer for {name} within {} ms", PATIENCE.as_millis()),
@@ -181,13 +185,13 @@ pub(super) fn direct_egress(network: &Network) -> Finding {
     const ID: Check = Check::DirectEgress;
     const FIX: &str = "use only internal networks (compose: internal: true), or drop all but the proxy in a firewall";
     let ends = &network.direct;
-    let found = |way: Way| ends.iter().find(|attempt| Way::of_one(attempt.end) == way);
-    match Way::of(ends) {
+    let found = |way: EgressState| ends.iter().find(|attempt| EgressState::from_end(attempt.end) == way);
+    match EgressState::from_attempts(ends) {
         None => Finding::skipped(ID, "not checked"),
-        Some(Way::Open) => {
-            let open = found(Way::Open);
+        Some(EgressState::Open) => {
+            let open = found(EgressState::Open);
             let to = open.map(|attempt| attempt.to.to_string()).unwrap_or_default();
-            Finding::missing(
+            Finding::fail(
                 ID,
                 match open.map(|attempt| attempt.end) {
                     Some(End::Left(Some(by))) => format!("packets to {to} leave past the proxy: router {by} answered"),
@@ -198,8 +202,8 @@ pub(super) fn direct_egress(network: &Network) -> Finding {
                 FIX,
             )
         }
-        Some(Way::Unclear) => {
-            let unclear = found(Way::Unclear);
+        Some(EgressState::Unknown) => {
+            let unclear = found(EgressState::Unknown);
             let to = unclear.map(|attempt| attempt.to.to_string()).unwrap_or_default();
             let why = match unclear.map(|attempt| attempt.end) {
                 Some(End::Unsent(errno) | End::Failed(errno)) => errno.text(),
@@ -207,7 +211,7 @@ pub(super) fn direct_egress(network: &Network) -> Finding {
             };
             Finding::unknown(ID, format!("cannot try to reach {to}: {why}"), FIX)
         }
-        Some(Way::Closed) => Finding::held(
+        Some(EgressState::Closed) => Finding::pass(
             ID,
             match ends.iter().find(|attempt| !matches!(attempt.end, End::Unsent(_))) {
                 None => "no way past the proxy: the kernel has no route".to_string(),
@@ -222,28 +226,34 @@ pub(super) fn direct_egress(network: &Network) -> Finding {
 
 /// What connections say of the way that they went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
+enum EgressState {
     Open,
-    Unclear,
+    Unknown,
     Closed,
 }
 
-impl Way {
+impl EgressState {
     /// Of all; one that is open is enough. `None`: none was tried.
-    fn of(attempts: &[Attempt]) -> Option<Self> {
-        let ways = || attempts.iter().map(|attempt| Way::of_one(attempt.end));
-        [Way::Open, Way::Unclear, Way::Closed].into_iter().find(|&way| ways().any(|one| one == way))
+    fn from_attempts(attempts: &[Attempt]) -> Option<Self> {
+        let ways = || attempts.iter().map(|attempt| EgressState::from_end(attempt.end));
+        [EgressState::Open, EgressState::Unknown, EgressState::Closed]
+            .into_iter()
+            .find(|&way| ways().any(|one| one == way))
     }
 
-    fn of_one(end: End) -> Self {
+    fn from_end(end: End) -> Self {
         /// No route, no address to send from, IPv6 switched off, or a rule against it.
-        const NO_WAY: [i32; 6] =
+        const BLOCKED_ERRNOS: [i32; 6] =
             [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EPERM, libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT];
         match end {
-            End::Connected | End::Left(_) | End::Failed(Errno(libc::ECONNREFUSED | libc::ECONNRESET)) => Way::Open,
-            End::Silent | End::Stopped(_) | End::Failed(Errno(libc::ETIMEDOUT)) => Way::Closed,
-            End::Unsent(Errno(errno)) | End::Failed(Errno(errno)) if NO_WAY.contains(&errno) => Way::Closed,
-            End::Unsent(_) | End::Failed(_) => Way::Unclear,
+            End::Connected | End::Left(_) | End::Failed(Errno(libc::ECONNREFUSED | libc::ECONNRESET)) => {
+                EgressState::Open
+            }
+            End::Silent | End::Stopped(_) | End::Failed(Errno(libc::ETIMEDOUT)) => EgressState::Closed,
+            End::Unsent(Errno(errno)) | End::Failed(Errno(errno)) if BLOCKED_ERRNOS.contains(&errno) => {
+                EgressState::Closed
+            }
+            End::Unsent(_) | End::Failed(_) => EgressState::Unknown,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! All findings together, what follows from them, and how a person reads them.
 
-use super::finding::{Finding, Status};
+use super::finding::{CheckStatus, Finding};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
 
@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Report {
     version: u32,
-    verdict: Verdict,
+    verdict: ReportVerdict,
     /// Each check's answer, in the order of the table of checks.
     pub findings: Vec<Finding>,
 }
@@ -16,10 +16,10 @@ pub struct Report {
 /// What follows from the findings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum ReportVerdict {
     /// Everything passes.
     #[serde(rename = "pass")]
-    Held,
+    Pass,
     /// Something is not, and nobody requires it.
     Weak,
     /// Something that is required is not: a start is refused.
@@ -28,7 +28,7 @@ pub enum Verdict {
 
 /// How a report is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Style {
+pub struct ReportStyle {
     /// A mark and colours beside the words.
     pub colours: bool,
     /// What needs attention alone, and how many checks do not: a start fits a screen.
@@ -37,30 +37,30 @@ pub struct Style {
 
 impl Report {
     /// Judges the findings.
-    pub fn of(findings: Vec<Finding>) -> Self {
+    pub fn from_findings(findings: Vec<Finding>) -> Self {
         let verdict = match () {
-            () if findings.iter().any(Finding::refuses) => Verdict::Refused,
-            () if findings.iter().any(|finding| !finding.is_well()) => Verdict::Weak,
-            () => Verdict::Held,
+            () if findings.iter().any(Finding::refuses_start) => ReportVerdict::Refused,
+            () if findings.iter().any(|finding| !finding.passed()) => ReportVerdict::Weak,
+            () => ReportVerdict::Pass,
         };
         Report { version: 1, verdict, findings }
     }
 
     /// What follows.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> ReportVerdict {
         self.verdict
     }
 
     /// The report as lines without an end: one a finding, with its shield where that begins, and the fix below it.
-    pub fn lines(&self, style: Style) -> Vec<String> {
+    pub fn lines(&self, style: ReportStyle) -> Vec<String> {
         if style.brief {
             return self.what_needs_attention(style);
         }
         let mut lines = Vec::with_capacity(self.findings.len() * 2);
         for findings in self.findings.chunk_by(|one, next| one.shield == next.shield) {
             for (index, finding) in findings.iter().enumerate() {
-                lines.push(line(finding, index == 0, style));
-                let column = FIX + if style.colours { MARK } else { 0 };
+                lines.push(format_line(finding, index == 0, style));
+                let column = FIX_COLUMN + if style.colours { MARK_WIDTH } else { 0 };
                 lines.extend(finding.fix.iter().map(|fix| format!("{:column$}fix: {fix}", "")));
             }
         }
@@ -68,58 +68,58 @@ impl Report {
     }
 
     /// One line a check that needs attention, and one that counts the rest.
-    fn what_needs_attention(&self, style: Style) -> Vec<String> {
-        let attention = self.findings.iter().filter(|finding| !finding.is_well());
+    fn what_needs_attention(&self, style: ReportStyle) -> Vec<String> {
+        let attention = self.findings.iter().filter(|finding| !finding.passed());
         let fix = |finding: &Finding| finding.fix.as_ref().map(|fix| format!(". Fix: {fix}")).unwrap_or_default();
-        let lines = attention.map(|finding| line(finding, true, style) + &fix(finding));
+        let lines = attention.map(|finding| format_line(finding, true, style) + &fix(finding));
         lines.chain([self.count()]).collect()
     }
 
     /// How many checks need no attention.
     pub fn count(&self) -> String {
         let count = |status| self.findings.iter().filter(|finding| finding.status == status).count();
-        let rest = match count(Status::Skipped) {
+        let rest = match count(CheckStatus::Skipped) {
             0 => String::new(),
             1 => ", 1 does not apply".to_string(),
             skipped => format!(", {skipped} do not apply"),
         };
-        format!("{} checks pass{rest} (init --report shows them)", count(Status::Held))
+        format!("{} checks pass{rest} (init --report shows them)", count(CheckStatus::Pass))
     }
 }
 
 /// Widths of the columns: the longest shield, status and check with two spaces behind each.
-const SHIELD: usize = 10;
-const STATUS: usize = 9;
-const ID: usize = 22;
+const SHIELD_WIDTH: usize = 10;
+const STATUS_WIDTH: usize = 9;
+const ID_WIDTH: usize = 22;
 /// A mark and the space behind it.
-const MARK: usize = 2;
+const MARK_WIDTH: usize = 2;
 /// Where a fix begins.
-const FIX: usize = SHIELD + STATUS + ID;
+const FIX_COLUMN: usize = SHIELD_WIDTH + STATUS_WIDTH + ID_WIDTH;
 
-fn line(finding: &Finding, begins: bool, style: Style) -> String {
+fn format_line(finding: &Finding, begins: bool, style: ReportStyle) -> String {
     let shield = if begins { finding.shield.name() } else { "" };
-    let mut line = format!("{shield:SHIELD$}");
-    let word = finding.status.word();
+    let mut line = format!("{shield:SHIELD_WIDTH$}");
+    let word = finding.status.name();
     if style.colours {
         let (mark, colour) = match (finding.status, finding.required) {
-            (Status::Held, _) => ("✓", "32"),
-            (Status::Missing | Status::Unknown, true) => ("✗", "31"),
-            (Status::Missing, false) => ("✗", "33"),
-            (Status::Unknown, false) => ("?", "33"),
-            (Status::Skipped, _) => ("–", "2"),
+            (CheckStatus::Pass, _) => ("✓", "32"),
+            (CheckStatus::Fail | CheckStatus::Unknown, true) => ("✗", "31"),
+            (CheckStatus::Fail, false) => ("✗", "33"),
+            (CheckStatus::Unknown, false) => ("?", "33"),
+            (CheckStatus::Skipped, _) => ("–", "2"),
         };
-        let _ = write!(line, "\x1b[{colour}m{mark} {word:STATUS$}\x1b[0m");
+        let _ = write!(line, "\x1b[{colour}m{mark} {word:STATUS_WIDTH$}\x1b[0m");
     } else {
-        let _ = write!(line, "{word:STATUS$}");
+        let _ = write!(line, "{word:STATUS_WIDTH$}");
     }
-    let required = if finding.required && !finding.is_well() { " (required)" } else { "" };
-    let _ = write!(line, "{:ID$}{}{required}", finding.id.name(), finding.detail);
+    let required = if finding.required && !finding.passed() { " (required)" } else { "" };
+    let _ = write!(line, "{:ID_WIDTH$}{}{required}", finding.id.name(), finding.detail);
     line
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines(Style::default()).iter().try_for_each(|line| writeln!(f, "{line}"))
+        self.lines(ReportStyle::default()).iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -129,25 +129,25 @@ mod tests {
     use crate::problem::Problem;
     use crate::settings::checks::Check;
 
-    fn missing(required: bool) -> Finding {
-        Finding { required, ..Finding::missing(Check::Volumes, "/data: closed", "open it") }
+    fn failed(required: bool) -> Finding {
+        Finding { required, ..Finding::fail(Check::Volumes, "/data: closed", "open it") }
     }
 
     #[test]
     fn only_a_required_finding_refuses() {
-        let held = Finding::held(Check::Volumes, "/data: right");
-        assert_eq!(Report::of(vec![held.clone()]).verdict(), Verdict::Held);
-        assert_eq!(Report::of(vec![held.clone(), missing(false)]).verdict(), Verdict::Weak);
-        assert_eq!(Report::of(vec![missing(true), held.clone()]).verdict(), Verdict::Refused);
-        let unknown = Finding { status: Status::Unknown, ..missing(true) };
-        assert_eq!(Report::of(vec![unknown]).verdict(), Verdict::Refused);
-        let skipped = Finding { status: Status::Skipped, ..missing(true) };
-        assert_eq!(Report::of(vec![skipped]).verdict(), Verdict::Held);
+        let held = Finding::pass(Check::Volumes, "/data: right");
+        assert_eq!(Report::from_findings(vec![held.clone()]).verdict(), ReportVerdict::Pass);
+        assert_eq!(Report::from_findings(vec![held.clone(), failed(false)]).verdict(), ReportVerdict::Weak);
+        assert_eq!(Report::from_findings(vec![failed(true), held.clone()]).verdict(), ReportVerdict::Refused);
+        let unknown = Finding { status: CheckStatus::Unknown, ..failed(true) };
+        assert_eq!(Report::from_findings(vec![unknown]).verdict(), ReportVerdict::Refused);
+        let skipped = Finding { status: CheckStatus::Skipped, ..failed(true) };
+        assert_eq!(Report::from_findings(vec![skipped]).verdict(), ReportVerdict::Pass);
     }
 
     #[test]
     fn text_and_json_show_the_same() {
-        let report = Report::of(vec![missing(true)]);
+        let report = Report::from_findings(vec![failed(true)]);
         let expected = "file      fail     volumes               /data: closed (required)\n\
                         \x20                                        fix: open it\n";
         assert_eq!(report.to_string(), expected);
@@ -163,9 +163,10 @@ mod tests {
     fn a_name_with_parentheses_is_no_fix() {
         let problem = Problem::new("cannot use /data/photos (old): closed", "open it (chmod)");
         assert_eq!(problem.to_string(), "cannot use /data/photos (old): closed (open it (chmod))");
-        let report = Report::of(vec![Finding::problem(Check::Volumes, problem)]);
+        let report = Report::from_findings(vec![Finding::from_problem(Check::Volumes, problem)]);
         assert!(
-            report.lines(Style::default())[0].ends_with("volumes               cannot use /data/photos (old): closed")
+            report.lines(ReportStyle::default())[0]
+                .ends_with("volumes               cannot use /data/photos (old): closed")
         );
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["findings"][0]["detail"], "cannot use /data/photos (old): closed");
@@ -175,10 +176,10 @@ mod tests {
     #[test]
     fn a_start_says_what_needs_attention_and_counts_the_rest() {
         let network = [Check::DefaultRoute, Check::ProxyDenies].map(|id| Finding::skipped(id, "no proxy is set"));
-        let passed = [Check::Limits, Check::Capabilities, Check::NoNewPrivileges].map(|id| Finding::held(id, "some"));
+        let passed = [Check::Limits, Check::Capabilities, Check::NoNewPrivileges].map(|id| Finding::pass(id, "some"));
         let unknown = Finding::unknown(Check::Volumes, "/data: unseen", "look");
-        let report = Report::of([&passed[..], &[missing(false), unknown], &network].concat());
-        let brief = report.lines(Style { brief: true, colours: false });
+        let report = Report::from_findings([&passed[..], &[failed(false), unknown], &network].concat());
+        let brief = report.lines(ReportStyle { brief: true, colours: false });
         assert_eq!(
             brief,
             [
@@ -187,16 +188,16 @@ mod tests {
                 "3 checks pass, 2 do not apply (init --report shows them)"
             ]
         );
-        assert_eq!(Report::of(passed.to_vec()).count(), "3 checks pass (init --report shows them)");
-        let whole = report.lines(Style::default());
+        assert_eq!(Report::from_findings(passed.to_vec()).count(), "3 checks pass (init --report shows them)");
+        let whole = report.lines(ReportStyle::default());
         assert_eq!(whole[1], "          pass     capabilities          some");
         assert_eq!(whole.last().unwrap(), "          skipped  proxy-denies          no proxy is set");
     }
 
     #[test]
     fn marks_and_colours_are_for_a_terminal() {
-        let report = Report::of(vec![missing(false), Finding::held(Check::Limits, "some")]);
-        let lines = report.lines(Style { colours: true, brief: false });
+        let report = Report::from_findings(vec![failed(false), Finding::pass(Check::Limits, "some")]);
+        let lines = report.lines(ReportStyle { colours: true, brief: false });
         assert!(lines[0].contains("\x1b[33m✗ fail     \x1b[0mvolumes"), "{lines:?}");
         assert!(!report.to_string().contains('\x1b') && !report.to_string().contains('✗'));
     }

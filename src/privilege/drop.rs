@@ -10,29 +10,30 @@ use crate::sys::{Errno, GroupId, UserId};
 /// 0: uid 0 is a user like any other from then on, for ever (`man 7 capabilities`).
 pub const SECURE_BITS: u32 = 0xEB;
 
-/// That a drop can be tried: nothing that it needs is missing. Only [`means`] makes it.
-pub struct Means {
+/// That a drop can be tried: nothing that it needs is missing. Only [`preflight`] makes it.
+pub struct Preflight {
     groups_are_right: bool,
-    may_lock: bool,
+    has_setpcap: bool,
 }
 
 /// Becomes `target`. The answer is what must be found afterwards.
 pub(super) fn become_user(
     target: &Credentials,
-    Means { groups_are_right, may_lock }: Means,
+    Preflight { groups_are_right, has_setpcap: may_lock }: Preflight,
 ) -> Result<Expected, Error> {
-    credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
+    credentials::set_no_new_privileges().map_err(|errno| Error::Syscall("set no_new_privs", errno))?;
     if !groups_are_right {
-        credentials::set_groups(&target.groups).map_err(|errno| Error::Step("set the supplementary groups", errno))?;
+        credentials::set_groups(&target.groups)
+            .map_err(|errno| Error::Syscall("set the supplementary groups", errno))?;
     }
-    credentials::set_group_ids(target.group).map_err(|errno| Error::Step("set the group id", errno))?;
+    credentials::set_group_ids(target.group).map_err(|errno| Error::Syscall("set the group id", errno))?;
     if may_lock {
         empty_bounding_set()?;
-        credentials::set_secure_bits(SECURE_BITS).map_err(|errno| Error::Step("lock the secure bits", errno))?;
+        credentials::set_secure_bits(SECURE_BITS).map_err(|errno| Error::Syscall("lock the secure bits", errno))?;
     }
     clear_ambient_set()?;
-    credentials::set_user_ids(target.user).map_err(|errno| Error::Step("set the user id", errno))?;
-    give_up_the_rest()?;
+    credentials::set_user_ids(target.user).map_err(|errno| Error::Syscall("set the user id", errno))?;
+    clear_capabilities()?;
     Ok(Expected {
         users: Three::all(target.user),
         group_ids: Three::all(target.group),
@@ -48,21 +49,21 @@ pub(super) fn stay_user(
     group_ids: Three<GroupId>,
     held: Capabilities,
 ) -> Result<Expected, Error> {
-    let groups = groups()?;
-    credentials::set_no_new_privileges().map_err(|errno| Error::Step("set no_new_privs", errno))?;
+    let groups = supplementary_groups()?;
+    credentials::set_no_new_privileges().map_err(|errno| Error::Syscall("set no_new_privs", errno))?;
     let may_lock = held.effective & capabilities::SETPCAP != 0;
     if may_lock {
         empty_bounding_set()?;
     }
     clear_ambient_set()?;
-    give_up_the_rest()?;
+    clear_capabilities()?;
     Ok(Expected { users, group_ids, groups, empty_bounding_set: may_lock, secure_bits: None })
 }
 
-/// Says what the drop to `target` lacks, before a volume is changed for a user that nobody can become. `held`: what capget said
-/// at the start; `setgroups_denied`: what the user namespace says.
-pub fn means(target: &Credentials, held: Capabilities, setgroups_denied: bool) -> Result<Means, Error> {
-    let groups_are_right = groups()? == target.groups;
+/// Says what the drop to `target` lacks, before a volume is changed for a user that nobody can become. `held`: what
+/// capget said at the start; `setgroups_denied`: what the user namespace says.
+pub fn preflight(target: &Credentials, held: Capabilities, setgroups_denied: bool) -> Result<Preflight, Error> {
+    let groups_are_right = supplementary_groups()? == target.groups;
     if !groups_are_right && setgroups_denied {
         return Err(Error::GroupsDenied);
     }
@@ -84,7 +85,7 @@ pub fn means(target: &Credentials, held: Capabilities, setgroups_denied: bool) -
     if lacks_setpcap && !bounding_set_is_empty()? {
         return Err(Error::Missing { what: "empty the capability bounding set", missing: capabilities::SETPCAP });
     }
-    Ok(Means { groups_are_right, may_lock: !lacks_setpcap })
+    Ok(Preflight { groups_are_right, has_setpcap: !lacks_setpcap })
 }
 
 fn bounding_set_is_empty() -> Result<bool, Error> {
@@ -93,7 +94,7 @@ fn bounding_set_is_empty() -> Result<bool, Error> {
             Ok(true) => return Ok(false),
             Ok(false) => {}
             Err(Errno(libc::EINVAL)) if number > 0 => break,
-            Err(errno) => return Err(Error::Unseen("the capability bounding set", errno)),
+            Err(errno) => return Err(Error::Unreadable("the capability bounding set", errno)),
         }
     }
     Ok(true)
@@ -104,7 +105,7 @@ fn empty_bounding_set() -> Result<(), Error> {
         match credentials::drop_from_bounding_set(number) {
             Ok(()) => {}
             Err(Errno(libc::EINVAL)) => break,
-            Err(errno) => return Err(Error::Step("empty the capability bounding set", errno)),
+            Err(errno) => return Err(Error::Syscall("empty the capability bounding set", errno)),
         }
     }
     Ok(())
@@ -114,16 +115,16 @@ fn clear_ambient_set() -> Result<(), Error> {
     match credentials::clear_ambient_set() {
         // Linux before 4.3 has no ambient set; a filter that hides it is found out by what /proc shows.
         Ok(()) | Err(Errno(libc::EINVAL)) => Ok(()),
-        Err(errno) => Err(Error::Step("empty the ambient capability set", errno)),
+        Err(errno) => Err(Error::Syscall("empty the ambient capability set", errno)),
     }
 }
 
 /// What needs no capability. The change of user has done both already; this is the second way to the same end.
-fn give_up_the_rest() -> Result<(), Error> {
-    credentials::clear_capabilities().map_err(|errno| Error::Step("give up all capabilities", errno))?;
-    credentials::set_not_dumpable().map_err(|errno| Error::Step("make PID 1 undumpable", errno))
+fn clear_capabilities() -> Result<(), Error> {
+    credentials::clear_capabilities().map_err(|errno| Error::Syscall("give up all capabilities", errno))?;
+    credentials::set_not_dumpable().map_err(|errno| Error::Syscall("make PID 1 undumpable", errno))
 }
 
-fn groups() -> Result<Vec<GroupId>, Error> {
-    credentials::groups().map_err(|errno| Error::Unseen("the supplementary groups", errno))
+fn supplementary_groups() -> Result<Vec<GroupId>, Error> {
+    credentials::groups().map_err(|errno| Error::Unreadable("the supplementary groups", errno))
 }

@@ -1,7 +1,8 @@
 //! The way down: PID 1 itself becomes the user, and then asks the kernel whether it did.
 //!
-//! The order is that of facts: what needs a capability first, the uid last of what needs one, capset as a second, independent way
-//! to the same end. What a call answered counts for nothing; what is read back afterwards decides ([`verify`]).
+//! The order is that of facts: what needs a capability first, the uid last of what needs one, capset as a second,
+//! independent way to the same end. What a call answered counts for nothing; what is read back afterwards decides
+//! ([`verify`]).
 
 pub mod drop;
 pub mod verify;
@@ -12,8 +13,8 @@ use crate::sys::credentials::{Capabilities, CapabilityBits, Credentials, Three};
 use crate::sys::{Errno, GroupId, UserId};
 
 /// Becomes `target`, whom a start as root is for.
-pub fn become_user(target: &Credentials, means: drop::Means) -> Result<Dropped, Error> {
-    verify::verify(&drop::become_user(target, means)?)
+pub fn become_user(target: &Credentials, preflight: drop::Preflight) -> Result<Dropped, Error> {
+    verify::verify(&drop::become_user(target, preflight)?)
 }
 
 /// Gives up whatever an ordinary user was started with, and stays that user.
@@ -36,12 +37,11 @@ pub struct Dropped {
 
 /// Why this process may not go on.
 #[derive(PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each variant's line below says what it is
 pub enum Error {
     Missing { what: &'static str, missing: CapabilityBits },
-    Step(&'static str, Errno),
-    Unseen(&'static str, Errno),
-    Kept(&'static str, String),
+    Syscall(&'static str, Errno),
+    Unreadable(&'static str, Errno),
+    NotDropped(&'static str, String),
     GroupsDenied,
 }
 
@@ -52,15 +52,15 @@ impl From<Error> for Problem {
                 format!("cannot {what}: the container lacks {}", capabilities::Names(missing)),
                 format!("add {}", capabilities::Flags(missing)),
             ),
-            Error::Step(what, errno) => Problem::new(
+            Error::Syscall(what, errno) => Problem::new(
                 format!("cannot {what}: {errno}"),
                 "a seccomp filter or a security module refuses it; start without that rule",
             ),
-            Error::Unseen(what, errno) => Problem::new(
+            Error::Unreadable(what, errno) => Problem::new(
                 format!("cannot read back {what}: {errno}"),
                 "a seccomp filter or a sandbox refuses it; start without that rule",
             ),
-            Error::Kept(what, is) => Problem::new(
+            Error::NotDropped(what, is) => Problem::new(
                 format!("privilege drop verification failed: {what} {is}"),
                 "something answers in the kernel's place: a seccomp filter, a sandbox, an emulator",
             ),

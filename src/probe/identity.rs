@@ -1,8 +1,8 @@
-//! Whom the probe becomes before it looks at anything: `docker exec` and HEALTHCHECK inherit neither the drop of `init` nor its
-//! locks, they run as the image's USER with all that the container was given.
+//! Whom the probe becomes before it looks at anything: `docker exec` and HEALTHCHECK inherit neither the drop of `init`
+//! nor its locks, they run as the image's USER with all that the container was given.
 
-use super::state::Who;
-use crate::identity::resolve::{self, Sources};
+use super::state::UserIds;
+use crate::identity::resolve::{self, AccountSources};
 use crate::identity::{StartedAs, passwd};
 use crate::machine::devices;
 use crate::privilege::{self, drop};
@@ -14,7 +14,7 @@ use std::ffi::CStr;
 
 /// Gives up every privilege: as root by becoming COMMAND's user, as anybody else by staying that. `who`: whom the start
 /// named. The answer is what it was.
-pub fn drop_all(settings: &Settings, who: Option<&Who>) -> Result<StartedAs, Problem> {
+pub fn drop_privileges(settings: &Settings, who: Option<&UserIds>) -> Result<StartedAs, Problem> {
     let started = StartedAs::read().map_err(|(_, errno)| {
         let fix = "a seccomp filter or a sandbox refuses it; start without that rule";
         Problem::new(format!("cannot read its own ids: {errno}"), fix)
@@ -32,11 +32,15 @@ pub fn drop_all(settings: &Settings, who: Option<&Who>) -> Result<StartedAs, Pro
         None => {
             let (passwd, group) = (account_file(c"/etc/passwd")?, account_file(c"/etc/group")?);
             let (namespace, of_devices) = (started.namespace(), &devices::groups());
-            resolve::resolve(settings, &Sources { passwd: &passwd, group: &group, namespace, of_devices })?.ids
+            resolve::resolve(
+                settings,
+                &AccountSources { passwd: &passwd, group: &group, namespace, device_groups: of_devices },
+            )?
+            .ids
         }
     };
-    let means = drop::means(&target, started.capabilities, started.setgroups_denied())?;
-    privilege::become_user(&target, means)?;
+    let preflight = drop::preflight(&target, started.capabilities, started.setgroups_denied())?;
+    privilege::become_user(&target, preflight)?;
     Ok(started)
 }
 

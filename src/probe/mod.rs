@@ -1,7 +1,7 @@
 //! `--check`: whether `init` and COMMAND hold what they promised and do what they are there for.
 //!
-//! It judges others: whatever started it (HEALTHCHECK, `docker exec`, a Kubernetes probe), it first becomes a user without any
-//! privilege, and then looks at /proc, at what is required, and at COMMAND's own server.
+//! It judges others: whatever started it (HEALTHCHECK, `docker exec`, a Kubernetes probe), it first becomes a user
+//! without any privilege, and then looks at /proc, at what is required, and at COMMAND's own server.
 
 mod http;
 mod identity;
@@ -14,7 +14,7 @@ use crate::http::Url;
 use crate::logging;
 use crate::machine::status;
 use crate::machine::user_namespace::UserNamespace;
-use crate::posture::finding::{Finding, Status};
+use crate::posture::finding::{CheckStatus, Finding};
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::settings::checks::Check;
@@ -22,13 +22,13 @@ use crate::sys::clock::Instant;
 use crate::sys::{ProcessId, Signal, SignalSet, UserId, credentials, io, memory, process, signal, watchdog};
 use log::{debug, error};
 use serde::Serialize;
-use shields::Required;
-use state::State;
+use shields::RequiredChecks;
+use state::PublishedState;
 use std::ffi::{CStr, CString};
 use std::fmt::Write as _;
 use std::panic::PanicHookInfo;
 use std::time::Duration;
-use verdict::{Answer, Found, Progress, State as Health};
+use verdict::{Health, HttpAnswer, Processes, Progress};
 
 /// Answers within TAKUMI_HEALTH_TIMEOUT. Returns 0 (healthy) or 1, nothing else.
 pub fn check(environment: &[&CStr], json: bool) -> u8 {
@@ -36,7 +36,8 @@ pub fn check(environment: &[&CStr], json: bool) -> u8 {
     memory::exit_with(1);
     std::panic::set_hook(Box::new(on_panic));
     logging::begin();
-    // A reader that is gone, or a file that may not grow, is an error of write and no death; and nothing else is held back.
+    // A reader that is gone, or a file that may not grow, is an error of write and no death; and nothing else is held
+    // back.
     let blocked = signal::set_mask(SignalSet::of(&[Signal::PIPE, Signal::XFSZ, Signal::TTOU]));
     if let Err(errno) = blocked.map(drop).and_then(|()| io::occupy_closed_stdio()) {
         error!("cannot begin: {errno} (a seccomp filter or a limit of open files refuses it)");
@@ -46,17 +47,17 @@ pub fn check(environment: &[&CStr], json: bool) -> u8 {
     if let Err(errno) = credentials::set_not_dumpable() {
         debug!("open to its own user: {errno}");
     }
-    let (level, format) = Settings::log(environment);
+    let (level, format) = Settings::log_settings(environment);
     logging::configure(level, format);
-    let settings = match Settings::read(environment) {
+    let settings = match Settings::from_environment(environment) {
         Ok(settings) => settings,
         Err(mistakes) => {
             mistakes.iter().for_each(|mistake| error!("{mistake}"));
             return 1;
         }
     };
-    let report = look(environment, settings, began);
-    let text = if json { report.as_json() } else { report.as_text() };
+    let report = run_checks(environment, settings, began);
+    let text = if json { report.to_json() } else { report.to_text() };
     if let Err(errno) = io::write_stdout(text.as_bytes()) {
         // Who asks a probe asks for its exit code.
         debug!("cannot write to stdout: {errno}");
@@ -69,93 +70,92 @@ fn on_panic(panic: &PanicHookInfo) {
     process::exit(1)
 }
 
-/// Of the time for all of it, what is left for a last look at /proc and for saying it: where every processor is at work, which is when
-/// a server does not answer, either takes some tenths of a second.
-const TO_TELL: Duration = Duration::from_secs(1);
+/// Of the time for all of it, what is left for a last look at /proc and for saying it: where every processor is at
+/// work, which is when a server does not answer, either takes some tenths of a second.
+const REPORT_TIME: Duration = Duration::from_secs(1);
 /// How long a server is waited for before it is looked whether COMMAND works: most answer at once.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
-    arm(own.health_timeout);
-    let trusted = State::read();
-    let mut settings = trusted.as_ref().ok().and_then(settings_of).unwrap_or_else(|| own.clone());
+fn run_checks(environment: &[&CStr], own: Settings, began: Instant) -> ProbeReport {
+    arm_watchdog(own.health_timeout);
+    let trusted = PublishedState::read();
+    let mut settings = trusted.as_ref().ok().and_then(published_settings).unwrap_or_else(|| own.clone());
     // One with a query is not left in a file that everybody can read.
     settings.health_url = settings.health_url.or(own.health_url);
     let end = began.after(settings.health_timeout);
-    arm(Instant::now().until(end));
+    arm_watchdog(Instant::now().until(end));
     let state = trusted.as_ref().ok();
     // What the engine gave.
     let given = status::read().ok();
-    let started = match identity::drop_all(&settings, state.map(|state| &state.identity)) {
+    let started = match identity::drop_privileges(&settings, state.map(|state| &state.identity)) {
         Ok(started) => started,
-        Err(problem) => return Report::undropped(problem),
+        Err(problem) => return ProbeReport::drop_failed(problem),
     };
 
     let init = state.map(|state| ProcessId(state.process.id));
-    let found = processes::find(init);
+    let found = processes::find_init_and_command(init);
     let by_choice = settings.allow_root || started.namespace().is_some_and(UserNamespace::root_is_an_ordinary_user);
     let user = state.map(|state| UserId(state.identity.user));
-    let mut findings = shields::of_processes(&shields::look(found), by_choice, user);
+    let mut findings = shields::process_findings(&shields::read_statuses(found), by_choice, user);
     let last = Instant::now().until(end);
-    let deadline = Instant::now().after(last - TO_TELL.min(last / 10));
-    if verdict::without_asking(found).is_none() {
+    let deadline = Instant::now().after(last - REPORT_TIME.min(last / 10));
+    if verdict::health_without_request(found).is_none() {
         let running = match found {
-            Found::Both(init, command) => Some((init.id, command.id)),
+            Processes::Both(init, command) => Some((init.id, command.id)),
             _ => None,
         };
         let devices = state.map_or(&[][..], |state| &state.devices);
-        let required = Required { settings: &settings, environment, given, running, devices };
-        findings.extend(required.examine(deadline));
+        let required = RequiredChecks { settings: &settings, environment, given, running, devices };
+        findings.extend(required.evaluate_until(deadline));
     }
     let url = settings.health_url.as_ref();
-    let (answer, progress) = match (verdict::without_asking(found), url, found) {
-        (None, Some(url), Found::Both(_, command)) => ask(url, command.id, deadline),
-        _ => (Answer::NotAsked, Progress::default()),
+    let (answer, progress) = match (verdict::health_without_request(found), url, found) {
+        (None, Some(url), Processes::Both(_, command)) => request_health(url, command.id, deadline),
+        _ => (HttpAnswer::NotAsked, Progress::default()),
     };
     // COMMAND may have ended, or begun, while its server was waited for.
-    let found = if answer == Answer::NotAsked { found } else { processes::find(init) };
+    let found = if answer == HttpAnswer::NotAsked { found } else { processes::find_init_and_command(init) };
     let place = url.map(Url::to_string).unwrap_or_default();
-    let mut verdict = verdict::judge(found, &answer, &place, progress);
+    let mut verdict = verdict::evaluate(found, &answer, &place, progress);
     if let Err(why) = &trusted {
         let _ = write!(verdict.process.detail, " (only from /proc: {why})");
     }
-    Report::of(findings, verdict)
+    ProbeReport::from_verdict(findings, verdict)
 }
 
-fn arm(time: Duration) {
+fn arm_watchdog(time: Duration) {
     if let Err(errno) = watchdog::arm(time) {
         debug!("no timer: {errno}");
     }
 }
 
 /// What the container was started with: an exec may come with another environment.
-fn settings_of(state: &State) -> Option<Settings> {
+fn published_settings(state: &PublishedState) -> Option<Settings> {
     let variables: Vec<CString> =
         state.settings.iter().map(|text| CString::new(text.as_str())).collect::<Result<_, _>>().ok()?;
-    Settings::read(&variables.iter().map(CString::as_c_str).collect::<Vec<_>>()).ok()
+    Settings::from_environment(&variables.iter().map(CString::as_c_str).collect::<Vec<_>>()).ok()
 }
 
-fn ask(url: &Url, command: ProcessId, deadline: Instant) -> (Answer, Progress) {
-    let mut exchange = match http::Exchange::with(url) {
+fn request_health(url: &Url, command: ProcessId, deadline: Instant) -> (HttpAnswer, Progress) {
+    let mut exchange = match http::Exchange::prepare(url) {
         Ok(exchange) => exchange,
         Err(answer) => return (answer, Progress::default()),
     };
     let left = Instant::now().until(deadline);
-    let at_once = Instant::now().after(AT_ONCE.min(left / 4));
+    let at_once = Instant::now().after(FIRST_WAIT.min(left / 4));
     if let Some(answer) = exchange.wait(at_once) {
         return (answer, Progress::default());
     }
-    let (first, began) = (processes::look(command), Instant::now());
+    let (first, began) = (processes::sample_activity(command), Instant::now());
     if let Some(answer) = exchange.wait(deadline) {
         return (answer, Progress::default());
     }
     let watched = began.until(Instant::now());
-    (Answer::Silent, Progress::between(&first, &processes::look(command), watched))
+    (HttpAnswer::TimedOut, Progress::between(&first, &processes::sample_activity(command), watched))
 }
 
-/// What `--check` says.
 #[derive(Serialize)]
-struct Report {
+struct ProbeReport {
     version: u32,
     healthy: bool,
     state: Health,
@@ -164,40 +164,40 @@ struct Report {
     summary: String,
 }
 
-impl Report {
-    fn of(mut findings: Vec<Finding>, verdict: verdict::Verdict) -> Self {
-        let shields_hold = !findings.iter().any(Finding::refuses);
+impl ProbeReport {
+    fn from_verdict(mut findings: Vec<Finding>, verdict: verdict::HealthVerdict) -> Self {
+        let shields_hold = !findings.iter().any(Finding::refuses_start);
         let state = match verdict.state {
-            state if state.is_well() && !shields_hold => Health::Unhealthy,
+            state if state.is_healthy() && !shields_hold => Health::Unhealthy,
             state => state,
         };
         let summary = match verdict.http.status {
-            Status::Skipped => verdict.process.detail.clone(),
+            CheckStatus::Skipped => verdict.process.detail.clone(),
             _ => format!("{}; {}", verdict.process.detail, verdict.http.detail),
         };
         findings.sort_by_key(|finding| finding.id);
         findings.extend([verdict.process, verdict.http]);
-        Report { version: 1, healthy: state.is_well(), state, findings, summary }
+        ProbeReport { version: 1, healthy: state.is_healthy(), state, findings, summary }
     }
 
     /// Nobody is looked at with privileges.
-    fn undropped(problem: Problem) -> Self {
+    fn drop_failed(problem: Problem) -> Self {
         let detail = format!("--check cannot drop its own privileges: {}", problem.what);
-        let finding = Finding { required: true, ..Finding::missing(Check::Unprivileged, detail, problem.fix) };
+        let finding = Finding { required: true, ..Finding::fail(Check::Unprivileged, detail, problem.fix) };
         let summary = "nothing was checked".to_string();
-        Report { version: 1, healthy: false, state: Health::Unhealthy, findings: vec![finding], summary }
+        ProbeReport { version: 1, healthy: false, state: Health::Unhealthy, findings: vec![finding], summary }
     }
 
-    fn as_json(&self) -> String {
+    fn to_json(&self) -> String {
         // Strings, numbers and words: this cannot fail.
         serde_json::to_string(self).map(|line| line + "\n").unwrap_or_default()
     }
 
-    fn as_text(&self) -> String {
+    fn to_text(&self) -> String {
         let mut text = format!("{}: {}\n", self.state, self.summary);
-        for finding in self.findings.iter().filter(|finding| !finding.is_well()) {
+        for finding in self.findings.iter().filter(|finding| !finding.passed()) {
             let fix = finding.fix.as_deref().unwrap_or_default();
-            let _ = writeln!(text, "{} {}: {} (fix: {fix})", finding.id, finding.status.word(), finding.detail);
+            let _ = writeln!(text, "{} {}: {} (fix: {fix})", finding.id, finding.status.name(), finding.detail);
         }
         text
     }

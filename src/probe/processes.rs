@@ -1,37 +1,38 @@
-//! Who is `init`, who is COMMAND, and whether anybody there is at work: /proc alone, of which anybody may read this much.
+//! Who is `init`, who is COMMAND, and whether anybody there is at work: /proc alone, of which anybody may read this
+//! much.
 
-use super::verdict::{Found, Life, Sample};
+use super::verdict::{ActivitySample, ProcessState, Processes};
 use crate::machine::processes::{self, Process, with_path};
 use crate::sys::{ProcessId, UserId, fs, io, process};
 use std::os::fd::AsFd;
 
 /// How many processes a look at the descendants takes in.
-const MOST: usize = 4096;
+const MAX_PROCESSES: usize = 4096;
 
 /// Finds both. `init`: which the start said it is, where that is trusted.
-pub fn find(init: Option<ProcessId>) -> Found {
-    let Some(init) = init.or_else(find_init) else { return Found::NoInit };
+pub fn find_init_and_command(init: Option<ProcessId>) -> Processes {
+    let Some(init) = init.or_else(find_init) else { return Processes::NoInit };
     let mut name = [0; 16];
-    let command = command_of(processes::name(init, &mut name));
-    let init_now = life(init, processes::look(init));
-    let Some(command) = command else { return Found::NoCommand(init_now) };
+    let command = parse_command_pid(processes::name(init, &mut name));
+    let init_now = process_state(init, processes::look(init));
+    let Some(command) = command else { return Processes::NoCommand(init_now) };
     // An id that came to somebody else, or that counts in another pid namespace, is not COMMAND's.
     let process = processes::look(command).filter(|process| process.parent == init);
-    Found::Both(init_now, life(command, process))
+    Processes::Both(init_now, process_state(command, process))
 }
 
-fn life(id: ProcessId, process: Option<Process>) -> Life {
-    Life { id, state: process.map(|process| process.state) }
+fn process_state(id: ProcessId, process: Option<Process>) -> ProcessState {
+    ProcessState { id, state: process.map(|process| process.state) }
 }
 
 /// COMMAND's id, as `init` shows it in its own name.
-fn command_of(name: &[u8]) -> Option<ProcessId> {
+fn parse_command_pid(name: &[u8]) -> Option<ProcessId> {
     let id = name.strip_prefix(b"init:")?;
     std::str::from_utf8(id).ok()?.parse().ok().map(ProcessId)
 }
 
 fn is_init(name: &[u8]) -> bool {
-    name == b"init" || command_of(name).is_some()
+    name == b"init" || parse_command_pid(name).is_some()
 }
 
 fn find_init() -> Option<ProcessId> {
@@ -43,12 +44,12 @@ fn find_init() -> Option<ProcessId> {
     let own = process::own_id();
     let mut candidates = Vec::new();
     let listed = processes::for_each(|Process { id, start, .. }| {
-        if id != own && candidates.len() < MOST && is_init(processes::name(id, &mut name)) {
+        if id != own && candidates.len() < MAX_PROCESSES && is_init(processes::name(id, &mut name)) {
             candidates.push(Candidate { id, start, is_closed: owner(id) == Some(UserId(0)) });
         }
     });
     listed.ok()?;
-    choose(&candidates)
+    choose_init(&candidates)
 }
 
 /// A process that calls itself `init`: anybody can.
@@ -56,12 +57,13 @@ fn find_init() -> Option<ProcessId> {
 struct Candidate {
     id: ProcessId,
     start: u64,
-    /// /proc shows root as the owner of what may not be looked into (`man 5 proc`, dumpable), as `init` is after its drop.
+    /// /proc shows root as the owner of what may not be looked into (`man 5 proc`, dumpable), as `init` is after its
+    /// drop.
     is_closed: bool,
 }
 
 /// `init` is closed, and older than everything that it started.
-fn choose(candidates: &[Candidate]) -> Option<ProcessId> {
+fn choose_init(candidates: &[Candidate]) -> Option<ProcessId> {
     let oldest = candidates.iter().min_by_key(|candidate| (!candidate.is_closed, candidate.start));
     oldest.map(|candidate| candidate.id)
 }
@@ -72,10 +74,10 @@ fn owner(id: ProcessId) -> Option<UserId> {
 }
 
 /// One look at COMMAND and all its descendants.
-pub fn look(command: ProcessId) -> Vec<Sample> {
+pub fn sample_activity(command: ProcessId) -> Vec<ActivitySample> {
     let mut everybody: Vec<Process> = Vec::new();
     let _ = processes::for_each(|process| {
-        if everybody.len() < MOST {
+        if everybody.len() < MAX_PROCESSES {
             everybody.push(process);
         }
     });
@@ -87,20 +89,20 @@ pub fn look(command: ProcessId) -> Vec<Sample> {
         let Some(Process { id, start, state, processor, .. }) = index.map(|index| everybody.swap_remove(index)) else {
             continue;
         };
-        found.push(Sample { id, start, state, processor, io: bytes(id) });
+        found.push(ActivitySample { id, start, state, processor, io: io_bytes(id) });
         next.extend(everybody.iter().filter(|process| process.parent == id).map(|process| process.id));
     }
     found
 }
 
 /// What a process read and wrote, through the page cache or not (`man 5 proc_pid_io`).
-fn bytes(id: ProcessId) -> Option<u64> {
+fn io_bytes(id: ProcessId) -> Option<u64> {
     let mut buffer = [0; 512];
     let text = with_path(id, "io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
-    sum_of_bytes(buffer.get(..text)?)
+    sum_io_bytes(buffer.get(..text)?)
 }
 
-fn sum_of_bytes(text: &[u8]) -> Option<u64> {
+fn sum_io_bytes(text: &[u8]) -> Option<u64> {
     let mut sum = None;
     for line in std::str::from_utf8(text).ok()?.lines() {
         if let Some((name, value)) = line.split_once(": ")
@@ -128,7 +130,7 @@ mod tests {
             (b"xinit:7", None),
             (b"", None),
         ] {
-            assert_eq!(command_of(name), command.map(ProcessId), "{}", name.escape_ascii());
+            assert_eq!(parse_command_pid(name), command.map(ProcessId), "{}", name.escape_ascii());
         }
         assert!(is_init(b"init") && is_init(b"init:7"));
         assert!(!is_init(b"init:x") && !is_init(b"docker-init") && !is_init(b""));
@@ -137,7 +139,7 @@ mod tests {
     #[test]
     fn who_only_calls_itself_init_is_younger_or_open() {
         let candidate = |id, start, is_closed| Candidate { id: ProcessId(id), start, is_closed };
-        let chosen = |candidates: &[Candidate]| choose(candidates).map(|id| id.0);
+        let chosen = |candidates: &[Candidate]| choose_init(candidates).map(|id| id.0);
         assert_eq!(chosen(&[]), None);
         assert_eq!(chosen(&[candidate(9, 5, true), candidate(6, 3, true), candidate(8, 4, true)]), Some(6));
         assert_eq!(chosen(&[candidate(2, 1, false), candidate(6, 3, true)]), Some(6), "a forger of another container");
@@ -148,14 +150,14 @@ mod tests {
     fn all_ways_of_reading_and_writing_count() {
         let text =
             b"rchar: 1\nwchar: 20\nsyscr: 7\nsyscw: 7\nread_bytes: 300\nwrite_bytes: 4000\ncancelled_write_bytes: 9\n";
-        assert_eq!(sum_of_bytes(text), Some(4321));
-        assert_eq!(sum_of_bytes(b""), None);
+        assert_eq!(sum_io_bytes(text), Some(4321));
+        assert_eq!(sum_io_bytes(b""), None);
     }
 
     #[test]
     fn a_look_sees_this_process_at_work() {
         let own = process::own_id();
-        let sample = look(own).into_iter().find(|sample| sample.id == own).unwrap();
+        let sample = sample_activity(own).into_iter().find(|sample| sample.id == own).unwrap();
         assert!(sample.io.is_some_and(|bytes| bytes > 0) && sample.start > 0, "{sample:?}");
     }
 }

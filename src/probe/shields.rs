@@ -1,12 +1,12 @@
 //! The shields as they are now: what `init` and COMMAND hold, what is required, and the GPU of the start.
 
-use super::verdict::Found;
+use super::verdict::Processes;
 use crate::machine::status::{self, BOUNDING, SETS, Status};
 use crate::machine::user_namespace::UserNamespace;
 use crate::machine::{self, Machine, Wish, devices};
 use crate::posture::{self, finding::Finding, gpu};
 use crate::settings::checks::Check;
-use crate::settings::{Confine, Settings};
+use crate::settings::{ConfineMode, Settings};
 use crate::sys::clock::Instant;
 use crate::sys::{Errno, ProcessId, UserId, fs, in_child, io};
 use crate::text::Shown;
@@ -15,57 +15,59 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// `init` and COMMAND as /proc shows them: before COMMAND runs `init` still needs what it has. Who has ended holds nothing and is left out.
-pub fn look(found: Found) -> Vec<(&'static str, Result<Status, Errno>)> {
-    let Found::Both(init, command) = found else { return Vec::new() };
-    let looked = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, status::of(id)));
+pub fn read_statuses(found: Processes) -> Vec<(&'static str, Result<Status, Errno>)> {
+    let Processes::Both(init, command) = found else { return Vec::new() };
+    let statuses = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, status::of(id)));
     let is_there = |(_, status): &(_, _)| !matches!(status, Err(Errno(libc::ENOENT | libc::ESRCH)));
-    looked.into_iter().filter(is_there).collect()
+    statuses.into_iter().filter(is_there).collect()
 }
 
 /// The three that always hold, of each of them.
-pub fn of_processes(
-    looked: &[(&str, Result<Status, Errno>)],
+pub fn process_findings(
+    statuses: &[(&str, Result<Status, Errno>)],
     root_by_choice: bool,
     expected: Option<UserId>,
 ) -> Vec<Finding> {
     let each = [
-        of_each(Check::Unprivileged, looked, |who, status| unprivileged(who, status, root_by_choice, expected)),
-        of_each(Check::Capabilities, looked, capabilities),
-        of_each(Check::NoNewPrivileges, looked, no_new_privileges),
+        finding_of_all(Check::Unprivileged, statuses, |who, status| {
+            check_unprivileged(who, status, root_by_choice, expected)
+        }),
+        finding_of_all(Check::Capabilities, statuses, check_capabilities),
+        finding_of_all(Check::NoNewPrivileges, statuses, check_no_new_privileges),
     ];
     each.into_iter().map(|finding| Finding { required: true, ..finding }).collect()
 }
 
 /// A sentence for each process, or what is wrong with the first of them.
-fn of_each(
+fn finding_of_all(
     check: Check,
-    looked: &[(&str, Result<Status, Errno>)],
-    one: impl Fn(&str, &Status) -> Result<String, Wrong>,
+    statuses: &[(&str, Result<Status, Errno>)],
+    one: impl Fn(&str, &Status) -> Result<String, Violation>,
 ) -> Finding {
     let mut held = Vec::new();
-    for (who, status) in looked {
+    for (who, status) in statuses {
         match status.as_ref().map(|status| one(who, status)) {
             Ok(Ok(sentence)) => held.push(sentence),
-            Ok(Err(Wrong::Missing(detail))) => return Finding::missing(check, detail, START_AGAIN),
-            Ok(Err(Wrong::Unseen)) => return unseen(check, who, None),
-            Err(errno) => return unseen(check, who, Some(*errno)),
+            Ok(Err(Violation::Failed(detail))) => return Finding::fail(check, detail, RESTART_FIX),
+            Ok(Err(Violation::Unreadable)) => return unreadable_finding(check, who, None),
+            Err(errno) => return unreadable_finding(check, who, Some(*errno)),
         }
     }
     match held.is_empty() {
         true => Finding::skipped(check, "there is no process to check"),
-        false => Finding::held(check, held.join("; ")),
+        false => Finding::pass(check, held.join("; ")),
     }
 }
 
-enum Wrong {
-    Missing(String),
-    Unseen,
+enum Violation {
+    Failed(String),
+    Unreadable,
 }
 
-const START_AGAIN: &str =
+const RESTART_FIX: &str =
     "init never leaves this behind: restart the container, and find out what else starts processes in it";
 
-fn unseen(check: Check, who: &str, errno: Option<Errno>) -> Finding {
+fn unreadable_finding(check: Check, who: &str, errno: Option<Errno>) -> Finding {
     let why = errno.map(|errno| format!(": {errno}")).unwrap_or_default();
     Finding::unknown(
         check,
@@ -74,25 +76,30 @@ fn unseen(check: Check, who: &str, errno: Option<Errno>) -> Finding {
     )
 }
 
-fn unprivileged(who: &str, status: &Status, root_by_choice: bool, expected: Option<UserId>) -> Result<String, Wrong> {
-    let users = status.users.ok_or(Wrong::Unseen)?;
+fn check_unprivileged(
+    who: &str,
+    status: &Status,
+    root_by_choice: bool,
+    expected: Option<UserId>,
+) -> Result<String, Violation> {
+    let users = status.users.ok_or(Violation::Unreadable)?;
     let one = users[0];
     if users.contains(&UserId(0)) && !root_by_choice {
-        return Err(Wrong::Missing(format!("{who} is root")));
+        return Err(Violation::Failed(format!("{who} is root")));
     }
     if users.iter().any(|&user| user != expected.unwrap_or(one)) {
-        return Err(Wrong::Missing(format!("{who} is uid {one}, not the user of the start")));
+        return Err(Violation::Failed(format!("{who} is uid {one}, not the user of the start")));
     }
     let by_choice = if one == UserId(0) { ", root allowed by TAKUMI_ALLOW_ROOT" } else { "" };
     Ok(format!("{who} is uid {one}{by_choice}"))
 }
 
-fn capabilities(who: &str, status: &Status) -> Result<String, Wrong> {
+fn check_capabilities(who: &str, status: &Status) -> Result<String, Violation> {
     for (set, (name, held)) in SETS.iter().zip(status.capabilities).enumerate() {
         match held {
-            None => return Err(Wrong::Unseen),
+            None => return Err(Violation::Unreadable),
             Some(held) if held != 0 && set != BOUNDING => {
-                return Err(Wrong::Missing(format!("{who} has capabilities: {name} is {held:#x}")));
+                return Err(Violation::Failed(format!("{who} has capabilities: {name} is {held:#x}")));
             }
             Some(_) => {}
         }
@@ -104,59 +111,59 @@ fn capabilities(who: &str, status: &Status) -> Result<String, Wrong> {
     }
 }
 
-fn no_new_privileges(who: &str, status: &Status) -> Result<String, Wrong> {
+fn check_no_new_privileges(who: &str, status: &Status) -> Result<String, Violation> {
     match status.no_new_privileges {
-        None => Err(Wrong::Unseen),
-        Some(false) => Err(Wrong::Missing(format!("{who} can gain privileges by exec"))),
+        None => Err(Violation::Unreadable),
+        Some(false) => Err(Violation::Failed(format!("{who} can gain privileges by exec"))),
         Some(true) => Ok(format!("{who} cannot gain any")),
     }
 }
 
 /// What else must hold, as this process, the dropped user, sees it. `own`: of the processes.
-pub struct Required<'a> {
+pub struct RequiredChecks<'a> {
     pub settings: &'a Settings,
     pub environment: &'a [&'a CStr],
     /// Of this process before its drop, as the engine started it: what the container was given.
     pub given: Option<Status>,
-    /// `init` and COMMAND.
     pub running: Option<(ProcessId, ProcessId)>,
     /// GPU nodes that could be opened at the start: they must open now, whatever is required.
     pub devices: &'a [String],
 }
 
 /// Room for all findings of a child.
-const MOST: usize = 64 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-impl Required<'_> {
-    /// What is to be judged beside the three that always are. Nodes are left to the starts, which have all the time that a scan takes.
-    fn checks(&self) -> Vec<Check> {
+impl RequiredChecks<'_> {
+    /// What is to be judged beside the three that always are. Nodes are left to the starts, which have all the time
+    /// that a scan takes.
+    fn selected(&self) -> Vec<Check> {
         let again = |check: &Check| *check != Check::NodeScan && !Check::ALWAYS.contains(check);
-        let required = Check::of_a_start().filter(|check| self.settings.required_by(*check).is_some());
+        let required = Check::at_start().filter(|check| self.settings.required_by(*check).is_some());
         required.filter(again).collect()
     }
 
     /// Looks and judges until `deadline` at the latest.
-    pub fn examine(&self, deadline: Instant) -> Vec<Finding> {
+    pub fn evaluate_until(&self, deadline: Instant) -> Vec<Finding> {
         // Each may take half of what is left: whatever hangs, COMMAND's server is still asked.
         let half = || Instant::now().until(deadline) / 2;
         let mut findings = Vec::new();
         if !self.devices.is_empty() {
             let now = devices::open_again(self.devices, half());
             let namespace = UserNamespace::read().ok();
-            findings.push(Finding { required: true, ..gpu::still_open(&now, namespace.as_ref()) });
+            findings.push(Finding { required: true, ..gpu::verify_still_open(&now, namespace.as_ref()) });
         }
-        let mut checks = self.checks();
+        let mut checks = self.selected();
         checks.retain(|check| findings.iter().all(|finding| finding.id != *check));
         if !checks.is_empty() {
-            findings.extend(self.examine_in_child(&checks, half()));
+            findings.extend(self.evaluate_in_child(&checks, half()));
         }
         findings
     }
 
     /// In a child, since a filesystem whose server is gone holds whoever asks it.
-    fn examine_in_child(&self, checks: &[Check], patience: Duration) -> Vec<Finding> {
-        let answer = in_child::run(patience, MOST, |child| {
-            let findings = judge(self.settings, &self.observe(checks), checks);
+    fn evaluate_in_child(&self, checks: &[Check], patience: Duration) -> Vec<Finding> {
+        let answer = in_child::run(patience, MAX_ANSWER_BYTES, |child| {
+            let findings = evaluate(self.settings, &self.observe(checks), checks);
             let _ = child.tell(&serde_json::to_vec(&findings).unwrap_or_default());
         });
         let lost = |why: String| {
@@ -170,7 +177,7 @@ impl Required<'_> {
         }
     }
 
-    fn observe(&self, checks: &[Check]) -> Seen<'_> {
+    fn observe(&self, checks: &[Check]) -> Observed<'_> {
         let mut machine = machine::observe(&Wish {
             settings: self.settings,
             environment: self.environment,
@@ -179,7 +186,8 @@ impl Required<'_> {
             only: Some(checks),
         });
         let running = self.running.map(|(init, command)| [init, command].map(status::of));
-        // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was given.
+        // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was
+        // given.
         if let Some(given) = &self.given {
             let mut given = given.clone();
             if let Some([_, Ok(command)]) = &running {
@@ -190,31 +198,31 @@ impl Required<'_> {
         let may_write = |path: &CStr| io::open_path(path).and_then(|directory| fs::may_write(directory.as_fd()));
         let volumes = self.settings.volumes.iter().filter(|_| checks.contains(&Check::Volumes));
         let volumes = volumes.map(|path| (path.as_c_str(), may_write(path))).collect();
-        Seen { machine, running, volumes }
+        Observed { machine, running, volumes }
     }
 }
 
 /// What the dropped user sees.
-struct Seen<'a> {
+struct Observed<'a> {
     machine: Machine,
-    /// `init` and COMMAND.
     running: Option<[Result<Status, Errno>; 2]>,
     /// Whether this user may write each; nothing is written, and nobody walks.
     volumes: Vec<(&'a CStr, Result<(), Errno>)>,
 }
 
-fn judge(settings: &Settings, seen: &Seen, checks: &[Check]) -> Vec<Finding> {
-    let mut own: Vec<Finding> = seen.volumes.iter().map(|(path, answer)| volume(path, *answer)).collect();
-    if let Some([init, command]) = &seen.running
-        && settings.confine != Confine::Off
+fn evaluate(settings: &Settings, observed: &Observed, checks: &[Check]) -> Vec<Finding> {
+    let mut own: Vec<Finding> = observed.volumes.iter().map(|(path, answer)| volume_finding(path, *answer)).collect();
+    if let Some([init, command]) = &observed.running
+        && settings.confine != ConfineMode::Off
     {
-        own.push(confined(init, command));
+        own.push(confined_finding(init, command));
     }
-    posture::examine(settings, &seen.machine, own, Some(checks))
+    posture::examine(settings, &observed.machine, own, Some(checks))
 }
 
-/// COMMAND has a filter more than `init`. Of Landlock /proc shows nothing; both were put on before COMMAND ran, and neither comes off.
-fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Finding {
+/// COMMAND has a filter more than `init`. Of Landlock /proc shows nothing; both were put on before COMMAND ran, and
+/// neither comes off.
+fn confined_finding(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Finding {
     let filters = |status: &Result<Status, Errno>| match status {
         Ok(status) if status.seccomp == Some(2) => status.seccomp_filters,
         Ok(status) if status.seccomp.is_some() => Some(0),
@@ -222,12 +230,12 @@ fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Fi
     };
     match (filters(init), filters(command)) {
         (Some(of_init), Some(of_command)) if of_command > of_init => {
-            Finding::held(Check::Confined, format!("COMMAND has {of_command} seccomp filters, init {of_init}"))
+            Finding::pass(Check::Confined, format!("COMMAND has {of_command} seccomp filters, init {of_init}"))
         }
-        (Some(of_init), Some(of_command)) => Finding::missing(
+        (Some(of_init), Some(of_command)) => Finding::fail(
             Check::Confined,
             format!("COMMAND has no seccomp filter of its own: {of_command}, as many as init ({of_init})"),
-            START_AGAIN,
+            RESTART_FIX,
         ),
         _ => Finding::unknown(
             Check::Confined,
@@ -237,11 +245,11 @@ fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Fi
     }
 }
 
-fn volume(path: &CStr, answer: Result<(), Errno>) -> Finding {
+fn volume_finding(path: &CStr, answer: Result<(), Errno>) -> Finding {
     let shown = Shown(path.to_bytes());
     match answer {
-        Ok(()) => Finding::held(Check::Volumes, format!("{shown}: writable")),
-        Err(errno) => Finding::missing(
+        Ok(()) => Finding::pass(Check::Volumes, format!("{shown}: writable")),
+        Err(errno) => Finding::fail(
             Check::Volumes,
             format!("{shown} is no longer writable: {errno}"),
             "find out what changed its mount or owner, then restart the container",
@@ -254,62 +262,62 @@ mod tests {
     use super::*;
     use crate::machine::status::parse;
     use crate::posture::engines::hardened;
-    use crate::posture::finding::Status as Answer;
+    use crate::posture::finding::CheckStatus as Answer;
 
     const DROPPED: &str =
         "Uid:\t1000\t1000\t1000\t1000\nCapInh:\t0\nCapPrm:\t0\nCapEff:\t0\nCapBnd:\t0\nCapAmb:\t0\nNoNewPrivs:\t1\n";
 
-    fn judged(init: &str, command: &str, root: bool, expected: Option<u32>) -> [Answer; 3] {
-        let looked = [("init", Ok(parse(init.as_bytes()))), ("COMMAND", Ok(parse(command.as_bytes())))];
-        let findings = of_processes(&looked, root, expected.map(UserId));
+    fn statuses_of(init: &str, command: &str, root: bool, expected: Option<u32>) -> [Answer; 3] {
+        let statuses = [("init", Ok(parse(init.as_bytes()))), ("COMMAND", Ok(parse(command.as_bytes())))];
+        let findings = process_findings(&statuses, root, expected.map(UserId));
         assert!(findings.iter().all(|finding| finding.required));
         [0, 1, 2].map(|index: usize| findings[index].status)
     }
 
     #[test]
     fn each_of_the_three_is_seen_of_both_processes() {
-        use Answer::{Held, Missing, Unknown};
+        use Answer::{Fail, Pass, Unknown};
         let with = |from: &str, to: &str| DROPPED.replace(from, to);
-        let all = [Held; 3];
-        assert_eq!(judged(DROPPED, DROPPED, false, None), all);
-        assert_eq!(judged(DROPPED, DROPPED, false, Some(1000)), all);
+        let all = [Pass; 3];
+        assert_eq!(statuses_of(DROPPED, DROPPED, false, None), all);
+        assert_eq!(statuses_of(DROPPED, DROPPED, false, Some(1000)), all);
         let cases = [
-            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t0\t0\t0\t0"), [Missing, Held, Held]),
-            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1000\t0\t1000"), [Missing, Held, Held]),
-            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1001\t1000\t1000"), [Missing, Held, Held]),
-            (with("CapInh:\t0", "CapInh:\t1"), [Held, Missing, Held]),
-            (with("CapPrm:\t0", "CapPrm:\t1"), [Held, Missing, Held]),
-            (with("CapEff:\t0", "CapEff:\t1"), [Held, Missing, Held]),
-            (with("CapAmb:\t0", "CapAmb:\t1"), [Held, Missing, Held]),
+            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t0\t0\t0\t0"), [Fail, Pass, Pass]),
+            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1000\t0\t1000"), [Fail, Pass, Pass]),
+            (with("Uid:\t1000\t1000\t1000\t1000", "Uid:\t1000\t1001\t1000\t1000"), [Fail, Pass, Pass]),
+            (with("CapInh:\t0", "CapInh:\t1"), [Pass, Fail, Pass]),
+            (with("CapPrm:\t0", "CapPrm:\t1"), [Pass, Fail, Pass]),
+            (with("CapEff:\t0", "CapEff:\t1"), [Pass, Fail, Pass]),
+            (with("CapAmb:\t0", "CapAmb:\t1"), [Pass, Fail, Pass]),
             (with("CapBnd:\t0", "CapBnd:\ta80425fb"), all),
-            (with("NoNewPrivs:\t1", "NoNewPrivs:\t0"), [Held, Held, Missing]),
-            (with("NoNewPrivs:\t1", ""), [Held, Held, Unknown]),
-            (with("CapAmb:\t0", ""), [Held, Unknown, Held]),
+            (with("NoNewPrivs:\t1", "NoNewPrivs:\t0"), [Pass, Pass, Fail]),
+            (with("NoNewPrivs:\t1", ""), [Pass, Pass, Unknown]),
+            (with("CapAmb:\t0", ""), [Pass, Unknown, Pass]),
             (String::new(), [Unknown; 3]),
         ];
         for (text, expected) in cases {
-            assert_eq!(judged(&text, DROPPED, false, None), expected, "init {text}");
-            assert_eq!(judged(DROPPED, &text, false, None), expected, "COMMAND {text}");
+            assert_eq!(statuses_of(&text, DROPPED, false, None), expected, "init {text}");
+            assert_eq!(statuses_of(DROPPED, &text, false, None), expected, "COMMAND {text}");
         }
     }
 
     #[test]
     fn another_user_than_that_of_the_start_is_told() {
-        assert_eq!(judged(DROPPED, DROPPED, false, Some(1001))[0], Answer::Missing);
+        assert_eq!(statuses_of(DROPPED, DROPPED, false, Some(1001))[0], Answer::Fail);
         let root = DROPPED.replace("1000", "0");
-        assert_eq!(judged(&root, &root, true, None)[0], Answer::Held);
-        assert_eq!(judged(&root, &root, false, Some(0))[0], Answer::Missing);
+        assert_eq!(statuses_of(&root, &root, true, None)[0], Answer::Pass);
+        assert_eq!(statuses_of(&root, &root, false, Some(0))[0], Answer::Fail);
     }
 
     #[test]
     fn who_is_gone_is_not_judged() {
-        let findings = of_processes(&[], false, None);
+        let findings = process_findings(&[], false, None);
         assert!(findings.iter().all(|finding| finding.status == Answer::Skipped));
     }
 
     fn checks(variables: &[&CStr]) -> Vec<Check> {
-        let settings = Settings::read(variables).unwrap();
-        Required { settings: &settings, environment: &[], given: None, running: None, devices: &[] }.checks()
+        let settings = Settings::from_environment(variables).unwrap();
+        RequiredChecks { settings: &settings, environment: &[], given: None, running: None, devices: &[] }.selected()
     }
 
     #[test]
@@ -325,14 +333,14 @@ mod tests {
 
     #[test]
     fn a_judgement_is_made_of_what_was_seen_and_asks_nobody() {
-        let settings = Settings::read(&[c"TAKUMI_VOLUMES=/no/such/place", c"TAKUMI_CONFINE=auto"]).unwrap();
+        let settings = Settings::from_environment(&[c"TAKUMI_VOLUMES=/no/such/place", c"TAKUMI_CONFINE=auto"]).unwrap();
         let init = || Ok(parse(b"Seccomp:\t0\n"));
         let volumes = vec![(settings.volumes[0].as_c_str(), Ok(()))];
-        let seen = Seen { machine: hardened(), running: Some([init(), init()]), volumes };
-        let judged = judge(&settings, &seen, &[Check::ReadonlyRoot, Check::Volumes, Check::Confined]);
+        let observed = Observed { machine: hardened(), running: Some([init(), init()]), volumes };
+        let judged = evaluate(&settings, &observed, &[Check::ReadonlyRoot, Check::Volumes, Check::Confined]);
         let answers: Vec<_> = judged.iter().map(|finding| (finding.id, finding.status)).collect();
         let expected =
-            [(Check::ReadonlyRoot, Answer::Held), (Check::Volumes, Answer::Held), (Check::Confined, Answer::Missing)];
+            [(Check::ReadonlyRoot, Answer::Pass), (Check::Volumes, Answer::Pass), (Check::Confined, Answer::Fail)];
         assert_eq!(answers, expected);
     }
 
@@ -345,14 +353,14 @@ mod tests {
             with("Seccomp:\t2\nSeccomp_filters:\t2\n"),
         );
         for (init, command, expected) in [
-            (&none, &one, Answer::Held),
-            (&one, &two, Answer::Held),
-            (&none, &none, Answer::Missing),
-            (&one, &one, Answer::Missing),
+            (&none, &one, Answer::Pass),
+            (&one, &two, Answer::Pass),
+            (&none, &none, Answer::Fail),
+            (&one, &one, Answer::Fail),
             (&one, &with("Seccomp:\t2\n"), Answer::Unknown),
             (&one, &Err(Errno(libc::EACCES)), Answer::Unknown),
         ] {
-            let finding = confined(init, command);
+            let finding = confined_finding(init, command);
             assert_eq!(finding.status, expected, "{finding:?}");
         }
     }

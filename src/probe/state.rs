@@ -1,5 +1,5 @@
-//! What a start leaves for the probe: /run/takumi/report.json, written by container root before the drop, so that nobody in the
-//! container can change it afterwards.
+//! What a start leaves for the probe: /run/takumi/report.json, written by container root before the drop, so that
+//! nobody in the container can change it afterwards.
 
 use crate::machine::{processes, status};
 use crate::posture::report::Report;
@@ -8,21 +8,18 @@ use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
-/// Where it lies.
-pub const PATH: &CStr = c"/run/takumi/report.json";
+pub const STATE_PATH: &CStr = c"/run/takumi/report.json";
 /// How much of it is read.
-const MOST: usize = 1 << 20;
+const MAX_STATE_BYTES: usize = 1 << 20;
 
-/// The file's content.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct State {
+pub struct PublishedState {
     /// The findings of the start.
     #[serde(flatten)]
     pub report: Report,
     /// Whom COMMAND runs as.
-    pub identity: Who,
-    /// `init` itself.
-    pub process: Process,
+    pub identity: UserIds,
+    pub process: ProcessIdentity,
     /// Settings as they came, `NAME=value`, of those that the probe may need. None of them is a secret.
     pub settings: Vec<String>,
     /// Device nodes that COMMAND's user could open.
@@ -31,8 +28,7 @@ pub struct State {
 
 /// Numbers of a user.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs)] // each is what its name says
-pub struct Who {
+pub struct UserIds {
     pub user: u32,
     pub group: u32,
     pub groups: Vec<u32>,
@@ -40,28 +36,27 @@ pub struct Who {
 
 /// A process that cannot be taken for another one: ids come again, start times within one boot do not.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Process {
+pub struct ProcessIdentity {
     /// Its id, as `init` sees itself.
     pub id: i32,
     /// Field 22 of its /proc/PID/stat: clock ticks since the boot.
     pub start_time: u64,
-    /// /proc/sys/kernel/random/boot_id.
     pub boot: String,
 }
 
-impl Process {
+impl ProcessIdentity {
     /// What is to be seen of this id now; `None` where there is none, or no /proc.
-    pub fn of(id: ProcessId) -> Option<Self> {
+    pub fn read(id: ProcessId) -> Option<Self> {
         let mut buffer = [0; 40];
         let boot = io::read_into(c"/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
         let boot = String::from_utf8_lossy(boot.trim_ascii()).into_owned();
-        Some(Process { id: id.0, start_time: processes::look(id)?.start, boot })
+        Some(ProcessIdentity { id: id.0, start_time: processes::look(id)?.start, boot })
     }
 }
 
-impl State {
-    /// Writes the file as root: 0444, in a directory of root's. What lay there is replaced. Errors: the kernel's; EROFS where
-    /// /run is not a tmpfs under a read-only root.
+impl PublishedState {
+    /// Writes the file as root: 0444, in a directory of root's. What lay there is replaced. Errors: the kernel's; EROFS
+    /// where /run is not a tmpfs under a read-only root.
     pub fn write(&self) -> Result<(), Errno> {
         let run = io::open_path(c"/run")?;
         match fs::make_directory_at(run.as_fd(), c"takumi", 0o755) {
@@ -85,12 +80,12 @@ impl State {
     }
 
     /// Reads it. `Err` says why it is not to be trusted, in a few words.
-    pub fn read() -> Result<State, String> {
-        let path = PATH.to_string_lossy();
+    pub fn read() -> Result<PublishedState, String> {
+        let path = STATE_PATH.to_string_lossy();
         let cannot = |errno: Errno| format!("{path} cannot be read: {errno}");
         // Whoever may write the directory could put another start's file there.
         let directory = io::open_path(c"/run/takumi").map_err(cannot)?;
-        let file = io::open_plain(PATH).map_err(cannot)?;
+        let file = io::open_plain(STATE_PATH).map_err(cannot)?;
         for (of, is_its_kind) in
             [(directory.as_fd(), fs::Stat::is_directory as fn(&fs::Stat) -> bool), (file.as_fd(), fs::Stat::is_regular)]
         {
@@ -99,11 +94,11 @@ impl State {
                 return Err(format!("{path} can be written by others than root"));
             }
         }
-        let text = io::read_rest(&file, MOST).map_err(cannot)?;
-        let state: State = serde_json::from_slice(&text).map_err(|_| format!("{path} is not a report"))?;
+        let text = io::read_rest(&file, MAX_STATE_BYTES).map_err(cannot)?;
+        let state: PublishedState = serde_json::from_slice(&text).map_err(|_| format!("{path} is not a report"))?;
         let init = ProcessId(state.process.id);
         let users = status::of(init).ok().and_then(|status| status.users);
-        match Process::of(init) {
+        match ProcessIdentity::read(init) {
             Some(now) if now == state.process => {}
             _ => return Err("the report is from another start".to_string()),
         }

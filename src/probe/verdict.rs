@@ -7,10 +7,9 @@ use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 
-/// How COMMAND is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum Health {
     /// It does not run yet, or runs and does not listen.
     Starting,
     /// It runs, and answers where it is asked.
@@ -25,36 +24,35 @@ pub enum State {
     Unhealthy,
 }
 
-impl State {
+impl Health {
     /// Whether the probe's exit code is 0.
-    pub fn is_well(self) -> bool {
-        matches!(self, State::Healthy | State::Busy)
+    pub fn is_healthy(self) -> bool {
+        matches!(self, Health::Healthy | Health::Busy)
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            State::Starting => "starting",
-            State::Healthy => "healthy",
-            State::Busy => "busy",
-            State::Hung => "hung",
-            State::Dead => "dead",
-            State::Unhealthy => "unhealthy",
+            Health::Starting => "starting",
+            Health::Healthy => "healthy",
+            Health::Busy => "busy",
+            Health::Hung => "hung",
+            Health::Dead => "dead",
+            Health::Unhealthy => "unhealthy",
         })
     }
 }
 
 /// A process: its id, and the letter of its state (`man 5 proc_pid_stat`); no letter where it is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // told above
-pub struct Life {
+pub struct ProcessState {
     pub id: ProcessId,
     pub state: Option<u8>,
 }
 
-impl Life {
-    fn is_over(self) -> bool {
+impl ProcessState {
+    fn has_ended(self) -> bool {
         matches!(self.state, None | Some(b'Z' | b'X' | b'x'))
     }
 
@@ -63,32 +61,29 @@ impl Life {
     }
 }
 
-/// Who was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Found {
+pub enum Processes {
     /// No process here is `init`.
     NoInit,
     /// `init`, and nobody whom it calls COMMAND.
-    NoCommand(Life),
+    NoCommand(ProcessState),
     /// Both: `init`, then COMMAND.
-    Both(Life, Life),
+    Both(ProcessState, ProcessState),
 }
 
 /// What the server said.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// Nobody asked.
+pub enum HttpAnswer {
     NotAsked,
-    /// Nothing listens.
     Refused,
     /// The question could not be put: why, and what to do about it.
-    Unasked(String, &'static str),
+    RequestFailed(String, &'static str),
     /// A whole head with this code.
     Code(u16),
     /// What came is no answer: why not.
-    Garbage(String),
+    Malformed(String),
     /// Nothing, or no whole head, until the time was over.
-    Silent,
+    TimedOut,
 }
 
 /// What COMMAND and its descendants did while no answer came.
@@ -106,8 +101,7 @@ pub struct Progress {
 
 /// One look at a process that may be at work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sample {
-    /// Its id.
+pub struct ActivitySample {
     pub id: ProcessId,
     /// When it began: an id with another start is another process.
     pub start: u64,
@@ -119,12 +113,13 @@ pub struct Sample {
     pub io: Option<u64>,
 }
 
-/// Clock ticks a second, as /proc counts on every architecture that this program is built for (`man 5 proc_pid_stat`, `USER_HZ`).
-const TICKS: u128 = 100;
+/// Clock ticks a second, as /proc counts on every architecture that this program is built for (`man 5 proc_pid_stat`,
+/// `USER_HZ`).
+const USER_HZ: u128 = 100;
 
 impl Progress {
     /// What happened between two looks.
-    pub fn between(before: &[Sample], after: &[Sample], watched: Duration) -> Self {
+    pub fn between(before: &[ActivitySample], after: &[ActivitySample], watched: Duration) -> Self {
         let mut progress = Progress { watched, ..Progress::default() };
         for now in after {
             let then = before.iter().find(|then| (then.id, then.start) == (now.id, now.start));
@@ -141,22 +136,19 @@ impl Progress {
         progress
     }
 
-    /// Whether it is at work: a hundredth of the time on a processor, any reading or writing, or waiting in the kernel for a disk
-    /// or a driver.
-    pub fn is_work(self) -> bool {
-        let hundredth = self.watched.as_micros() * TICKS / 1_000_000 / 100;
+    /// Whether it is at work: a hundredth of the time on a processor, any reading or writing, or waiting in the kernel
+    /// for a disk or a driver.
+    pub fn is_busy(self) -> bool {
+        let hundredth = self.watched.as_micros() * USER_HZ / 1_000_000 / 100;
         u128::from(self.processor) >= hundredth.max(1) || self.io || self.stuck
     }
 }
 
 /// The two findings of the shield `app`, and what follows from them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verdict {
-    /// How COMMAND is.
-    pub state: State,
-    /// Whether it runs.
+pub struct HealthVerdict {
+    pub state: Health,
     pub process: Finding,
-    /// Whether it answers.
     pub http: Finding,
 }
 
@@ -164,96 +156,96 @@ pub struct Verdict {
 const RESTART: &str = "see `docker logs` for what it did last, then restart the container";
 
 /// Why no question is worth putting, if there is a reason.
-pub fn without_asking(found: Found) -> Option<State> {
+pub fn health_without_request(found: Processes) -> Option<Health> {
     match found {
-        Found::NoInit => Some(State::Dead),
-        Found::NoCommand(init) if init.is_over() => Some(State::Dead),
-        Found::NoCommand(_) => Some(State::Starting),
-        Found::Both(init, command) if init.is_over() || command.is_over() => Some(State::Dead),
-        Found::Both(_, command) if command.is_stopped() => Some(State::Hung),
-        Found::Both(..) => None,
+        Processes::NoInit => Some(Health::Dead),
+        Processes::NoCommand(init) if init.has_ended() => Some(Health::Dead),
+        Processes::NoCommand(_) => Some(Health::Starting),
+        Processes::Both(init, command) if init.has_ended() || command.has_ended() => Some(Health::Dead),
+        Processes::Both(_, command) if command.is_stopped() => Some(Health::Hung),
+        Processes::Both(..) => None,
     }
 }
 
 /// Judges. `place`: what was asked, for the words; `progress` counts where no answer came.
-pub fn judge(found: Found, answer: &Answer, place: &str, progress: Progress) -> Verdict {
-    let (unasked, process) = (without_asking(found), process(found));
+pub fn evaluate(found: Processes, answer: &HttpAnswer, place: &str, progress: Progress) -> HealthVerdict {
+    let (unasked, process) = (health_without_request(found), process_finding(found));
     let skipped = |why: &str| required(Finding::skipped(Check::Http, why));
     let (state, http) = match (unasked, answer) {
         (Some(state), _) => (state, skipped("not asked")),
-        (None, Answer::NotAsked) => (State::Healthy, skipped("TAKUMI_HEALTH_URL is not set")),
-        (None, answer) => asked(answer, place, progress),
+        (None, HttpAnswer::NotAsked) => (Health::Healthy, skipped("TAKUMI_HEALTH_URL is not set")),
+        (None, answer) => http_finding(answer, place, progress),
     };
-    Verdict { state, process, http }
+    HealthVerdict { state, process, http }
 }
 
-fn process(found: Found) -> Finding {
+fn process_finding(found: Processes) -> Finding {
     const ID: Check = Check::Process;
     required(match found {
-        Found::NoInit => Finding::missing(
+        Processes::NoInit => Finding::fail(
             ID,
             "no init process in this container",
             "start the container with /init as its ENTRYPOINT, and run --check inside it",
         ),
-        Found::NoCommand(init) if init.is_over() => {
-            Finding::missing(ID, format!("init, process {}, has ended", init.id), RESTART)
+        Processes::NoCommand(init) if init.has_ended() => {
+            Finding::fail(ID, format!("init, process {}, has ended", init.id), RESTART)
         }
-        Found::NoCommand(init) => Finding::missing(
+        Processes::NoCommand(init) => Finding::fail(
             ID,
             format!("init is process {}, and COMMAND is not running", init.id),
             "wait: volumes come before COMMAND (see `docker logs`)",
         ),
-        Found::Both(init, _) if init.is_over() => {
-            Finding::missing(ID, format!("init, process {}, has ended", init.id), RESTART)
+        Processes::Both(init, _) if init.has_ended() => {
+            Finding::fail(ID, format!("init, process {}, has ended", init.id), RESTART)
         }
-        Found::Both(_, command) if command.is_over() => {
-            Finding::missing(ID, format!("COMMAND, process {}, has ended", command.id), RESTART)
+        Processes::Both(_, command) if command.has_ended() => {
+            Finding::fail(ID, format!("COMMAND, process {}, has ended", command.id), RESTART)
         }
-        Found::Both(_, command) if command.is_stopped() => Finding::missing(
+        Processes::Both(_, command) if command.is_stopped() => Finding::fail(
             ID,
             format!("COMMAND, process {}, is stopped", command.id),
             format!("continue it: kill -CONT {} in the container", command.id),
         ),
-        Found::Both(_, command) => Finding::held(ID, format!("COMMAND is process {}", command.id)),
+        Processes::Both(_, command) => Finding::pass(ID, format!("COMMAND is process {}", command.id)),
     })
 }
 
-fn asked(answer: &Answer, place: &str, progress: Progress) -> (State, Finding) {
+fn http_finding(answer: &HttpAnswer, place: &str, progress: Progress) -> (Health, Finding) {
     const ID: Check = Check::Http;
     let (state, finding) = match answer {
-        Answer::NotAsked => (State::Healthy, Finding::skipped(ID, "not asked")),
-        Answer::Refused => (
-            State::Starting,
-            Finding::missing(
+        HttpAnswer::NotAsked => (Health::Healthy, Finding::skipped(ID, "not asked")),
+        HttpAnswer::Refused => (
+            Health::Starting,
+            Finding::fail(
                 ID,
                 format!("nothing listens at {place} yet"),
                 "wait; if it lasts, compare TAKUMI_HEALTH_URL with the address and port that COMMAND listens on",
             ),
         ),
-        Answer::Unasked(why, fix) => (State::Hung, Finding::missing(ID, format!("{place}: {why}"), *fix)),
-        Answer::Code(code @ 200..=399) => (State::Healthy, Finding::held(ID, format!("{place} answers {code}"))),
-        Answer::Code(code) => (
-            State::Hung,
-            Finding::missing(
+        HttpAnswer::RequestFailed(why, fix) => (Health::Hung, Finding::fail(ID, format!("{place}: {why}"), *fix)),
+        HttpAnswer::Code(code @ 200..=399) => (Health::Healthy, Finding::pass(ID, format!("{place} answers {code}"))),
+        HttpAnswer::Code(code) => (
+            Health::Hung,
+            Finding::fail(
                 ID,
                 format!("{place} answers {code}, not 2xx or 3xx"),
                 "see `docker logs`; TAKUMI_HEALTH_URL must name a page that needs no password",
             ),
         ),
-        Answer::Garbage(why) => (
-            State::Hung,
-            Finding::missing(
+        HttpAnswer::Malformed(why) => (
+            Health::Hung,
+            Finding::fail(
                 ID,
                 format!("{place}: {why}"),
                 "see `docker logs`; TAKUMI_HEALTH_URL must name COMMAND's HTTP port",
             ),
         ),
-        Answer::Silent if progress.is_work() => (
-            State::Busy,
-            Finding::held(ID, format!("no answer from {place} in time, but COMMAND is working: {progress}")),
+        HttpAnswer::TimedOut if progress.is_busy() => (
+            Health::Busy,
+            Finding::pass(ID, format!("no answer from {place} in time, but COMMAND is working: {progress}")),
         ),
-        Answer::Silent => {
-            (State::Hung, Finding::missing(ID, format!("no answer from {place} in time, and COMMAND is idle"), RESTART))
+        HttpAnswer::TimedOut => {
+            (Health::Hung, Finding::fail(ID, format!("no answer from {place} in time, and COMMAND is idle"), RESTART))
         }
     };
     (state, required(finding))
@@ -265,7 +257,7 @@ fn required(finding: Finding) -> Finding {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = u128::from(self.processor) * 1000 / TICKS;
+        let millis = u128::from(self.processor) * 1000 / USER_HZ;
         write!(f, "{millis} ms of processor in {} ms", self.watched.as_millis())?;
         match (self.io, self.stuck) {
             (_, true) => f.write_str(", waiting in the kernel"),
@@ -279,43 +271,43 @@ impl fmt::Display for Progress {
 mod tests {
     use super::*;
 
-    fn life(id: i32, state: u8) -> Life {
-        Life { id: ProcessId(id), state: (state != 0).then_some(state) }
+    fn life(id: i32, state: u8) -> ProcessState {
+        ProcessState { id: ProcessId(id), state: (state != 0).then_some(state) }
     }
 
-    fn both(init: u8, command: u8) -> Found {
-        Found::Both(life(1, init), life(7, command))
+    fn both(init: u8, command: u8) -> Processes {
+        Processes::Both(life(1, init), life(7, command))
     }
 
     const IDLE: Progress = Progress { processor: 0, io: false, stuck: false, watched: Duration::from_secs(8) };
 
-    fn state(found: Found, answer: Answer) -> State {
-        judge(found, &answer, "http://a/", IDLE).state
+    fn state(found: Processes, answer: HttpAnswer) -> Health {
+        evaluate(found, &answer, "http://a/", IDLE).state
     }
 
     #[test]
     fn processes_decide_before_anybody_is_asked() {
         for (found, expected) in [
-            (Found::NoInit, State::Dead),
-            (Found::NoCommand(life(1, 0)), State::Dead),
-            (Found::NoCommand(life(1, b'Z')), State::Dead),
-            (Found::NoCommand(life(1, b'S')), State::Starting),
-            (both(0, b'S'), State::Dead),
-            (both(b'Z', b'S'), State::Dead),
-            (both(b'S', 0), State::Dead),
-            (both(b'S', b'Z'), State::Dead),
-            (both(b'S', b'X'), State::Dead),
-            (both(b'S', b'T'), State::Hung),
-            (both(b'S', b't'), State::Hung),
-            (both(b'T', b'S'), State::Healthy),
-            (both(b'S', b'R'), State::Healthy),
-            (both(b'S', b'D'), State::Healthy),
+            (Processes::NoInit, Health::Dead),
+            (Processes::NoCommand(life(1, 0)), Health::Dead),
+            (Processes::NoCommand(life(1, b'Z')), Health::Dead),
+            (Processes::NoCommand(life(1, b'S')), Health::Starting),
+            (both(0, b'S'), Health::Dead),
+            (both(b'Z', b'S'), Health::Dead),
+            (both(b'S', 0), Health::Dead),
+            (both(b'S', b'Z'), Health::Dead),
+            (both(b'S', b'X'), Health::Dead),
+            (both(b'S', b'T'), Health::Hung),
+            (both(b'S', b't'), Health::Hung),
+            (both(b'T', b'S'), Health::Healthy),
+            (both(b'S', b'R'), Health::Healthy),
+            (both(b'S', b'D'), Health::Healthy),
         ] {
-            assert_eq!(state(found, Answer::NotAsked), expected, "{found:?}");
+            assert_eq!(state(found, HttpAnswer::NotAsked), expected, "{found:?}");
             // An answer of whoever has the port does not make up for a COMMAND that is gone.
-            if expected != State::Healthy {
-                assert_eq!(state(found, Answer::Code(200)), expected, "{found:?}");
-                assert_eq!(without_asking(found), Some(expected));
+            if expected != Health::Healthy {
+                assert_eq!(state(found, HttpAnswer::Code(200)), expected, "{found:?}");
+                assert_eq!(health_without_request(found), Some(expected));
             }
         }
     }
@@ -324,30 +316,30 @@ mod tests {
     fn only_a_success_or_a_redirection_is_healthy() {
         let alive = both(b'S', b'S');
         for code in 200..=399 {
-            assert_eq!(state(alive, Answer::Code(code)), State::Healthy, "{code}");
+            assert_eq!(state(alive, HttpAnswer::Code(code)), Health::Healthy, "{code}");
         }
         for code in [0, 100, 101, 199, 400, 401, 404, 418, 499, 500, 503, 599, 600, 999] {
-            assert_eq!(state(alive, Answer::Code(code)), State::Hung, "{code}");
+            assert_eq!(state(alive, HttpAnswer::Code(code)), Health::Hung, "{code}");
         }
-        assert_eq!(state(alive, Answer::Refused), State::Starting);
-        assert_eq!(state(alive, Answer::Garbage("x".into())), State::Hung);
-        assert_eq!(state(alive, Answer::Unasked("x".into(), "y")), State::Hung);
-        assert_eq!(state(alive, Answer::Silent), State::Hung);
+        assert_eq!(state(alive, HttpAnswer::Refused), Health::Starting);
+        assert_eq!(state(alive, HttpAnswer::Malformed("x".into())), Health::Hung);
+        assert_eq!(state(alive, HttpAnswer::RequestFailed("x".into(), "y")), Health::Hung);
+        assert_eq!(state(alive, HttpAnswer::TimedOut), Health::Hung);
     }
 
     #[test]
     fn who_works_and_does_not_answer_is_busy() {
-        let verdict = |progress| judge(both(b'S', b'S'), &Answer::Silent, "u", progress).state;
+        let verdict = |progress| evaluate(both(b'S', b'S'), &HttpAnswer::TimedOut, "u", progress).state;
         for (progress, expected) in [
-            (IDLE, State::Hung),
-            (Progress { processor: 7, ..IDLE }, State::Hung),
-            (Progress { processor: 8, ..IDLE }, State::Busy),
-            (Progress { io: true, ..IDLE }, State::Busy),
-            (Progress { stuck: true, ..IDLE }, State::Busy),
+            (IDLE, Health::Hung),
+            (Progress { processor: 7, ..IDLE }, Health::Hung),
+            (Progress { processor: 8, ..IDLE }, Health::Busy),
+            (Progress { io: true, ..IDLE }, Health::Busy),
+            (Progress { stuck: true, ..IDLE }, Health::Busy),
             // A tick is the least that can be seen, also of a time of which a hundredth is shorter.
-            (Progress { processor: 0, watched: Duration::from_millis(100), ..IDLE }, State::Hung),
-            (Progress { processor: 1, watched: Duration::from_millis(100), ..IDLE }, State::Busy),
-            (Progress::default(), State::Hung),
+            (Progress { processor: 0, watched: Duration::from_millis(100), ..IDLE }, Health::Hung),
+            (Progress { processor: 1, watched: Duration::from_millis(100), ..IDLE }, Health::Busy),
+            (Progress::default(), Health::Hung),
         ] {
             assert_eq!(verdict(progress), expected, "{progress:?}");
         }
@@ -355,9 +347,10 @@ mod tests {
 
     #[test]
     fn progress_is_that_of_one_and_the_same_process() {
-        let sample = |id, start, state, processor, io| Sample { id: ProcessId(id), start, state, processor, io };
+        let sample =
+            |id, start, state, processor, io| ActivitySample { id: ProcessId(id), start, state, processor, io };
         let watched = Duration::from_secs(1);
-        let between = |before: &[Sample], after: &[Sample]| Progress::between(before, after, watched);
+        let between = |before: &[ActivitySample], after: &[ActivitySample]| Progress::between(before, after, watched);
         let nothing = Progress { watched, ..Progress::default() };
         let idle = [sample(7, 1, b'S', 50, Some(9)), sample(8, 2, b'S', 5, None)];
         assert_eq!(between(&idle, &idle), nothing);
@@ -380,20 +373,21 @@ mod tests {
     #[test]
     fn what_is_not_well_says_what_to_do() {
         let answers = [
-            Answer::NotAsked,
-            Answer::Refused,
-            Answer::Code(200),
-            Answer::Code(500),
-            Answer::Garbage("why".into()),
-            Answer::Silent,
+            HttpAnswer::NotAsked,
+            HttpAnswer::Refused,
+            HttpAnswer::Code(200),
+            HttpAnswer::Code(500),
+            HttpAnswer::Malformed("why".into()),
+            HttpAnswer::TimedOut,
         ];
-        let found = [Found::NoInit, Found::NoCommand(life(1, b'S')), both(b'S', 0), both(0, b'S'), both(b'S', b'T')];
+        let found =
+            [Processes::NoInit, Processes::NoCommand(life(1, b'S')), both(b'S', 0), both(0, b'S'), both(b'S', b'T')];
         for found in found.into_iter().chain([both(b'S', b'S')]) {
             for answer in &answers {
-                let verdict = judge(found, answer, "http://a/", IDLE);
+                let verdict = evaluate(found, answer, "http://a/", IDLE);
                 let findings = [&verdict.process, &verdict.http];
-                assert!(findings.iter().all(|finding| finding.is_well() || finding.fix.is_some()), "{verdict:?}");
-                assert_eq!(verdict.state.is_well(), findings.iter().all(|finding| finding.is_well()), "{verdict:?}");
+                assert!(findings.iter().all(|finding| finding.passed() || finding.fix.is_some()), "{verdict:?}");
+                assert_eq!(verdict.state.is_healthy(), findings.iter().all(|finding| finding.passed()), "{verdict:?}");
             }
         }
     }

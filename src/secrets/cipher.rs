@@ -9,8 +9,8 @@
 //! the rest   ciphertext, AES-256-GCM without associated data
 //! ```
 //!
-//! under the key HKDF-SHA256(that public key ‖ the shared point, uncompressed), no salt and no info. The public key alone
-//! encrypts, and neither a name nor a file is authenticated: who can write a file can exchange its values.
+//! under the key HKDF-SHA256(that public key ‖ the shared point, uncompressed), no salt and no info. The public key
+//! alone encrypts, and neither a name nor a file is authenticated: who can write a file can exchange its values.
 
 use crate::sys::Errno;
 use aes_gcm::aead::inout::InOutBuf;
@@ -25,17 +25,16 @@ use zeroize::{Zeroize, Zeroizing};
 /// What a value begins with that is encrypted.
 pub const PREFIX: &str = "encrypted:";
 
-const POINT: usize = 65;
-const NONCE: usize = 16;
-const TAG: usize = 16;
+const POINT_BYTES: usize = 65;
+const NONCE_BYTES: usize = 16;
+const TAG_BYTES: usize = 16;
 /// How much longer than its plaintext a ciphertext is.
-const OVERHEAD: usize = POINT + NONCE + TAG;
+const OVERHEAD: usize = POINT_BYTES + NONCE_BYTES + TAG_BYTES;
 
 type Cipher = AesGcm<Aes256, U16>;
 
 /// Why there is no plaintext, no ciphertext or no key. Never says anything of a value or a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[allow(missing_docs)] // each says what it is
 pub enum Error {
     #[error("is not a private key (64 hexadecimal digits)")]
     PrivateKey,
@@ -54,7 +53,6 @@ pub enum Error {
 /// A private key; its memory is zeroed when it goes.
 pub struct PrivateKey(k256::SecretKey);
 
-/// A public key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PublicKey(k256::PublicKey);
 
@@ -83,7 +81,6 @@ impl PrivateKey {
         PublicKey(self.0.public_key())
     }
 
-    /// 64 hexadecimal digits.
     pub fn to_hex(&self) -> Zeroizing<String> {
         let mut bytes = self.0.to_bytes();
         let digits = Zeroizing::new(to_hex(&bytes));
@@ -110,9 +107,9 @@ pub fn decrypt(private: &PrivateKey, value: &[u8]) -> Result<Zeroizing<Vec<u8>>,
     let encoded = value.strip_prefix(PREFIX.as_bytes()).ok_or(Error::NotEncrypted)?;
     let mut bytes =
         std::str::from_utf8(encoded).ok().and_then(|text| Base64::decode_vec(text).ok()).ok_or(Error::Form)?;
-    let (point, rest) = bytes.split_first_chunk_mut::<POINT>().ok_or(Error::Form)?;
-    let (nonce, rest) = rest.split_first_chunk::<NONCE>().ok_or(Error::Form)?;
-    let (tag, ciphertext) = rest.split_first_chunk::<TAG>().ok_or(Error::Form)?;
+    let (point, rest) = bytes.split_first_chunk_mut::<POINT_BYTES>().ok_or(Error::Form)?;
+    let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Error::Form)?;
+    let (tag, ciphertext) = rest.split_first_chunk::<TAG_BYTES>().ok_or(Error::Form)?;
     let made_for_it = k256::PublicKey::from_sec1_bytes(point).map_err(|_| Error::Form)?;
     let mut text = Zeroizing::new(ciphertext.to_vec());
     cipher(&private.0, &made_for_it, point)
@@ -129,7 +126,7 @@ pub fn encrypt(
 ) -> Result<String, Error> {
     let made_for_it = PrivateKey::generate(&random)?;
     let point = made_for_it.0.public_key().to_sec1_point(false);
-    let mut nonce = [0; NONCE];
+    let mut nonce = [0; NONCE_BYTES];
     random(&mut nonce).map_err(Error::Random)?;
     let mut text = Zeroizing::new(plaintext.to_vec());
     let tag = cipher(&made_for_it.0, &public.0, point.as_bytes())
@@ -142,16 +139,17 @@ pub fn encrypt(
     Ok(format!("{PREFIX}{}", Base64::encode_string(&bytes)))
 }
 
-/// The cipher under the key that both sides find: the maker of the point with its private key, the other with the point.
+/// The cipher under the key that both sides find: the maker of the point with its private key, the other with the
+/// point.
 fn cipher(private: &k256::SecretKey, public: &k256::PublicKey, made_for_it: &[u8]) -> Cipher {
     let mut product = public.to_projective() * *private.to_nonzero_scalar();
     let mut shared = product.to_affine();
     product.zeroize();
     let mut point = shared.to_sec1_point(false);
     shared.zeroize();
-    let mut material = Zeroizing::new([0; 2 * POINT]);
-    material[..POINT].copy_from_slice(made_for_it);
-    material[POINT..].copy_from_slice(point.as_bytes());
+    let mut material = Zeroizing::new([0; 2 * POINT_BYTES]);
+    material[..POINT_BYTES].copy_from_slice(made_for_it);
+    material[POINT_BYTES..].copy_from_slice(point.as_bytes());
     point.zeroize();
     let mut key = Zeroizing::new([0; 32]);
     // 32 bytes are no more than HKDF-SHA256 can give: this does not fail.
@@ -159,11 +157,11 @@ fn cipher(private: &k256::SecretKey, public: &k256::PublicKey, made_for_it: &[u8
     Cipher::new((&*key).into())
 }
 
-fn nonce_of(bytes: &[u8; NONCE]) -> Nonce<Cipher> {
+fn nonce_of(bytes: &[u8; NONCE_BYTES]) -> Nonce<Cipher> {
     (*bytes).into()
 }
 
-fn tag_of(bytes: &[u8; TAG]) -> Tag<Cipher> {
+fn tag_of(bytes: &[u8; TAG_BYTES]) -> Tag<Cipher> {
     (*bytes).into()
 }
 

@@ -1,6 +1,7 @@
 //! The syntax of .env files as dotenvx reads it, without what it does to values: nothing is expanded, nothing is run.
 //!
-//! dotenvx passes silently over what it does not understand; here it is a fault, so that no variable is missing unnoticed.
+//! dotenvx passes silently over what it does not understand; here it is a fault, so that no variable is missing
+//! unnoticed.
 
 use zeroize::Zeroizing;
 
@@ -20,7 +21,6 @@ pub struct Assignment<'a> {
 
 /// What stands around a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each is what it says
 pub enum Quote {
     None,
     Single,
@@ -30,7 +30,7 @@ pub enum Quote {
 
 /// A line that sets nothing and is no comment.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Fault<'a> {
+pub struct SyntaxFault<'a> {
     /// Where it begins, from 1.
     pub line: usize,
     /// Its variable, where it has one.
@@ -38,7 +38,7 @@ pub struct Fault<'a> {
 }
 
 /// Line ends become `\n` (in quotes too) and a byte order mark goes, as in the original.
-pub fn normalised(content: &[u8]) -> Zeroizing<Vec<u8>> {
+pub fn normalise(content: &[u8]) -> Zeroizing<Vec<u8>> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     // As large as it can become: what grows leaves its former places behind.
     let mut text = Zeroizing::new(Vec::with_capacity(content.len()));
@@ -52,13 +52,13 @@ pub fn normalised(content: &[u8]) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// The assignments of a [`normalised`] text in their order, and the faults between them.
-pub fn parse(text: &[u8]) -> impl Iterator<Item = Result<Assignment<'_>, Fault<'_>>> {
+/// The assignments of a [`normalise`] text in their order, and the faults between them.
+pub fn parse(text: &[u8]) -> impl Iterator<Item = Result<Assignment<'_>, SyntaxFault<'_>>> {
     let mut rest = text;
     let mut line = 1;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
-            let (found, length) = assignment(rest, line);
+            let (found, length) = parse_assignment(rest, line);
             let (read, after) = rest.split_at(length.min(rest.len()));
             rest = after;
             line += read.iter().filter(|&&byte| byte == b'\n').count();
@@ -71,14 +71,14 @@ pub fn parse(text: &[u8]) -> impl Iterator<Item = Result<Assignment<'_>, Fault<'
 }
 
 /// What begins at the beginning of `text`, and how long it is, with the end of its last line.
-fn assignment(text: &[u8], line: usize) -> (Option<Result<Assignment<'_>, Fault<'_>>>, usize) {
-    let first_line = line_of(text);
+fn parse_assignment(text: &[u8], line: usize) -> (Option<Result<Assignment<'_>, SyntaxFault<'_>>>, usize) {
+    let first_line = leading_line(text);
     let content = first_line.trim_ascii();
     if content.is_empty() || content.starts_with(b"#") {
         return (None, first_line.len() + 1);
     }
-    let Some((name, colon, value)) = name_and_separator(first_line) else {
-        return (Some(Err(Fault { line, name: None })), first_line.len() + 1);
+    let Some((name, colon, value)) = split_name(first_line) else {
+        return (Some(Err(SyntaxFault { line, name: None })), first_line.len() + 1);
     };
     let begin = first_line.len() - value.len();
     let quote = match value.first() {
@@ -91,29 +91,29 @@ fn assignment(text: &[u8], line: usize) -> (Option<Result<Assignment<'_>, Fault<
             return (Some(Ok(Assignment { line, name, quote: Quote::None, raw, colon })), first_line.len() + 1);
         }
     };
-    match closing_quote(&text[begin..]) {
+    match find_closing_quote(&text[begin..]) {
         Some(end) => {
             let raw = &text[begin + 1..begin + end];
-            let length = begin + end + line_of(&text[begin + end..]).len() + 1;
+            let length = begin + end + leading_line(&text[begin + end..]).len() + 1;
             (Some(Ok(Assignment { line, name, quote, raw, colon })), length)
         }
-        None => (Some(Err(Fault { line, name: Some(name) })), first_line.len() + 1),
+        None => (Some(Err(SyntaxFault { line, name: Some(name) })), first_line.len() + 1),
     }
 }
 
-fn line_of(text: &[u8]) -> &[u8] {
+fn leading_line(text: &[u8]) -> &[u8] {
     text.split(|&byte| byte == b'\n').next().unwrap_or_default()
 }
 
 /// `[export] NAME =`, or `[export] NAME: `, and what follows on the line from its first visible byte on.
-fn name_and_separator(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
+fn split_name(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
     let line = line.trim_ascii_start();
     let exported = line.strip_prefix(b"export").filter(|rest| rest.first().is_some_and(u8::is_ascii_whitespace));
     // `export = 1` sets a variable of that name.
-    exported.and_then(|rest| assigned(rest.trim_ascii_start())).or_else(|| assigned(line))
+    exported.and_then(|rest| parse_name(rest.trim_ascii_start())).or_else(|| parse_name(line))
 }
 
-fn assigned(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
+fn parse_name(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
     let end = line.iter().position(|byte| !in_name(byte)).filter(|&end| end > 0)?;
     let (name, rest) = line.split_at(end);
@@ -123,13 +123,13 @@ fn assigned(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
     rest.trim_ascii_start().strip_prefix(b"=").map(|value| (name, false, value.trim_ascii_start()))
 }
 
-/// Where the quote that begins `text` ends: nothing but a comment stands behind it. One behind a backslash ends it only where no
-/// other does (`'C:\'`).
-fn closing_quote(text: &[u8]) -> Option<usize> {
+/// Where the quote that begins `text` ends: nothing but a comment stands behind it. One behind a backslash ends it only
+/// where no other does (`'C:\'`).
+fn find_closing_quote(text: &[u8]) -> Option<usize> {
     let quote = text.first()?;
     let mut last = None;
     for (index, _) in text.iter().enumerate().skip(1).filter(|(_, byte)| *byte == quote) {
-        let behind = line_of(&text[index + 1..]).trim_ascii();
+        let behind = leading_line(&text[index + 1..]).trim_ascii();
         if behind.is_empty() || behind.starts_with(b"#") {
             last = Some(index);
         }
@@ -187,7 +187,7 @@ mod tests {
 
     fn read(text: &str) -> Vec<(usize, String, Option<String>)> {
         let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let text = normalised(text.as_bytes());
+        let text = normalise(text.as_bytes());
         let read = parse(&text).map(|found| match found {
             Ok(found) => (found.line, shown(found.name), Some(shown(&found.value()))),
             Err(fault) => (fault.line, shown(fault.name.unwrap_or_default()), None),

@@ -1,10 +1,10 @@
 //! One .env file of TAKUMI_ENV_FILE: its lines judged, its values decrypted.
 
 use super::cipher::{self, PublicKey};
-use super::dotenv::{self, Assignment, Fault, Quote};
-use super::error::{Cause, Error, place};
-use super::keys::{self, Keys, PUBLIC};
-use super::{Variable, set};
+use super::dotenv::{self, Assignment, Quote, SyntaxFault};
+use super::error::{Cause, Error, location};
+use super::keys::{self, PUBLIC_PREFIX, PrivateKeys};
+use super::{Variable, set_variable};
 use crate::sys::secret;
 use log::warn;
 use std::collections::BTreeMap;
@@ -12,63 +12,67 @@ use std::ffi::CStr;
 use zeroize::Zeroizing;
 
 /// Far more than an environment may hold (`man 2 execve`).
-const LONGEST: usize = 8 * 1024 * 1024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Reads the file; what it sets takes the place of what earlier ones set, and everything that is wrong is told.
 pub fn read(path: &CStr, environment: &[&CStr], variables: &mut Vec<Variable>, errors: &mut Vec<Error>) {
-    let content = match secret::read(path, LONGEST) {
+    let content = match secret::read(path, MAX_BYTES) {
         Ok(content) => content,
-        Err(unread) => return errors.push(Error::of_file(path.to_bytes(), unread.into())),
+        Err(unread) => return errors.push(Error::in_file(path.to_bytes(), unread.into())),
     };
-    let text = dotenv::normalised(&content);
+    let text = dotenv::normalise(&content);
     let lines: Vec<_> = dotenv::parse(&text).collect();
-    let mut file =
-        File { path: path.to_bytes(), key: find_key(path, &lines, environment, errors), seen: BTreeMap::new() };
+    let mut file = EnvFileReader {
+        path: path.to_bytes(),
+        key: find_key(path, &lines, environment, errors),
+        set_in_line: BTreeMap::new(),
+    };
     for line in &lines {
-        match line.as_ref().map_err(|fault| file.error_of(fault)).and_then(|line| file.judge(line)) {
+        match line.as_ref().map_err(|fault| file.syntax_error(fault)).and_then(|line| file.parse_variable(line)) {
             Ok(None) => {}
-            Ok(Some(variable)) => set(variables, variable),
+            Ok(Some(variable)) => set_variable(variables, variable),
             Err(error) => errors.push(error),
         }
     }
 }
 
-type Line<'a> = Result<Assignment<'a>, Fault<'a>>;
+type ParsedLine<'a> = Result<Assignment<'a>, SyntaxFault<'a>>;
 
-struct File<'a> {
+struct EnvFileReader<'a> {
     path: &'a [u8],
-    key: Key,
+    key: KeyLookup,
     /// Names, and the lines that set them.
-    seen: BTreeMap<&'a [u8], usize>,
+    set_in_line: BTreeMap<&'a [u8], usize>,
 }
 
-enum Key {
-    These(Keys),
+enum KeyLookup {
+    Found(PrivateKeys),
     /// The variable that should hold it is not set.
     NotSet(String),
     /// It was looked for and cannot be used: that is told already, or will not matter to the next lines.
-    Told,
+    Unusable,
 }
 
-/// The key by the file's name; where there is none, by the name of the public key in the file (it may be mounted anywhere).
-fn find_key(path: &CStr, lines: &[Line<'_>], environment: &[&CStr], errors: &mut Vec<Error>) -> Key {
-    let name = keys::name_for(path.to_bytes());
+/// The key by the file's name; where there is none, by the name of the public key in the file (it may be mounted
+/// anywhere).
+fn find_key(path: &CStr, lines: &[ParsedLine<'_>], environment: &[&CStr], errors: &mut Vec<Error>) -> KeyLookup {
+    let name = keys::variable_for_file(path.to_bytes());
     let mut assignments = lines.iter().flatten();
     if !assignments.clone().any(|line| is_encrypted(line) || is_public_key(line)) {
-        return Key::NotSet(name);
+        return KeyLookup::NotSet(name);
     }
-    let beside = assignments.find(|line| is_public_key(line)).map(|line| keys::name_beside(line.name));
+    let beside = assignments.find(|line| is_public_key(line)).map(|line| keys::variable_for_public(line.name));
     for name in [Some(&name), beside.as_ref()].into_iter().flatten() {
-        match keys::find(name, environment) {
-            Ok(Some(keys)) => return Key::These(keys),
+        match keys::find_keys(name, environment) {
+            Ok(Some(keys)) => return KeyLookup::Found(keys),
             Ok(None) => {}
             Err(error) => {
                 errors.push(error);
-                return Key::Told;
+                return KeyLookup::Unusable;
             }
         }
     }
-    Key::NotSet(name)
+    KeyLookup::NotSet(name)
 }
 
 fn is_encrypted(line: &Assignment<'_>) -> bool {
@@ -77,49 +81,49 @@ fn is_encrypted(line: &Assignment<'_>) -> bool {
 
 /// Whether the line holds a file's public key, which is no variable of COMMAND's.
 pub fn is_public_key(line: &Assignment<'_>) -> bool {
-    line.name.strip_prefix(PUBLIC.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"_"))
+    line.name.strip_prefix(PUBLIC_PREFIX.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"_"))
 }
 
-impl<'a> File<'a> {
-    fn error_of(&self, fault: &Fault<'_>) -> Error {
+impl<'a> EnvFileReader<'a> {
+    fn syntax_error(&self, fault: &SyntaxFault<'_>) -> Error {
         let cause = if fault.name.is_some() { Cause::Quote } else { Cause::NoAssignment };
-        Error::of_line(self.path, fault.line, fault.name, cause)
+        Error::in_line(self.path, fault.line, fault.name, cause)
     }
 
     /// The variable that a line sets: none where it holds the file's public key.
-    fn judge(&mut self, line: &Assignment<'a>) -> Result<Option<Variable>, Error> {
+    fn parse_variable(&mut self, line: &Assignment<'a>) -> Result<Option<Variable>, Error> {
         let path = self.path;
         let value = match self.value(line) {
             Ok(value) => value,
-            Err(cause) => return Err(Error::of_line(path, line.line, Some(line.name), cause)),
+            Err(cause) => return Err(Error::in_line(path, line.line, Some(line.name), cause)),
         };
         Ok(value.map(|value| Variable { name: line.name.to_vec(), value }))
     }
 
     fn value(&mut self, line: &Assignment<'a>) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
-        if let Some(&first) = self.seen.get(line.name) {
+        if let Some(&first) = self.set_in_line.get(line.name) {
             return Err(Cause::Duplicate(first));
         }
-        self.seen.insert(line.name, line.line);
+        self.set_in_line.insert(line.name, line.line);
         if is_public_key(line) {
-            return self.compare(&line.value()).map(|()| None);
+            return self.check_public_key(&line.value()).map(|()| None);
         }
         if is_denied(line.name) {
             return Err(Cause::Denied);
         }
-        let value = if is_encrypted(line) { self.decrypted(line)? } else { Some(self.plain(line)?) };
+        let value = if is_encrypted(line) { self.decrypt_value(line)? } else { Some(self.plain_value(line)?) };
         match value {
             Some(value) if value.contains(&0) => Err(Cause::Nul),
             value => Ok(value),
         }
     }
 
-    fn compare(&mut self, digits: &[u8]) -> Result<(), Cause> {
+    fn check_public_key(&mut self, digits: &[u8]) -> Result<(), Cause> {
         let public = PublicKey::parse(digits).map_err(Cause::PublicKey)?;
         match &self.key {
-            Key::These(keys) if !keys.have(&public) => {
+            KeyLookup::Found(keys) if !keys.match_public(&public) => {
                 let cause = Cause::OtherKey(keys.source.clone());
-                self.key = Key::Told;
+                self.key = KeyLookup::Unusable;
                 Err(cause)
             }
             _ => Ok(()),
@@ -127,29 +131,29 @@ impl<'a> File<'a> {
     }
 
     /// Nothing where the key itself is at fault, which is told once and not with every value.
-    fn decrypted(&mut self, line: &Assignment<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
-        let keys = match std::mem::replace(&mut self.key, Key::Told) {
-            Key::Told => return Ok(None),
-            Key::NotSet(name) => return Err(Cause::NoKey(name)),
-            Key::These(keys) => keys,
+    fn decrypt_value(&mut self, line: &Assignment<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
+        let keys = match std::mem::replace(&mut self.key, KeyLookup::Unusable) {
+            KeyLookup::Unusable => return Ok(None),
+            KeyLookup::NotSet(name) => return Err(Cause::NoKey(name)),
+            KeyLookup::Found(keys) => keys,
         };
         let value = keys::decrypt(&keys.keys, line.raw);
-        self.key = Key::These(keys);
+        self.key = KeyLookup::Found(keys);
         let value = value.map_err(Cause::Cipher)?;
         if line.quote != Quote::Single && dotenv::has_command(&value) {
             warn!(
                 "{}: the decrypted value contains $(, which is passed through literally (dotenvx would run it)",
-                place(self.path, line.line, Some(line.name))
+                location(self.path, line.line, Some(line.name))
             );
         }
         Ok(Some(value))
     }
 
-    fn plain(&self, line: &Assignment<'_>) -> Result<Zeroizing<Vec<u8>>, Cause> {
+    fn plain_value(&self, line: &Assignment<'_>) -> Result<Zeroizing<Vec<u8>>, Cause> {
         if line.has_command() {
             return Err(Cause::Command);
         }
-        let place = || place(self.path, line.line, Some(line.name));
+        let place = || location(self.path, line.line, Some(line.name));
         if line.has_reference() {
             warn!(
                 "{}: a $ is passed through literally (dotenvx would expand it; put the value into single quotes to silence this)",

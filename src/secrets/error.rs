@@ -14,11 +14,9 @@ pub struct Error {
     cause: Cause,
 }
 
-/// Why.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // each says what it is
 pub enum Cause {
-    #[error("{0}{fix}", fix = fix_of(.0))]
+    #[error("{0}{fix}", fix = fix_for(.0))]
     Unread(#[from] Unread),
     #[error("the line is not NAME=value (start a comment with #)")]
     NoAssignment,
@@ -58,31 +56,30 @@ pub enum Cause {
 
 impl Error {
     /// Of a line in a file.
-    pub fn of_line(path: &[u8], line: usize, name: Option<&[u8]>, cause: Cause) -> Error {
-        Error { place: place(path, line, name), cause }
+    pub fn in_line(path: &[u8], line: usize, name: Option<&[u8]>, cause: Cause) -> Error {
+        Error { place: location(path, line, name), cause }
     }
 
     /// Of a whole file.
-    pub fn of_file(path: &[u8], cause: Cause) -> Error {
+    pub fn in_file(path: &[u8], cause: Cause) -> Error {
         Error { place: Shown(path).to_string(), cause }
     }
 
     /// Of a variable of the environment.
-    pub fn of_variable(name: &str, cause: Cause) -> Error {
+    pub fn in_variable(name: &str, cause: Cause) -> Error {
         Error { place: name.to_owned(), cause }
     }
 
     /// Of a variable that names a file. What is no path may be the secret itself, put into the wrong variable.
-    pub fn of_file_variable(name: &str, path: &[u8], cause: Cause) -> Error {
+    pub fn in_file_variable(name: &str, path: &[u8], cause: Cause) -> Error {
         match path.first() {
             Some(b'/') => Error { place: format!("{name}=\"{}\"", Shown(path)), cause },
-            _ => Error::of_variable(name, cause),
+            _ => Error::in_variable(name, cause),
         }
     }
 }
 
-/// `FILE:LINE, NAME`.
-pub fn place(path: &[u8], line: usize, name: Option<&[u8]>) -> String {
+pub fn location(path: &[u8], line: usize, name: Option<&[u8]>) -> String {
     match name {
         Some(name) => format!("{}:{line}, {}", Shown(path), Shown(name)),
         None => format!("{}:{line}", Shown(path)),
@@ -90,12 +87,12 @@ pub fn place(path: &[u8], line: usize, name: Option<&[u8]>) -> String {
 }
 
 /// The path in a variable that names a file.
-pub fn absolute(path: &[u8]) -> Result<CString, Cause> {
+pub fn absolute_path(path: &[u8]) -> Result<CString, Cause> {
     let path = if path.starts_with(b"/") { path } else { return Err(Cause::NoPath) };
     CString::new(path).map_err(|_| Cause::NoPath)
 }
 
-fn fix_of(unread: &Unread) -> &'static str {
+fn fix_for(unread: &Unread) -> &'static str {
     match unread {
         Unread::Kernel(Errno(libc::EACCES | libc::EPERM)) => {
             " (the container lacks CAP_DAC_READ_SEARCH: add --cap-add DAC_READ_SEARCH; if init does not start as root, make the file readable for its user)"

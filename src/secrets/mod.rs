@@ -1,5 +1,5 @@
-//! Secrets: .env files, plain or encrypted, and the files that an engine mounts. They are read before the drop, reach COMMAND as
-//! variables, and no key that opens them is left when it runs.
+//! Secrets: .env files, plain or encrypted, and the files that an engine mounts. They are read before the drop, reach
+//! COMMAND as variables, and no key that opens them is left when it runs.
 //!
 //! Precedence: what the environment holds, TAKUMI_SECRETS, the last of TAKUMI_ENV_FILE, the first of it.
 
@@ -7,14 +7,14 @@ mod cipher;
 mod dotenv;
 mod env_file;
 mod error;
-mod files;
 mod keys;
+mod secret_file;
 pub mod tool;
 
 pub use error::Error;
 
 use crate::path::is_within;
-use crate::settings::{Settings, name_and_value, value_of};
+use crate::settings::{Settings, split_variable, value_of};
 use crate::sys::secret;
 use crate::text::Shown;
 use error::Cause;
@@ -23,7 +23,6 @@ use zeroize::Zeroizing;
 
 /// One variable for COMMAND.
 pub struct Variable {
-    /// Its name.
     pub name: Vec<u8>,
     /// Its value, without NUL.
     pub value: Zeroizing<Vec<u8>>,
@@ -49,38 +48,39 @@ pub fn read(settings: &Settings, environment: &[&CStr]) -> Result<Secrets, Vec<E
 }
 
 fn read_all(settings: &Settings, environment: &[&CStr]) -> Result<Secrets, Vec<Error>> {
-    let mut errors = within_volumes(settings, environment);
+    let mut errors = check_outside_volumes(settings, environment);
     let mut variables = Vec::new();
     for path in &settings.env_files {
         env_file::read(path, environment, &mut variables, &mut errors);
     }
     variables.retain(|variable| value_of(environment, &variable.name).is_none());
     for name in &settings.secrets {
-        match files::read(name, environment) {
+        match secret_file::read_secret(name, environment) {
             Ok(None) => {}
-            Ok(Some(variable)) => set(&mut variables, variable),
+            Ok(Some(variable)) => set_variable(&mut variables, variable),
             Err(error) => errors.push(error),
         }
     }
-    let consumed = settings.secrets.iter().map(|name| files::file_variable(name)).collect();
+    let consumed = settings.secrets.iter().map(|name| secret_file::file_variable(name)).collect();
     if errors.is_empty() { Ok(Secrets { variables, consumed }) } else { Err(errors) }
 }
 
-/// What COMMAND can write it can also make a link of, to be read as root at the next start; and a .env there would be its own.
-fn within_volumes(settings: &Settings, environment: &[&CStr]) -> Vec<Error> {
-    let of_key = |name: &[u8]| name.starts_with(keys::PRIVATE.as_bytes()) && name.ends_with(b"_FILE");
-    let of_secret = |name: &[u8]| settings.secrets.iter().any(|secret| files::file_variable(secret) == name);
-    let named = environment.iter().map(|variable| name_and_value(variable.to_bytes()));
+/// What COMMAND can write it can also make a link of, to be read as root at the next start; and a .env there would be
+/// its own.
+fn check_outside_volumes(settings: &Settings, environment: &[&CStr]) -> Vec<Error> {
+    let of_key = |name: &[u8]| name.starts_with(keys::PRIVATE_PREFIX.as_bytes()) && name.ends_with(b"_FILE");
+    let of_secret = |name: &[u8]| settings.secrets.iter().any(|secret| secret_file::file_variable(secret) == name);
+    let named = environment.iter().map(|variable| split_variable(variable.to_bytes()));
     let named = named.filter(|(name, _)| of_key(name) || of_secret(name)).map(|(_, path)| path);
     let paths = settings.env_files.iter().map(|path| path.to_bytes()).chain(named);
     let found = paths.filter_map(|path| {
         let volume = settings.volumes.iter().find(|volume| is_within(path, volume.to_bytes()))?;
-        Some(Error::of_file(path, Cause::InVolume(Shown(volume.to_bytes()).to_string())))
+        Some(Error::in_file(path, Cause::InVolume(Shown(volume.to_bytes()).to_string())))
     });
     found.collect()
 }
 
-fn set(variables: &mut Vec<Variable>, variable: Variable) {
+fn set_variable(variables: &mut Vec<Variable>, variable: Variable) {
     match variables.iter_mut().find(|known| known.name == variable.name) {
         Some(known) => *known = variable,
         None => variables.push(variable),
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn refused(variables: &[&CStr]) -> usize {
-        within_volumes(&Settings::read(variables).unwrap(), variables).len()
+        check_outside_volumes(&Settings::from_environment(variables).unwrap(), variables).len()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The checks by shield, and which of them a person may require or skip.
 
 use super::parse::list;
-use super::{Confine, Scan, Settings, Wanted};
+use super::{CheckMode, ConfineMode, ScanMode, Settings};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -11,11 +11,9 @@ macro_rules! table {
         /// What checks together protect.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
         #[serde(into = "&'static str", try_from = "String")]
-        #[allow(missing_docs)] // docs/shields.md tells of each
         pub enum Shield { $($shield,)* }
 
         impl Shield {
-            /// Every shield.
             pub const ALL: &[Shield] = &[$(Shield::$shield,)*];
 
             /// As it is shown and required.
@@ -23,7 +21,6 @@ macro_rules! table {
                 match self { $(Shield::$shield => $its_name,)* }
             }
 
-            /// Its checks.
             pub const fn checks(self) -> &'static [Check] {
                 match self { $(Shield::$shield => &[$(Check::$check,)*],)* }
             }
@@ -32,11 +29,9 @@ macro_rules! table {
         /// One question that a finding answers. Their order is that of a report.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
         #[serde(into = "&'static str", try_from = "String")]
-        #[allow(missing_docs)] // docs/shields.md tells of each
         pub enum Check { $($($check,)*)* }
 
         impl Check {
-            /// Every check.
             pub const ALL: &[Check] = &[$($(Check::$check,)*)*];
 
             /// As it is shown, required and skipped.
@@ -104,7 +99,7 @@ impl Check {
     pub const ALWAYS: [Check; 3] = [Check::Unprivileged, Check::Capabilities, Check::NoNewPrivileges];
 
     /// What a start looks at: all but the shield that is the probe's alone.
-    pub fn of_a_start() -> impl Iterator<Item = Check> {
+    pub fn at_start() -> impl Iterator<Item = Check> {
         Check::ALL.iter().copied().filter(|check| check.shield() != Shield::App)
     }
 }
@@ -125,10 +120,10 @@ impl Settings {
     pub fn required_by(&self, check: Check) -> Option<&'static str> {
         match check.shield() {
             _ if self.require.contains(&check) => Some("TAKUMI_REQUIRE"),
-            _ if check == Check::Confined && self.confine == Confine::Strict => Some("TAKUMI_CONFINE=strict"),
-            Shield::Network if self.egress == Wanted::Require => Some("TAKUMI_EGRESS=require"),
-            Shield::Gpu if self.gpu == Wanted::Require => Some("TAKUMI_GPU=require"),
-            Shield::Nodes if matches!(self.scan, Scan::Block | Scan::Quarantine) => {
+            _ if check == Check::Confined && self.confine == ConfineMode::Strict => Some("TAKUMI_CONFINE=strict"),
+            Shield::Network if self.egress == CheckMode::Require => Some("TAKUMI_EGRESS=require"),
+            Shield::Gpu if self.gpu == CheckMode::Require => Some("TAKUMI_GPU=require"),
+            Shield::Nodes if matches!(self.scan, ScanMode::Block | ScanMode::Quarantine) => {
                 Some("TAKUMI_SCAN=block or quarantine")
             }
             _ => None,
@@ -137,33 +132,33 @@ impl Settings {
 }
 
 /// TAKUMI_REQUIRE: the checks that its words stand for.
-pub fn required(text: &[u8]) -> Result<Vec<Check>, Cow<'static, str>> {
+pub fn parse_required(text: &[u8]) -> Result<Vec<Check>, Cow<'static, str>> {
     let parts = list(text, b',', |part| {
         if part == b"all" {
-            return Ok(Check::of_a_start().collect());
+            return Ok(Check::at_start().collect());
         }
         // `app` is a shield, but of the probe: a start cannot hold it.
         match Shield::ALL.iter().find(|shield| shield.name().as_bytes() == part && **shield != Shield::App) {
             Some(shield) => Ok(shield.checks().to_vec()),
-            None => known(part).map(|check| vec![check]),
+            None => parse_check(part).map(|check| vec![check]),
         }
     });
     let words = "check ids, identity, file, network, gpu, nodes or all";
-    Ok(parts.map_err(|_| expected(words, Check::of_a_start()))?.concat())
+    Ok(parts.map_err(|_| expected_checks(words, Check::at_start()))?.concat())
 }
 
 /// TAKUMI_SKIP: checks that are not required for ever.
-pub fn skipped(text: &[u8]) -> Result<Vec<Check>, Cow<'static, str>> {
+pub fn parse_skipped(text: &[u8]) -> Result<Vec<Check>, Cow<'static, str>> {
     let may_skip = |check: &Check| !Check::ALWAYS.contains(check);
-    list(text, b',', |part| known(part).and_then(|check| may_skip(&check).then_some(check).ok_or("")))
-        .map_err(|_| expected("check ids that are not always required", Check::of_a_start().filter(may_skip)))
+    list(text, b',', |part| parse_check(part).and_then(|check| may_skip(&check).then_some(check).ok_or("")))
+        .map_err(|_| expected_checks("check ids that are not always required", Check::at_start().filter(may_skip)))
 }
 
-fn known(part: &[u8]) -> Result<Check, &'static str> {
-    Check::of_a_start().find(|check| check.name().as_bytes() == part).ok_or("")
+fn parse_check(part: &[u8]) -> Result<Check, &'static str> {
+    Check::at_start().find(|check| check.name().as_bytes() == part).ok_or("")
 }
 
-fn expected(words: &str, checks: impl Iterator<Item = Check>) -> Cow<'static, str> {
+fn expected_checks(words: &str, checks: impl Iterator<Item = Check>) -> Cow<'static, str> {
     let names: Vec<&str> = checks.map(Check::name).collect();
     format!("{words}, with commas between them; the ids are {}", names.join(", ")).into()
 }

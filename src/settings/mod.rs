@@ -5,7 +5,10 @@ pub mod parse;
 pub mod table;
 mod values;
 
-pub use values::{ByName, Confine, KeepDescriptors, Ownership, Rewrite, Rung, Scan, Scope, UserSpec, Wanted};
+pub use values::{
+    AccountRef, CheckMode, ConfineMode, KeepDescriptors, OwnershipMode, ScanMode, SignalRewrite, SignalScope, StopStep,
+    UserSpec,
+};
 
 use crate::http::Url;
 use crate::logging::Format;
@@ -20,29 +23,27 @@ use std::time::Duration;
 
 /// Every setting with a value that has been checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each field is the setting of its name, explained in the table
 pub struct Settings {
     pub puid: Option<u32>,
     pub pgid: Option<u32>,
     pub user: Option<UserSpec>,
     pub allow_root: bool,
-    /// `None`: auto.
-    pub groups: Option<Vec<ByName>>,
+    pub groups: Option<Vec<AccountRef>>,
     pub umask: Option<u32>,
     pub volumes: Vec<CString>,
-    pub ownership: Ownership,
+    pub ownership: OwnershipMode,
     pub tmpfs: Vec<CString>,
     pub baked: Vec<CString>,
-    pub gpu: Wanted,
-    pub egress: Wanted,
+    pub gpu: CheckMode,
+    pub egress: CheckMode,
     pub require: Vec<Check>,
     pub skip: Vec<Check>,
-    pub confine: Confine,
+    pub confine: ConfineMode,
     pub writable: Vec<CString>,
     pub connect: Vec<u16>,
-    pub signals: Vec<Rewrite>,
-    pub scope: Scope,
-    pub stop: Vec<Rung>,
+    pub signals: Vec<SignalRewrite>,
+    pub scope: SignalScope,
+    pub stop: Vec<StopStep>,
     pub leftover_grace: Duration,
     pub parent_death: Option<Signal>,
     pub reboot: bool,
@@ -55,7 +56,7 @@ pub struct Settings {
     pub nodes: Option<CString>,
     pub state: Option<CString>,
     pub scan_command: Vec<u8>,
-    pub scan: Scan,
+    pub scan: ScanMode,
     pub log: LevelFilter,
     pub log_format: Format,
 }
@@ -70,23 +71,23 @@ impl Default for Settings {
             groups: None,
             umask: None,
             volumes: Vec::new(),
-            ownership: Ownership::Auto,
+            ownership: OwnershipMode::Auto,
             tmpfs: Vec::new(),
             baked: Vec::new(),
-            gpu: Wanted::Auto,
-            egress: Wanted::Auto,
+            gpu: CheckMode::Auto,
+            egress: CheckMode::Auto,
             require: Vec::new(),
             skip: Vec::new(),
-            confine: Confine::Off,
+            confine: ConfineMode::Off,
             writable: Vec::new(),
             connect: Vec::new(),
             signals: Vec::new(),
-            scope: Scope::Child,
+            scope: SignalScope::Child,
             stop: Vec::new(),
             leftover_grace: Duration::from_secs(2),
             parent_death: None,
             reboot: false,
-            keep: KeepDescriptors::These(Vec::new()),
+            keep: KeepDescriptors::Listed(Vec::new()),
             exit_ok: Vec::new(),
             health_url: None,
             health_timeout: Duration::from_secs(10),
@@ -95,7 +96,7 @@ impl Default for Settings {
             nodes: None,
             state: None,
             scan_command: b"bandit".to_vec(),
-            scan: Scan::Warn,
+            scan: ScanMode::Warn,
             log: LevelFilter::Info,
             log_format: Format::Text,
         }
@@ -104,34 +105,36 @@ impl Default for Settings {
 
 /// One setting that cannot be taken as it is.
 #[derive(PartialEq, Eq, Debug)]
-pub enum Mistake {
+pub enum SettingsError {
     /// The value says nothing: name, value, what was expected.
     Value(String, Vec<u8>, String),
     /// The name is none of ours.
     Unknown(Vec<u8>, Vec<u8>),
     /// The name is set more than once in the environment.
-    Twice(String),
+    Duplicate(String),
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Mistake::Value(name, value, expected) => {
+            SettingsError::Value(name, value, expected) => {
                 write!(f, "cannot use {name}=\"{}\": expected {expected}", Shown(value))
             }
-            Mistake::Unknown(name, value) => {
-                let nearest = table::nearest(&String::from_utf8_lossy(name));
+            SettingsError::Unknown(name, value) => {
+                let nearest = table::nearest_name(&String::from_utf8_lossy(name));
                 write!(f, "unknown setting {}=\"{}\": did you mean {nearest}?", Shown(name), Shown(value))?;
                 f.write_str(" (`init --help` lists them all)")
             }
-            Mistake::Twice(name) => write!(f, "{name} is set more than once in the environment (set it once)"),
+            SettingsError::Duplicate(name) => {
+                write!(f, "{name} is set more than once in the environment (set it once)")
+            }
         }
     }
 }
 
 /// Whether a variable is a setting of ours or a key, which COMMAND does not get to see.
-pub fn is_ours(variable: &[u8]) -> bool {
-    let name = name_and_value(variable).0;
+pub fn is_reserved(variable: &[u8]) -> bool {
+    let name = split_variable(variable).0;
     let ours = name.starts_with(b"TAKUMI_")
         || matches!(name, b"PUID" | b"PGID" | b"UMASK")
         || name.starts_with(b"DOTENV_PRIVATE_KEY");
@@ -139,7 +142,7 @@ pub fn is_ours(variable: &[u8]) -> bool {
 }
 
 /// Splits `NAME=value`; a string without `=` is a name with an empty value.
-pub fn name_and_value(variable: &[u8]) -> (&[u8], &[u8]) {
+pub fn split_variable(variable: &[u8]) -> (&[u8], &[u8]) {
     match variable.iter().position(|&byte| byte == b'=') {
         Some(equals) => (&variable[..equals], &variable[equals + 1..]),
         None => (variable, b""),
@@ -150,62 +153,62 @@ pub fn name_and_value(variable: &[u8]) -> (&[u8], &[u8]) {
 pub fn value_of<'a>(environment: &[&'a CStr], wanted: &[u8]) -> Option<&'a [u8]> {
     environment
         .iter()
-        .map(|variable| name_and_value(variable.to_bytes()))
+        .map(|variable| split_variable(variable.to_bytes()))
         .find(|(name, _)| *name == wanted)
         .map(|(_, value)| value)
 }
 
 /// A name of TAKUMI_SECRETS: none that COMMAND does not get to see, or a key would come in by that door.
-fn secret(name: &[u8]) -> Result<Vec<u8>, parse::Expected> {
-    let name = parse::variable(name)?;
-    if is_ours(&name) { Err("names of COMMAND's variables, not of settings or keys") } else { Ok(name) }
+fn secret_name(name: &[u8]) -> Result<Vec<u8>, parse::Expected> {
+    let name = parse::variable_name(name)?;
+    if is_reserved(&name) { Err("names of COMMAND's variables, not of settings or keys") } else { Ok(name) }
 }
 
 impl Settings {
     /// Reads all settings of an environment, or says everything that is wrong with them.
-    pub fn read(environment: &[&CStr]) -> Result<Settings, Vec<Mistake>> {
+    pub fn from_environment(environment: &[&CStr]) -> Result<Settings, Vec<SettingsError>> {
         let mut settings = Settings::default();
         let mut mistakes = Vec::new();
         let mut seen: Vec<&[u8]> = Vec::new();
         for variable in environment {
-            let (name, value) = name_and_value(variable.to_bytes());
+            let (name, value) = split_variable(variable.to_bytes());
             if !name.starts_with(b"TAKUMI_") && !matches!(name, b"PUID" | b"PGID" | b"UMASK") {
                 continue;
             }
-            let Some(name) = table::TABLE.iter().map(|setting| setting.name).find(|known| known.as_bytes() == name)
+            let Some(name) = table::SETTINGS.iter().map(|setting| setting.name).find(|known| known.as_bytes() == name)
             else {
-                mistakes.push(Mistake::Unknown(name.to_vec(), value.to_vec()));
+                mistakes.push(SettingsError::Unknown(name.to_vec(), value.to_vec()));
                 continue;
             };
             if seen.contains(&name.as_bytes()) {
-                mistakes.push(Mistake::Twice(name.to_string()));
+                mistakes.push(SettingsError::Duplicate(name.to_string()));
                 continue;
             }
             seen.push(name.as_bytes());
-            if let Err(expected) = settings.take(name, value) {
-                mistakes.push(Mistake::Value(name.to_string(), value.to_vec(), expected.into_owned()));
+            if let Err(expected) = settings.set(name, value) {
+                mistakes.push(SettingsError::Value(name.to_string(), value.to_vec(), expected.into_owned()));
             }
         }
-        settings.check_together(&mut mistakes);
+        settings.check_combinations(&mut mistakes);
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
     }
 
     /// How much is to be said and how, as far as that can be told: mistakes are told in the format that was asked for.
-    pub fn log(environment: &[&CStr]) -> (LevelFilter, Format) {
+    pub fn log_settings(environment: &[&CStr]) -> (LevelFilter, Format) {
         let mut settings = Settings::default();
         for name in ["TAKUMI_LOG", "TAKUMI_LOG_FORMAT"] {
             if let Some(value) = value_of(environment, name.as_bytes()) {
                 // What is wrong with it is said with the other mistakes.
-                let _ = settings.take(name, value);
+                let _ = settings.set(name, value);
             }
         }
         (settings.log, settings.log_format)
     }
 
-    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), std::borrow::Cow<'static, str>> {
+    fn set(&mut self, name: &str, value: &[u8]) -> Result<(), std::borrow::Cow<'static, str>> {
         use parse::*;
-        const SHIELD: [(&str, Wanted); 3] =
-            [("auto", Wanted::Auto), ("require", Wanted::Require), ("off", Wanted::Off)];
+        const CHECK_MODES: [(&str, CheckMode); 3] =
+            [("auto", CheckMode::Auto), ("require", CheckMode::Require), ("off", CheckMode::Off)];
         match name {
             "PUID" => self.puid = Some(id(value)?),
             "PGID" => self.pgid = Some(id(value)?),
@@ -214,60 +217,60 @@ impl Settings {
             "TAKUMI_GROUPS" if value.is_empty() || value == b"auto" => self.groups = None,
             "TAKUMI_GROUPS" => {
                 let not_root =
-                    |group: ByName| (group != ByName::Id(0)).then_some(group).ok_or("groups other than gid 0");
-                self.groups = Some(list(value, b',', |item| by_name(item).and_then(not_root))?);
+                    |group: AccountRef| (group != AccountRef::Id(0)).then_some(group).ok_or("groups other than gid 0");
+                self.groups = Some(list(value, b',', |item| account_ref(item).and_then(not_root))?);
             }
             "UMASK" => self.umask = Some(umask(value)?),
             "TAKUMI_VOLUMES" => self.volumes = directories(value)?,
             "TAKUMI_OWNERSHIP" => {
                 let words = [
-                    ("auto", Ownership::Auto),
-                    ("chown", Ownership::Chown),
-                    ("share", Ownership::Share),
-                    ("verify", Ownership::Verify),
-                    ("off", Ownership::Off),
+                    ("auto", OwnershipMode::Auto),
+                    ("chown", OwnershipMode::Chown),
+                    ("share", OwnershipMode::Share),
+                    ("verify", OwnershipMode::Verify),
+                    ("off", OwnershipMode::Off),
                 ];
                 self.ownership = word(value, &words, "auto, chown, share, verify or off")?;
             }
             "TAKUMI_TMPFS" => self.tmpfs = directories(value)?,
             "TAKUMI_BAKED" => self.baked = directories(value)?,
-            "TAKUMI_GPU" => self.gpu = word(value, &SHIELD, "auto, require or off")?,
-            "TAKUMI_EGRESS" => self.egress = word(value, &SHIELD, "auto, require or off")?,
-            "TAKUMI_REQUIRE" => self.require = checks::required(value)?,
-            "TAKUMI_SKIP" => self.skip = checks::skipped(value)?,
+            "TAKUMI_GPU" => self.gpu = word(value, &CHECK_MODES, "auto, require or off")?,
+            "TAKUMI_EGRESS" => self.egress = word(value, &CHECK_MODES, "auto, require or off")?,
+            "TAKUMI_REQUIRE" => self.require = checks::parse_required(value)?,
+            "TAKUMI_SKIP" => self.skip = checks::parse_skipped(value)?,
             "TAKUMI_CONFINE" => {
-                let words = [("off", Confine::Off), ("auto", Confine::Auto), ("strict", Confine::Strict)];
+                let words = [("off", ConfineMode::Off), ("auto", ConfineMode::Auto), ("strict", ConfineMode::Strict)];
                 self.confine = word(value, &words, "auto, strict or off")?;
             }
             "TAKUMI_WRITABLE" => self.writable = directories(value)?,
             "TAKUMI_CONNECT" => self.connect = list(value, b',', port)?,
-            "TAKUMI_SIGNALS" => self.signals = list(value, b',', rewrite)?,
+            "TAKUMI_SIGNALS" => self.signals = list(value, b',', signal_rewrite)?,
             "TAKUMI_SIGNAL_SCOPE" => {
-                let words = [("child", Scope::Child), ("group", Scope::Group), ("all", Scope::All)];
+                let words = [("child", SignalScope::Child), ("group", SignalScope::Group), ("all", SignalScope::All)];
                 self.scope = word(value, &words, "child, group or all")?;
             }
-            "TAKUMI_STOP" => self.stop = list(value, b',', rung)?,
-            "TAKUMI_LEFTOVER_GRACE" => self.leftover_grace = time(value)?,
+            "TAKUMI_STOP" => self.stop = list(value, b',', stop_step)?,
+            "TAKUMI_LEFTOVER_GRACE" => self.leftover_grace = duration(value)?,
             "TAKUMI_PARENT_DEATH" if value.is_empty() => self.parent_death = None,
             "TAKUMI_PARENT_DEATH" => self.parent_death = Some(signal(value)?),
             "TAKUMI_REBOOT" => self.reboot = word(value, &[("comfyui", true), ("", false)], "comfyui, or nothing")?,
             "TAKUMI_KEEP_FDS" if value == b"all" => self.keep = KeepDescriptors::All,
-            "TAKUMI_KEEP_FDS" => self.keep = KeepDescriptors::These(list(value, b',', descriptor)?),
+            "TAKUMI_KEEP_FDS" => self.keep = KeepDescriptors::Listed(list(value, b',', descriptor)?),
             "TAKUMI_EXIT_OK" => self.exit_ok = list(value, b',', exit_code)?,
             "TAKUMI_HEALTH_URL" => self.health_url = health_url(value)?,
-            "TAKUMI_HEALTH_TIMEOUT" => self.health_timeout = time(value)?,
+            "TAKUMI_HEALTH_TIMEOUT" => self.health_timeout = duration(value)?,
             "TAKUMI_ENV_FILE" => self.env_files = files(value)?,
-            "TAKUMI_SECRETS" => self.secrets = list(value, b',', secret)?,
+            "TAKUMI_SECRETS" => self.secrets = list(value, b',', secret_name)?,
             "TAKUMI_NODES" => self.nodes = directory(value)?,
             "TAKUMI_STATE" => self.state = directory(value)?,
             "TAKUMI_SCAN_COMMAND" if value.is_empty() => {}
             "TAKUMI_SCAN_COMMAND" => self.scan_command = value.to_vec(),
             "TAKUMI_SCAN" => {
                 let words = [
-                    ("off", Scan::Off),
-                    ("warn", Scan::Warn),
-                    ("block", Scan::Block),
-                    ("quarantine", Scan::Quarantine),
+                    ("off", ScanMode::Off),
+                    ("warn", ScanMode::Warn),
+                    ("block", ScanMode::Block),
+                    ("quarantine", ScanMode::Quarantine),
                 ];
                 self.scan = word(value, &words, "off, warn, block or quarantine")?;
             }
@@ -290,11 +293,11 @@ impl Settings {
         Ok(())
     }
 
-    /// What only two settings together, or a version that lacks a protection, make wrong: who asks for a shield that is not
-    /// there must not get a start without it.
-    fn check_together(&self, mistakes: &mut Vec<Mistake>) {
+    /// What only two settings together, or a version that lacks a protection, make wrong: who asks for a shield that is
+    /// not there must not get a start without it.
+    fn check_combinations(&self, mistakes: &mut Vec<SettingsError>) {
         let mut refuse = |name: &str, value: &str, expected: &str| {
-            mistakes.push(Mistake::Value(name.to_string(), value.as_bytes().to_vec(), expected.to_string()));
+            mistakes.push(SettingsError::Value(name.to_string(), value.as_bytes().to_vec(), expected.to_string()));
         };
         for &skipped in &self.skip {
             if let Some(setting) = self.required_by(skipped) {
@@ -304,12 +307,12 @@ impl Settings {
         if self.health_url.is_none() && self.stop.iter().any(|rung| rung.signal.is_none()) {
             refuse("TAKUMI_STOP", "drain", "TAKUMI_HEALTH_URL to be set too: drain asks ComfyUI at its host and port");
         }
-        let demands = matches!(self.scan, Scan::Block | Scan::Quarantine);
+        let demands = matches!(self.scan, ScanMode::Block | ScanMode::Quarantine);
         if demands && self.nodes.is_none() {
             refuse("TAKUMI_NODES", "", "the directory of the nodes, because TAKUMI_SCAN is block or quarantine");
         }
         let within = |path: &CString, volume: &CString| is_within(path.to_bytes(), volume.to_bytes());
-        if self.scan == Scan::Off && self.require.contains(&Check::NodeScan) {
+        if self.scan == ScanMode::Off && self.require.contains(&Check::NodeScan) {
             refuse("TAKUMI_SCAN", "off", "warn, block or quarantine, because TAKUMI_REQUIRE names node-scan");
         }
         if let Some(state) = self.state.as_ref().filter(|state| self.volumes.iter().any(|volume| within(state, volume)))

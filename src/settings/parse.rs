@@ -1,6 +1,6 @@
 //! From bytes to values. A parser says what it expected; who calls it knows the variable.
 
-use super::{ByName, Rewrite, Rung, UserSpec};
+use super::{AccountRef, SignalRewrite, StopStep, UserSpec};
 use crate::http::Url;
 use crate::path;
 use crate::sys::Signal;
@@ -35,14 +35,14 @@ pub fn umask(text: &[u8]) -> Parsed<u32> {
 }
 
 /// A user or group: all digits is an id, anything else must look like a name.
-pub fn by_name(text: &[u8]) -> Parsed<ByName> {
+pub fn account_ref(text: &[u8]) -> Parsed<AccountRef> {
     if text.iter().all(u8::is_ascii_digit) {
-        return id(text).map(ByName::Id);
+        return id(text).map(AccountRef::Id);
     }
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.$@".contains(byte) || *byte >= 0x80;
     let begins = text.first().is_some_and(|first| !first.is_ascii_digit() && !b"-.$@".contains(first));
     if begins && text.iter().all(plain) {
-        Ok(ByName::Name(text.to_vec()))
+        Ok(AccountRef::Name(text.to_vec()))
     } else {
         Err("a name, or a decimal id of 0 to 4294967294, digits only")
     }
@@ -52,12 +52,11 @@ pub fn by_name(text: &[u8]) -> Parsed<ByName> {
 pub fn user_spec(text: &[u8]) -> Parsed<UserSpec> {
     const SPEC: Expected = "user, uid, user:group or uid:gid, ids decimal, 0 to 4294967294";
     let mut parts = text.splitn(2, |&byte| byte == b':');
-    let user = by_name(parts.next().unwrap_or_default()).map_err(|_| SPEC)?;
-    let group = parts.next().map(by_name).transpose().map_err(|_| SPEC)?;
+    let user = account_ref(parts.next().unwrap_or_default()).map_err(|_| SPEC)?;
+    let group = parts.next().map(account_ref).transpose().map_err(|_| SPEC)?;
     Ok(UserSpec { user, group })
 }
 
-/// `yes` or `no`.
 pub fn yes_or_no(text: &[u8]) -> Parsed<bool> {
     word(text, &[("yes", true), ("no", false)], "yes or no")
 }
@@ -78,7 +77,7 @@ pub fn list<Item>(text: &[u8], separator: u8, item: impl Fn(&[u8]) -> Parsed<Ite
 /// Directories with colons between them.
 pub fn directories(text: &[u8]) -> Parsed<Vec<CString>> {
     list(text, b':', |part| {
-        path::names(part).filter(|names| !names.is_empty()).ok_or(DIRECTORIES)?;
+        path::absolute_components(part).filter(|names| !names.is_empty()).ok_or(DIRECTORIES)?;
         CString::new(part).map_err(|_| DIRECTORIES)
     })
 }
@@ -95,7 +94,7 @@ pub fn files(text: &[u8]) -> Parsed<Vec<CString>> {
 }
 
 /// A number with `ms`, `s` or `m`.
-pub fn time(text: &[u8]) -> Parsed<Duration> {
+pub fn duration(text: &[u8]) -> Parsed<Duration> {
     const TIME: Expected = "a time such as 500ms, 8s or 2m";
     let digits = text.iter().position(|byte| !byte.is_ascii_digit()).ok_or(TIME)?;
     let number = decimal(&text[..digits]).filter(|&number| number <= 1_000_000_000).ok_or(TIME)?;
@@ -112,8 +111,7 @@ pub fn signal(text: &[u8]) -> Parsed<Signal> {
     std::str::from_utf8(text).ok().and_then(Signal::parse).ok_or("a signal such as TERM, SIGUSR1, RTMIN+3 or 15")
 }
 
-/// `FROM=TO` or `FROM=`.
-pub fn rewrite(text: &[u8]) -> Parsed<Rewrite> {
+pub fn signal_rewrite(text: &[u8]) -> Parsed<SignalRewrite> {
     const REWRITE: Expected =
         "FROM=TO with commas between them, signals by name or number, FROM not KILL, STOP or CHLD";
     let equals = text.iter().position(|&byte| byte == b'=').ok_or(REWRITE)?;
@@ -123,26 +121,23 @@ pub fn rewrite(text: &[u8]) -> Parsed<Rewrite> {
     }
     let to = &text[equals + 1..];
     let to = if to.is_empty() { None } else { Some(signal(to).map_err(|_| REWRITE)?) };
-    Ok(Rewrite { from, to })
+    Ok(SignalRewrite { from, to })
 }
 
-/// `SIGNAL:TIME` or `drain:TIME`.
-pub fn rung(text: &[u8]) -> Parsed<Rung> {
+pub fn stop_step(text: &[u8]) -> Parsed<StopStep> {
     const RUNG: Expected = "rungs SIGNAL:TIME or drain:TIME with commas between them, such as drain:8s,TERM:1s";
     let colon = text.iter().position(|&byte| byte == b':').ok_or(RUNG)?;
-    let time = time(&text[colon + 1..]).map_err(|_| RUNG)?;
+    let time = duration(&text[colon + 1..]).map_err(|_| RUNG)?;
     match &text[..colon] {
-        b"drain" => Ok(Rung { signal: None, time }),
-        name => Ok(Rung { signal: Some(signal(name).map_err(|_| RUNG)?), time }),
+        b"drain" => Ok(StopStep { signal: None, time }),
+        name => Ok(StopStep { signal: Some(signal(name).map_err(|_| RUNG)?), time }),
     }
 }
 
-/// An exit code.
 pub fn exit_code(text: &[u8]) -> Parsed<u8> {
     decimal(text).and_then(|code| u8::try_from(code).ok()).ok_or("exit codes 0 to 255 with commas between them")
 }
 
-/// A TCP port.
 pub fn port(text: &[u8]) -> Parsed<u16> {
     let port = decimal(text).and_then(|port| u16::try_from(port).ok()).filter(|&port| port > 0);
     port.ok_or("TCP ports 1 to 65535 with commas between them")
@@ -156,7 +151,7 @@ pub fn descriptor(text: &[u8]) -> Parsed<u32> {
 }
 
 /// The name of a variable.
-pub fn variable(text: &[u8]) -> Parsed<Vec<u8>> {
+pub fn variable_name(text: &[u8]) -> Parsed<Vec<u8>> {
     let begins = text.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_');
     if begins && text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
         Ok(text.to_vec())
@@ -165,7 +160,6 @@ pub fn variable(text: &[u8]) -> Parsed<Vec<u8>> {
     }
 }
 
-/// `http://HOST[:PORT]/PATH`, or nothing.
 pub fn health_url(text: &[u8]) -> Parsed<Option<Url>> {
     if text.is_empty() { Ok(None) } else { Url::parse(text).map(Some).ok_or("http://HOST[:PORT]/PATH") }
 }
@@ -189,10 +183,10 @@ mod tests {
 
     #[test]
     fn a_user_is_given_as_to_docker() {
-        let name = |text: &str| ByName::Name(text.as_bytes().to_vec());
+        let name = |text: &str| AccountRef::Name(text.as_bytes().to_vec());
         assert_eq!(user_spec(b"app"), Ok(UserSpec { user: name("app"), group: None }));
-        assert_eq!(user_spec(b"1000:video"), Ok(UserSpec { user: ByName::Id(1000), group: Some(name("video")) }));
-        assert_eq!(user_spec(b"app:44"), Ok(UserSpec { user: name("app"), group: Some(ByName::Id(44)) }));
+        assert_eq!(user_spec(b"1000:video"), Ok(UserSpec { user: AccountRef::Id(1000), group: Some(name("video")) }));
+        assert_eq!(user_spec(b"app:44"), Ok(UserSpec { user: name("app"), group: Some(AccountRef::Id(44)) }));
         for text in
             ["", ":", "app:", ":44", "+0", "-1", "1:2:3", "1000:-1", "1000:4294967295", "a b", "\n", "0x0", "1000x"]
         {
@@ -212,11 +206,11 @@ mod tests {
 
     #[test]
     fn times_have_a_unit() {
-        assert_eq!(time(b"300ms"), Ok(Duration::from_millis(300)));
-        assert_eq!(time(b"8s"), Ok(Duration::from_secs(8)));
-        assert_eq!(time(b"2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration(b"300ms"), Ok(Duration::from_millis(300)));
+        assert_eq!(duration(b"8s"), Ok(Duration::from_secs(8)));
+        assert_eq!(duration(b"2m"), Ok(Duration::from_secs(120)));
         for text in ["", "8", "s", "-1s", "1.5s", "1h", "1 s", "99999999999999s"] {
-            assert!(time(text.as_bytes()).is_err(), "{text:?}");
+            assert!(duration(text.as_bytes()).is_err(), "{text:?}");
         }
     }
 
@@ -231,15 +225,15 @@ mod tests {
 
     #[test]
     fn rewrites_and_rungs_name_signals() {
-        assert_eq!(rewrite(b"TERM=INT"), Ok(Rewrite { from: Signal::TERM, to: Some(Signal::INT) }));
-        assert_eq!(rewrite(b"1="), Ok(Rewrite { from: Signal::HUP, to: None }));
+        assert_eq!(signal_rewrite(b"TERM=INT"), Ok(SignalRewrite { from: Signal::TERM, to: Some(Signal::INT) }));
+        assert_eq!(signal_rewrite(b"1="), Ok(SignalRewrite { from: Signal::HUP, to: None }));
         for text in ["", "TERM", "TERM=NOPE", "=INT", "KILL=TERM", "CHLD=", "65=1"] {
-            assert!(rewrite(text.as_bytes()).is_err(), "{text:?}");
+            assert!(signal_rewrite(text.as_bytes()).is_err(), "{text:?}");
         }
-        assert_eq!(rung(b"drain:8s"), Ok(Rung { signal: None, time: Duration::from_secs(8) }));
-        assert_eq!(rung(b"TERM:1s"), Ok(Rung { signal: Some(Signal::TERM), time: Duration::from_secs(1) }));
+        assert_eq!(stop_step(b"drain:8s"), Ok(StopStep { signal: None, time: Duration::from_secs(8) }));
+        assert_eq!(stop_step(b"TERM:1s"), Ok(StopStep { signal: Some(Signal::TERM), time: Duration::from_secs(1) }));
         for text in ["", "TERM", "TERM:", ":1s", "DRAIN:8s", "TERM:1"] {
-            assert!(rung(text.as_bytes()).is_err(), "{text:?}");
+            assert!(stop_step(text.as_bytes()).is_err(), "{text:?}");
         }
     }
 

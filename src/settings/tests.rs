@@ -1,7 +1,7 @@
 use super::*;
 
-fn read(variables: &[&CStr]) -> Result<Settings, Vec<Mistake>> {
-    Settings::read(variables)
+fn read(variables: &[&CStr]) -> Result<Settings, Vec<SettingsError>> {
+    Settings::from_environment(variables)
 }
 
 fn mistakes(variables: &[&CStr]) -> Vec<String> {
@@ -15,8 +15,9 @@ fn an_empty_environment_is_the_defaults() {
 
 #[test]
 fn every_setting_of_the_table_is_read() {
-    for setting in table::TABLE {
-        // No setting expects this value, so one that is read refuses it; free texts take it, and are seen in the result.
+    for setting in table::SETTINGS {
+        // No setting expects this value, so one that is read refuses it; free texts take it, and are seen in the
+        // result.
         let variable = CString::new(format!("{}=\u{1}", setting.name)).unwrap();
         let changed = match read(&[&variable]) {
             Err(mistakes) => !mistakes[0].to_string().contains("not read"),
@@ -121,17 +122,17 @@ fn a_secret_has_a_name_of_commands_own() {
 fn gid_0_is_no_supplementary_group() {
     assert_eq!(mistakes(&[c"TAKUMI_GROUPS=44,0"]).len(), 1);
     let settings = read(&[c"TAKUMI_GROUPS=44, video"]).unwrap();
-    assert_eq!(settings.groups, Some(vec![ByName::Id(44), ByName::Name(b"video".to_vec())]));
+    assert_eq!(settings.groups, Some(vec![AccountRef::Id(44), AccountRef::Name(b"video".to_vec())]));
 }
 
 #[test]
 fn command_does_not_see_our_settings() {
     for ours in ["PUID=1", "UMASK=1", "TAKUMI_USER=x", "DOTENV_PRIVATE_KEY_CI=x", "DOTENV_PRIVATE_KEY=x"] {
-        assert!(is_ours(ours.as_bytes()), "{ours}");
+        assert!(is_reserved(ours.as_bytes()), "{ours}");
     }
     for others in
         ["PATH=/", "TAKUMI_LOG=info", "TAKUMI_LOG_FORMAT=json", "PUIDX=1", "XTAKUMI_A=1", "DOTENV_PUBLIC_KEY=x"]
     {
-        assert!(!is_ours(others.as_bytes()), "{others}");
+        assert!(!is_reserved(others.as_bytes()), "{others}");
     }
 }

@@ -3,7 +3,7 @@
 //! In a process of its own, forked for it: it may wait, allocate and fail, and PID 1 learns of its end as of any child's. The server
 //! is a stranger: what it sends costs at most [`MOST`] bytes a question and the time that is given.
 
-use crate::http::{self, AGENT, Head, Url};
+use crate::http::{self, ResponseHead, USER_AGENT, Url};
 use crate::machine::hosts;
 use crate::supervise::last_resort;
 use crate::sys::clock::{self, Instant};
@@ -71,7 +71,7 @@ impl Server<'_> {
         http::send(&mut stream, self.request(method, target, body).as_bytes(), self.end).map_err(said)?;
         let (mut bytes, mut filled) = (vec![0; MOST], 0);
         let seen = |bytes: &[u8]| whole(bytes).transpose();
-        match http::read(&mut stream, &mut bytes, &mut filled, self.end, seen).map_err(said)? {
+        match http::read_until(&mut stream, &mut bytes, &mut filled, self.end, seen).map_err(said)? {
             Some(body) => Ok(bytes[body?].to_vec()),
             None if filled == MOST => {
                 Err(format!("its answer to {method} {target} is longer than {} KiB", MOST / 1024).into())
@@ -84,19 +84,19 @@ impl Server<'_> {
     fn request(&self, method: &str, target: &str, body: &str) -> String {
         let (authority, length) = (self.authority, body.len());
         format!(
-            "{method} {target} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: {AGENT}\r\nContent-Type: application/json\r\n\
+            "{method} {target} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: {USER_AGENT}\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         )
     }
 }
 
 fn said(error: std::io::Error) -> Why {
-    if http::is_late(&error) { "it did not answer in time".into() } else { http::word(&error).into() }
+    if http::is_timeout(&error) { "it did not answer in time".into() } else { http::error_text(&error).into() }
 }
 
 /// Where the body is, as soon as all of it is there.
 fn whole(bytes: &[u8]) -> Result<Option<Range<usize>>, Why> {
-    let Some(head) = http::head(bytes)? else { return Ok(None) };
+    let Some(head) = http::parse_head(bytes)? else { return Ok(None) };
     match head.body {
         Some(length) if length > MOST => Err(format!("an answer is longer than {} KiB", MOST / 1024).into()),
         length => Ok(length.map(|length| head.length..head.length + length).filter(|body| body.end <= bytes.len())),
@@ -105,8 +105,8 @@ fn whole(bytes: &[u8]) -> Result<Option<Range<usize>>, Why> {
 
 /// The server has closed the connection: an answer without a length ends there.
 fn at_its_end(bytes: &[u8]) -> Result<Vec<u8>, Why> {
-    match http::head(bytes)? {
-        Some(Head { length, body: None, .. }) => Ok(bytes[length..].to_vec()),
+    match http::parse_head(bytes)? {
+        Some(ResponseHead { length, body: None, .. }) => Ok(bytes[length..].to_vec()),
         _ => Err("its answer is cut off".into()),
     }
 }

@@ -1,6 +1,6 @@
 //! What follows from what, without a kernel: state × event → action.
 
-use crate::settings::{Rewrite, Rung, Settings};
+use crate::settings::{Settings, SignalRewrite, StopStep};
 use crate::sys::clock::Instant;
 use crate::sys::wait::WaitStatus;
 use crate::sys::{Signal, SignalSet};
@@ -10,9 +10,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// TAKUMI_SIGNALS.
-    pub rewrites: Vec<Rewrite>,
+    pub rewrites: Vec<SignalRewrite>,
     /// TAKUMI_STOP. Empty: SIGTERM is a signal like any other.
-    pub rungs: Vec<Rung>,
+    pub rungs: Vec<StopStep>,
     /// TAKUMI_LEFTOVER_GRACE.
     pub leftover_grace: Duration,
     /// TAKUMI_EXIT_OK.
@@ -214,8 +214,8 @@ impl Lifecycle {
 
     fn on_signal(&mut self, signal: Signal, now: Instant) -> Action {
         let signal = match self.rules.rewrites.iter().find(|rewrite| rewrite.from == signal) {
-            Some(Rewrite { to: None, .. }) => return Action::None,
-            Some(Rewrite { to: Some(to), .. }) => *to,
+            Some(SignalRewrite { to: None, .. }) => return Action::None,
+            Some(SignalRewrite { to: Some(to), .. }) => *to,
             None => signal,
         };
         if STOP_SIGNALS.contains(&signal) {
@@ -235,7 +235,7 @@ impl Lifecycle {
 
     fn climb(&mut self, rung: usize, now: Instant) -> Action {
         match self.rules.rungs.get(rung) {
-            Some(&Rung { signal, time }) => {
+            Some(&StopStep { signal, time }) => {
                 self.phase = Phase::Stopping(rung, Some(now.after(time)));
                 signal.map_or(Action::Drain, Action::Send)
             }

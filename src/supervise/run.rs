@@ -10,7 +10,7 @@ use super::reboot::Marker;
 use crate::http::Url;
 use crate::machine::limits::{self, OutOfMemory};
 use crate::machine::processes;
-use crate::settings::Scope;
+use crate::settings::SignalScope;
 use crate::sys::clock::{self, Instant};
 use crate::sys::signal::{self, Taken};
 use crate::sys::wait::{self, WaitStatus};
@@ -32,7 +32,7 @@ pub struct Terms {
     /// What follows from what.
     pub rules: Rules,
     /// TAKUMI_SIGNAL_SCOPE.
-    pub scope: Scope,
+    pub scope: SignalScope,
     /// Whether this process is.
     pub is_pid_1: bool,
     /// TAKUMI_HEALTH_URL, whose server a drain asks.
@@ -78,7 +78,7 @@ pub fn supervise(child: Child, terms: Terms, reboot: Option<Reboot>) -> u8 {
 struct Supervisor<'a> {
     life: Lifecycle,
     child: Child,
-    scope: Scope,
+    scope: SignalScope,
     is_pid_1: bool,
     health_url: Option<Url>,
     reboot: Option<Reboot<'a>>,
@@ -247,16 +247,16 @@ impl Supervisor<'_> {
     fn send(&mut self, signal: Signal, taken: Option<Taken>) {
         let child = self.child.id;
         let answer = match (self.scope, taken.and_then(|taken| taken.queued)) {
-            (Scope::Child, Some(payload)) => {
+            (SignalScope::Child, Some(payload)) => {
                 signal::queue(child, signal, payload).or_else(|_| signal::kill(child.0, signal))
             }
-            (Scope::Child, None) => signal::kill(child.0, signal),
-            (Scope::Group, _) => match signal::kill(-child.0, signal) {
+            (SignalScope::Child, None) => signal::kill(child.0, signal),
+            (SignalScope::Group, _) => match signal::kill(-child.0, signal) {
                 Err(Errno(libc::ESRCH)) => signal::kill(child.0, signal),
                 answer => answer,
             },
-            (Scope::All, _) if self.is_pid_1 => signal::kill(-1, signal),
-            (Scope::All, _) => {
+            (SignalScope::All, _) if self.is_pid_1 => signal::kill(-1, signal),
+            (SignalScope::All, _) => {
                 self.signal_each_below(signal);
                 Ok(())
             }

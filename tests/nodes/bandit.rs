@@ -1,13 +1,13 @@
 //! Each way in which a node could silence its scanner, with the real one.
 
-use crate::node::{Node, outcome, scan};
+use crate::node::{TestNode, outcome, scan};
 use crate::program;
 use crate::scanners::{RULES, bandit, installed, packages, rules};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::time::Duration;
-use takumi_init::for_tests::scan::{Job, Scanner};
+use takumi_init::for_tests::scan::{ScanJob, Scanner};
 use takumi_test::folder::Folder;
 use takumi_test::program::run;
 use takumi_test::require;
@@ -21,7 +21,7 @@ fn found(file: &str) -> Vec<String> {
 }
 
 /// It finds the call in that file, and has scanned all that there is.
-fn is_found_in(node: &Node, file: &str) {
+fn is_found_in(node: &TestNode, file: &str) {
     assert_eq!(scan(&bandit(), node), (found(file), vec![]));
 }
 
@@ -29,7 +29,7 @@ fn is_found_in(node: &Node, file: &str) {
 fn a_comment_silences_nothing() {
     require!(pip3);
     let lines = "# nosec\nimport os # nosec\nos.system(os.environ['X']) # nosec B605 # nosec: all # noqa\n";
-    is_found_in(&Node::of(&[("a.py", lines)]), "a.py");
+    is_found_in(&TestNode::of(&[("a.py", lines)]), "a.py");
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn no_file_of_the_nodes_is_the_scanners_configuration() {
     let many = [("a.py", BAD), (".bandit", ini), ("sub/.bandit", ini), ("a.py.bandit", ini), ("setup.cfg", ini)];
     let more =
         [("tox.ini", ini), ("pyproject.toml", toml), ("bandit.yaml", yaml), ("bandit.yml", yaml), ("base.json", base)];
-    is_found_in(&Node::of(&one), "a.py");
-    is_found_in(&Node::of(&[&many[..], &more].concat()), "a.py");
+    is_found_in(&TestNode::of(&one), "a.py");
+    is_found_in(&TestNode::of(&[&many[..], &more].concat()), "a.py");
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn no_directory_is_left_out() {
     // Bandit's own list leaves out `.git` anywhere in a path, but not where the working directory has one.
     let files: Vec<String> =
         directories.iter().flat_map(|name| [format!("{name}/a.py"), format!("sub/{name}.d/a.py")]).collect();
-    let node = Node::of(&files.iter().map(|file| (file.as_str(), BAD)).collect::<Vec<_>>());
-    let deeper = Node::of(&[("sub/.git/a.py", BAD)]);
+    let node = TestNode::of(&files.iter().map(|file| (file.as_str(), BAD)).collect::<Vec<_>>());
+    let deeper = TestNode::of(&[("sub/.git/a.py", BAD)]);
     is_found_in(&deeper, "sub/.git/a.py");
     let mut expected: Vec<String> = files.iter().flat_map(|file| found(file)).collect();
     expected.sort();
@@ -71,7 +71,7 @@ fn no_name_is_an_option_a_pattern_or_a_list() {
         "new\nline.py", "tab\t.py", "back\\slash.py", "quote\".py", "{}.py", "_totals.py", "%s.py",
         "\u{e9}\u{1f600}.py", "\u{202e}.py", ".py", "#.py", "a/b/../c.py",
     ];
-    let node = Node::of(&names.map(|name| (name, BAD)));
+    let node = TestNode::of(&names.map(|name| (name, BAD)));
     let mut expected: Vec<String> = names.iter().map(|name| found(&name.replace("b/../", "")).remove(0)).collect();
     expected.sort();
     let (mut issues, unscanned) = scan(&bandit(), &node);
@@ -82,7 +82,7 @@ fn no_name_is_an_option_a_pattern_or_a_list() {
 #[test]
 fn a_name_that_is_no_text_is_told_and_the_others_are_scanned() {
     require!(pip3);
-    let node = Node::of(&[("a.py", BAD)]);
+    let node = TestNode::of(&[("a.py", BAD)]);
     node.write(OsStr::from_bytes(b"z\xff.py"), BAD.as_bytes());
     let unscanned = vec!["z\u{fffd}.py: its name is not UTF-8".to_owned()];
     assert_eq!(scan(&bandit(), &node), (found("a.py"), unscanned));
@@ -92,7 +92,7 @@ fn a_name_that_is_no_text_is_told_and_the_others_are_scanned() {
 fn nothing_of_the_nodes_is_run_or_taken_for_a_module() {
     require!(pip3);
     let trap = "open('RAN', 'w').close()\nraise SystemExit(0)\n";
-    let node = Node::of(&[("zz.py", BAD)]);
+    let node = TestNode::of(&[("zz.py", BAD)]);
     let modules = [
         "bandit", "takumi_rules", "ast", "json", "stevedore", "yaml", "rich", "sitecustomize", "usercustomize",
         "encodings", "os", "tokenize",
@@ -116,7 +116,7 @@ fn nothing_of_the_nodes_is_run_or_taken_for_a_module() {
 
 /// With an environment that would lead any Python astray.
 fn scan_led_astray(node: &OsStr) {
-    let mut tree = Node::of(&[("zz.py", BAD)]).tree();
+    let mut tree = TestNode::of(&[("zz.py", BAD)]).tree();
     tree.root = std::fs::File::open(node).unwrap().into();
     let (issues, unscanned) = outcome(&bandit(), &tree).unwrap();
     assert_eq!((issues.len(), unscanned), (1, vec![]));
@@ -131,7 +131,7 @@ fn no_variable_and_no_path_leads_the_scanner_astray() {
         return scan_led_astray(&node);
     }
     installed();
-    let node = Node::of(&[("zz.py", BAD)]);
+    let node = TestNode::of(&[("zz.py", BAD)]);
     let program = format!("#!/bin/sh\n: >{}/RAN\necho '{{}}'\n", node.0.0.display());
     for name in ["python", "python3", "python3.11", "bandit", "env", "sh"] {
         node.write(format!("bin/{name}"), program.as_bytes());
@@ -172,7 +172,7 @@ fn no_variable_and_no_path_leads_the_scanner_astray() {
 #[test]
 fn what_is_no_plain_file_is_never_opened() {
     require!(pip3);
-    let node = Node::of(&[("a.py", BAD)]);
+    let node = TestNode::of(&[("a.py", BAD)]);
     let made = Command::new("mkfifo").arg(node.0.join("pipe.py")).status().unwrap();
     assert!(made.success());
     for (name, target) in
@@ -190,19 +190,21 @@ fn what_is_no_plain_file_is_never_opened() {
 #[test]
 fn a_file_that_became_a_pipe_costs_the_deadline() {
     require!(pip3);
-    let node = Node::of(&[("a.py", BAD)]);
+    let node = TestNode::of(&[("a.py", BAD)]);
     let tree = node.tree();
     std::fs::remove_file(node.0.join("a.py")).unwrap();
     assert!(Command::new("mkfifo").arg(node.0.join("a.py")).status().unwrap().success());
-    let reason =
-        bandit().run(&[Job { tree: &tree, files: vec![0] }], Duration::from_secs(3), &|| false).remove(0).unwrap_err();
+    let reason = bandit()
+        .run(&[ScanJob { tree: &tree, files: vec![0] }], Duration::from_secs(3), &|| false)
+        .remove(0)
+        .unwrap_err();
     assert_eq!(reason, "the scanner timed out after 3 s");
 }
 
 #[test]
 fn a_gigabyte_is_not_read() {
     require!(pip3);
-    let node = Node::of(&[("a.py", BAD)]);
+    let node = TestNode::of(&[("a.py", BAD)]);
     std::fs::File::create(node.0.join("large.py")).unwrap().set_len(1 << 30).unwrap();
     let reason = "large.py: it has 1073741824 bytes, over the scan limit of 4194304";
     assert_eq!(scan(&bandit(), &node), (found("a.py"), vec![reason.to_owned()]));
@@ -229,7 +231,7 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn what_bandit_cannot_read_is_told_and_hides_nothing_else() {
     require!(pip3);
-    let node = Node::of(&[("a.py", BAD), ("zz/b.py", BAD)]);
+    let node = TestNode::of(&[("a.py", BAD), ("zz/b.py", BAD)]);
     for (name, content) in unreadable() {
         node.write(name, &content);
     }
@@ -252,7 +254,7 @@ fn what_bandit_cannot_read_is_told_and_hides_nothing_else() {
 #[test]
 fn an_expression_of_megabytes_has_an_outcome() {
     require!(pip3);
-    let node = Node::of(&[("a.py", BAD)]);
+    let node = TestNode::of(&[("a.py", BAD)]);
     node.write("list.py", format!("x = [{}]\n", "1, ".repeat(1_390_000)).as_bytes());
     let (issues, unscanned) = scan(&bandit(), &node);
     assert_eq!(issues, found("a.py"), "{unscanned:?}");
@@ -280,7 +282,7 @@ fn moved(rules_too: bool) -> Folder {
 #[test]
 fn another_user_finds_and_runs_what_is_roots() {
     require!(root, setpriv, pip3);
-    let tree = Node::of(&[("a.py", BAD)]);
+    let tree = TestNode::of(&[("a.py", BAD)]);
     std::fs::set_permissions(&tree.0.0, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let said = run(program::scan(&tree.0.0, &moved(true).join("bin/bandit")).arg("--json"));
     assert!(said.code == 1 && said.stdout.contains("\"places\":[\"a.py:3\"]"), "{said:?}");
@@ -292,7 +294,7 @@ fn one_that_has_not_our_rules_has_scanned_nothing() {
     let folder = moved(false);
     let scanner = Scanner::find_anywhere(folder.join("bin/bandit").to_str().unwrap().as_bytes()).unwrap();
     for source in [BAD, "x = 1\n"] {
-        let reason = outcome(&scanner, &Node::of(&[("a.py", source)]).tree()).unwrap_err();
+        let reason = outcome(&scanner, &TestNode::of(&[("a.py", source)]).tree()).unwrap_err();
         assert!(
             reason.starts_with("the scanner ran without the rules of takumi-init: install image/bandit"),
             "{reason}"

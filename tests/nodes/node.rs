@@ -6,17 +6,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
-use takumi_init::for_tests::scan::{Job, Outcome, Scanner};
-use takumi_init::for_tests::tree::{File, Kind, Tree};
+use takumi_init::for_tests::scan::{ScanJob, ScanOutcome, Scanner};
+use takumi_init::for_tests::tree::{File, FileKind, Tree};
 use takumi_test::folder::Folder;
 
 /// Its directory.
-pub struct Node(pub Folder);
+pub struct TestNode(pub Folder);
 
-impl Node {
+impl TestNode {
     /// With these files.
-    pub fn of(files: &[(&str, &str)]) -> Node {
-        let node = Node(Folder::new());
+    pub fn of(files: &[(&str, &str)]) -> TestNode {
+        let node = TestNode(Folder::new());
         for (name, content) in files {
             node.write(name, content.as_bytes());
         }
@@ -52,13 +52,13 @@ impl Node {
 
 fn file(root: &Path, path: &Path, status: &std::fs::Metadata) -> File {
     let kind = match status.file_type() {
-        kind if kind.is_file() => Kind::Plain { executable: false, begins: [0; 8] },
+        kind if kind.is_file() => FileKind::Plain { executable: false, magic: [0; 8] },
         kind if kind.is_symlink() => {
-            Kind::Link(std::fs::read_link(path).unwrap().into_os_string().into_encoded_bytes())
+            FileKind::Link(std::fs::read_link(path).unwrap().into_os_string().into_encoded_bytes())
         }
         kind => {
             assert!(kind.is_fifo());
-            Kind::Other
+            FileKind::Other
         }
     };
     let path = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
@@ -68,22 +68,22 @@ fn file(root: &Path, path: &Path, status: &std::fs::Metadata) -> File {
 /// A loaded machine takes its time. Before the runner's limit, so that a scanner that hangs is told apart from a test that does.
 pub const SLOWEST: Duration = Duration::from_secs(100);
 
-pub fn outcome(scanner: &Scanner, tree: &Tree) -> Outcome {
-    scanner.run(&[Job { tree, files: (0..tree.files.len()).collect() }], SLOWEST, &|| false).remove(0)
+pub fn outcome(scanner: &Scanner, tree: &Tree) -> ScanOutcome {
+    scanner.run(&[ScanJob { tree, files: (0..tree.files.len()).collect() }], SLOWEST, &|| false).remove(0)
 }
 
 /// `file:line test severity` of what was found, and `file: reason` of what was not scanned.
-pub fn scan(scanner: &Scanner, node: &Node) -> (Vec<String>, Vec<String>) {
+pub fn scan(scanner: &Scanner, node: &TestNode) -> (Vec<String>, Vec<String>) {
     let tree = node.tree();
     scan_of(outcome(scanner, &tree), &tree)
 }
 
-pub fn scan_of(outcome: Outcome, tree: &Tree) -> (Vec<String>, Vec<String>) {
+pub fn scan_of(outcome: ScanOutcome, tree: &Tree) -> (Vec<String>, Vec<String>) {
     let name = |index: usize| String::from_utf8_lossy(&tree.files[index].path).into_owned();
     let (issues, unscanned) = outcome.unwrap();
     let issue = |issue: &takumi_init::for_tests::scan::Issue| {
         let severity = issue.severity.map(|severity| format!(" {severity:?}")).unwrap_or_default();
-        format!("{}:{} {}{severity}", name(issue.file), issue.line, issue.test)
+        format!("{}:{} {}{severity}", name(issue.file), issue.line, issue.test_id)
     };
     (
         issues.iter().map(issue).collect(),

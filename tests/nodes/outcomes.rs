@@ -1,6 +1,6 @@
 //! Whatever a node or the scanner is, the start has an answer in time.
 
-use crate::world::Kept;
+use crate::world::NodeVolumes;
 use takumi_test::engine::{ask, engine};
 use takumi_test::folder::Folder;
 use takumi_test::poll::eventually;
@@ -36,9 +36,9 @@ for level in range(200):
 #[test]
 fn each_odd_node_has_an_outcome_of_its_own_and_the_start_goes_on() {
     require!(comfyui);
-    let kept = Kept::with(&["well"]);
+    let kept = NodeVolumes::with(&["well"]);
     kept.shell(&format!("python3 - <<'END'\n{ODD}END\n"));
-    let ended = kept.listed(&[]);
+    let ended = kept.list_as_json(&[]);
     assert_eq!(ended.code, 0, "{ended:?}");
     for (node, words) in [
         ("many", "more than 50000"),
@@ -58,13 +58,13 @@ fn each_odd_node_has_an_outcome_of_its_own_and_the_start_goes_on() {
         assert!(told.as_deref().is_some_and(|told| told.contains(words)), "{node}: {words}: {}", ended.stderr);
     }
     assert!(!ended.stderr.contains("well: "), "{}", ended.stderr);
-    let refused = kept.listed(&[("TAKUMI_SCAN", "block")]);
+    let refused = kept.list_as_json(&[("TAKUMI_SCAN", "block")]);
     assert_eq!(refused.code, 125, "{refused:?}");
     // What could not be read whole cannot be approved; what could, can.
-    let asked = kept.ask(&["approve", "many"]);
+    let asked = kept.exec_nodes(&["approve", "many"]);
     assert!(asked.code == 1 && asked.stderr.contains("cannot be approved"), "{asked:?}");
-    assert_eq!(kept.ask(&["approve", "broken"]).code, 0);
-    assert!(!kept.listed(&[]).stderr.contains("broken"));
+    assert_eq!(kept.exec_nodes(&["approve", "broken"]).code, 0);
+    assert!(!kept.list_as_json(&[]).stderr.contains("broken"));
 }
 
 /// Root's, in a directory of root's, on the read-only root: as a scanner has to be.
@@ -92,7 +92,7 @@ sys.exit(f'seen: user {os.getuid()}, {write}, {capability}, {filters} more filte
 #[test]
 fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
     require!(comfyui);
-    let kept = Kept::with(&["well", "miner"]);
+    let kept = NodeVolumes::with(&["well", "miner"]);
     // The engine's own.
     let filters = kept.shell("sed -n 's/^Seccomp_filters:[^0-9]*//p' /proc/self/status");
     for (lines, words) in [
@@ -115,18 +115,18 @@ fn a_scanner_that_is_missing_or_strange_leaves_nodes_unscanned() {
         // What is looked at beside Bandit is seen all the same.
         assert!(ended.stderr.contains("requirements.txt:3"), "{lines}: {}", ended.stderr);
     }
-    let missing = kept.listed(&[("TAKUMI_SCAN_COMMAND", "nobandit"), ("TAKUMI_SCAN", "block")]);
+    let missing = kept.list_as_json(&[("TAKUMI_SCAN_COMMAND", "nobandit"), ("TAKUMI_SCAN", "block")]);
     assert!(missing.code == 125 && missing.stderr.contains("install Bandit in the image"), "{missing:?}");
     // One that COMMAND could exchange is none.
     kept.shell("printf '#!/usr/bin/python3\\n' > /data/bandit; chmod 755 /data/bandit");
-    let own = kept.listed(&[("TAKUMI_SCAN_COMMAND", "/data/bandit")]);
+    let own = kept.list_as_json(&[("TAKUMI_SCAN_COMMAND", "/data/bandit")]);
     assert!(own.code == 0 && own.stderr.contains("well: not approved, and not scanned"), "{own:?}");
 }
 
 #[test]
 fn a_stop_is_heard_while_a_scanner_hangs() {
     require!(comfyui);
-    let kept = Kept::with(&["well"]);
+    let kept = NodeVolumes::with(&["well"]);
     let folder = program("import time; time.sleep(1000)");
     let container = kept.start_with_scanner(&folder.0).command(&["echo", "ran"]).spawn();
     eventually("the scanner", || {

@@ -1,7 +1,7 @@
 //! `takumi-nodes` itself, and what `init` makes of one that is missing, mute or hostile.
 
-use crate::node::Node;
-use crate::world::Kept;
+use crate::node::TestNode;
+use crate::world::NodeVolumes;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -39,7 +39,7 @@ results = [receipt | {'filename': name} for name in files]
 print(json.dumps({'results': results, 'errors': [], 'metrics': {name: counts for name in files + ['_totals']}}))
 sys.exit(1)";
 
-fn readable(node: &Node) -> &Path {
+fn readable(node: &TestNode) -> &Path {
     std::fs::set_permissions(&node.0.0, PermissionsExt::from_mode(0o755)).unwrap();
     &node.0.0
 }
@@ -48,13 +48,13 @@ fn readable(node: &Node) -> &Path {
 fn a_directory_that_is_not_installed_is_scanned_with_an_exit_code_that_says_what_came_of_it() {
     require!(root, setpriv, python3);
     let clean = scanner(CLEAN);
-    let scan = |node: &Node| run(&mut scan(readable(node), &clean.join("scanner")));
-    let none = scan(&Node::of(&[("a.py", "x = 1\n")]));
+    let scan = |node: &TestNode| run(&mut scan(readable(node), &clean.join("scanner")));
+    let none = scan(&TestNode::of(&[("a.py", "x = 1\n")]));
     assert!(none.code == 0 && none.stdout.contains(": nothing found\n"), "{none:?}");
-    let some = scan(&Node::of(&[("requirements.txt", "x @ https://files.invalid/x.whl\n")]));
+    let some = scan(&TestNode::of(&[("requirements.txt", "x @ https://files.invalid/x.whl\n")]));
     assert!(some.code == 1 && some.stdout.contains("requirements.txt:1"), "{some:?}");
     let broken = scanner("raise SystemExit(3)");
-    let node = Node::of(&[("a.py", "x = 1\n")]);
+    let node = TestNode::of(&[("a.py", "x = 1\n")]);
     let unscanned = run(&mut self::scan(readable(&node), &broken.join("scanner")));
     assert!(unscanned.code == 2 && unscanned.stdout.contains("not scanned: "), "{unscanned:?}");
     let json = run(self::scan(readable(&node), &clean.join("scanner")).arg("--json"));
@@ -67,7 +67,7 @@ fn a_directory_that_is_not_installed_is_scanned_with_an_exit_code_that_says_what
 #[test]
 fn who_holds_a_capability_reads_nothing_of_a_stranger() {
     require!(root);
-    let node = Node::of(&[("a.py", "x = 1\n")]);
+    let node = TestNode::of(&[("a.py", "x = 1\n")]);
     let refused = run(Command::new(nodes()).arg("scan").arg(&node.0.0));
     assert!(refused.code == 2 && refused.stderr.contains("capabilities") && refused.stdout.is_empty(), "{refused:?}");
 }
@@ -75,7 +75,7 @@ fn who_holds_a_capability_reads_nothing_of_a_stranger() {
 #[test]
 fn a_signal_ends_its_scanners_and_is_answered() {
     require!(root, setpriv, python3);
-    let node = Node::of(&[("a.py", "x = 1\n")]);
+    let node = TestNode::of(&[("a.py", "x = 1\n")]);
     let hanging = scanner("import time; time.sleep(1000)");
     let path = hanging.join("scanner");
     let running = scan(readable(&node), &path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -96,7 +96,7 @@ fn a_signal_ends_its_scanners_and_is_answered() {
 }
 
 /// A start with another program in the place of `takumi-nodes`.
-fn start_with(kept: &Kept, lines: &str) -> Ended {
+fn start_with(kept: &NodeVolumes, lines: &str) -> Ended {
     let folder = scanner(lines);
     let mount = format!("{}:/takumi-nodes:ro", folder.join("scanner").display());
     kept.start().options(&["-v", &mount]).env("TAKUMI_SCAN", "block").env("SECRET", "s3cr3t").command(&["true"]).run()
@@ -105,8 +105,8 @@ fn start_with(kept: &Kept, lines: &str) -> Ended {
 #[test]
 fn init_believes_a_bounded_answer_and_nothing_else() {
     require!(comfyui);
-    let kept = Kept::with(&["well"]);
-    assert_eq!(kept.ask(&["approve", "well"]).code, 0);
+    let kept = NodeVolumes::with(&["well"]);
+    assert_eq!(kept.exec_nodes(&["approve", "well"]).code, 0);
     for (lines, reason) in [
         ("pass", "ended without an answer"),
         ("import os, sys; os.write(int(sys.argv[2]), b'{')", "ended without an answer"),
@@ -152,8 +152,8 @@ except OSError:
 #[test]
 fn the_program_gets_no_secret_no_descriptor_and_no_way_to_approve() {
     require!(comfyui);
-    let kept = Kept::with(&["well"]);
-    assert_eq!(kept.ask(&["approve", "well"]).code, 0);
+    let kept = NodeVolumes::with(&["well"]);
+    assert_eq!(kept.exec_nodes(&["approve", "well"]).code, 0);
     let said = start_with(&kept, PRISONER).stderr;
     let variables = said.lines().find_map(|line| line.strip_prefix("variables: ")).unwrap();
     assert!(variables.split(' ').all(|name| name == "VIRTUAL_ENV" || name.starts_with("TAKUMI_")), "{said}");

@@ -1,15 +1,15 @@
 //! The rules of image/bandit, by the real Bandit: a table of sources, with what is told of each.
 
-use crate::node::{Node, outcome};
+use crate::node::{TestNode, outcome};
 use crate::scanners::bandit;
-use takumi_init::for_tests::ability::Ability;
+use takumi_init::for_tests::behaviour::Behaviour;
 use takumi_init::for_tests::scan::Issue;
 use takumi_test::require;
 
 /// Each of the sources shows the ability by itself.
-const ROWS: &[(Ability, &[&str])] = &[
+const ROWS: &[(Behaviour, &[&str])] = &[
     (
-        Ability::HidesCalls,
+        Behaviour::HidesCalls,
         &[
             "__import__('os').system('id')",
             "__import__(name)",
@@ -76,7 +76,7 @@ const ROWS: &[(Ability, &[&str])] = &[
         ],
     ),
     (
-        Ability::Downloads,
+        Behaviour::Downloads,
         &[
             "import requests",
             "import numpy as np, httpx as h",
@@ -94,7 +94,7 @@ const ROWS: &[(Ability, &[&str])] = &[
         ],
     ),
     (
-        Ability::RunsCommands,
+        Behaviour::RunsCommands,
         &[
             "import pty",
             "import posix",
@@ -108,7 +108,7 @@ const ROWS: &[(Ability, &[&str])] = &[
         ],
     ),
     (
-        Ability::InstallsPackages,
+        Behaviour::InstallsPackages,
         &[
             "run([sys.executable, '-m', 'pip', 'install', 'x'])",
             "run(['uv', 'pip', 'install', 'x'])",
@@ -121,7 +121,7 @@ const ROWS: &[(Ability, &[&str])] = &[
         ],
     ),
     (
-        Ability::EvaluatesCode,
+        Behaviour::EvaluatesCode,
         &[
             "compile(x, 'y', 'exec')",
             "torch.hub.load('a/b', 'c')",
@@ -135,7 +135,7 @@ const ROWS: &[(Ability, &[&str])] = &[
         ],
     ),
     (
-        Ability::TurnsTlsOff,
+        Behaviour::TurnsTlsOff,
         &[
             "get(x, verify=False)",
             "c.check_hostname = False",
@@ -148,9 +148,9 @@ const ROWS: &[(Ability, &[&str])] = &[
             "def f(*, verify=False): pass",
         ],
     ),
-    (Ability::Unpickles, &["np.load(x, allow_pickle=True)", "torch.load(x, weights_only=False)", "import joblib"]),
+    (Behaviour::Unpickles, &["np.load(x, allow_pickle=True)", "torch.load(x, weights_only=False)", "import joblib"]),
     (
-        Ability::NativeCode,
+        Behaviour::NativeCode,
         &[
             "ctypes.CDLL('x.so')",
             "ctypes.windll.kernel32.Sleep(1)",
@@ -159,12 +159,12 @@ const ROWS: &[(Ability, &[&str])] = &[
         ],
     ),
     (
-        Ability::ChangesPermissions,
+        Behaviour::ChangesPermissions,
         &["os.chmod(x, 0o755)", "Path(x).chmod(0o755)", "os.setuid(0)", "from os import chmod as c; c(x, 0)"],
     ),
-    (Ability::RunsWithPython, &["open(d + '/sitecustomize.py', 'w')"]),
-    (Ability::KnownBad, &["x = 'stratum+tcp://pool.example:3333'", "connect('connect.consrensys.com', 8080)"]),
-    (Ability::CompiledPython, &["SourcelessFileLoader(a, b).load_module()"]),
+    (Behaviour::RunsWithPython, &["open(d + '/sitecustomize.py', 'w')"]),
+    (Behaviour::KnownBad, &["x = 'stratum+tcp://pool.example:3333'", "connect('connect.consrensys.com', 8080)"]),
+    (Behaviour::CompiledPython, &["SourcelessFileLoader(a, b).load_module()"]),
 ];
 
 /// What every node does.
@@ -265,15 +265,15 @@ fn long_texts() -> Vec<(String, bool)> {
 }
 
 /// What our rules tell of each source, and that all of them were scanned.
-fn told(sources: &[String]) -> Vec<Vec<Issue>> {
-    let node = Node::of(&[]);
+fn scan_sources(sources: &[String]) -> Vec<Vec<Issue>> {
+    let node = TestNode::of(&[]);
     for (number, source) in sources.iter().enumerate() {
         node.write(format!("{number:04}.py"), source.as_bytes());
     }
     let (issues, unscanned) = outcome(&bandit(), &node.tree()).unwrap();
     assert_eq!(unscanned, [], "{:?}", unscanned.first().map(|(number, _)| &sources[*number]));
     let mut told = vec![Vec::new(); sources.len()];
-    for issue in issues.into_iter().filter(|issue| issue.test == "T100") {
+    for issue in issues.into_iter().filter(|issue| issue.test_id == "T100") {
         told[issue.file].push(issue);
     }
     told
@@ -283,16 +283,16 @@ fn told(sources: &[String]) -> Vec<Vec<Issue>> {
 fn each_row_shows_its_ability_and_in_a_comment_shows_nothing() {
     require!(pip3);
     let rows = ROWS.iter().flat_map(|(ability, sources)| sources.iter().map(move |source| (*ability, *source)));
-    let rows: Vec<(Ability, &str)> = rows.collect();
+    let rows: Vec<(Behaviour, &str)> = rows.collect();
     // One line down: the place is where the source stands. An encoding is named in the first two.
     let sources: Vec<String> = rows.iter().map(|(_, source)| format!("\n{source}\n")).collect();
     let comment = |source: &String| source.lines().map(|line| format!("#{line}\n")).collect::<String>();
     let comments: Vec<String> = sources.iter().map(comment).collect();
-    for ((ability, source), issues) in rows.iter().zip(told(&sources)) {
-        let shown = issues.iter().any(|issue| issue.ability == Some(*ability) && issue.line >= 2);
+    for ((ability, source), issues) in rows.iter().zip(scan_sources(&sources)) {
+        let shown = issues.iter().any(|issue| issue.behaviour == Some(*ability) && issue.line >= 2);
         assert!(shown, "{source}: {ability:?} is not among {issues:?}");
     }
-    for (source, issues) in comments.iter().zip(told(&comments)) {
+    for (source, issues) in comments.iter().zip(scan_sources(&comments)) {
         assert_eq!(issues, [], "{source}");
     }
 }
@@ -308,7 +308,7 @@ fn what_every_node_does_is_nothing() {
     ];
     let mut sources = vec![ORDINARY.to_owned()];
     sources.extend(plain.map(str::to_owned));
-    for (source, issues) in sources.iter().zip(told(&sources)) {
+    for (source, issues) in sources.iter().zip(scan_sources(&sources)) {
         assert_eq!(issues, [], "{source}");
     }
 }
@@ -322,9 +322,9 @@ fn long_texts_and_strange_encodings_are_told() {
     }
     rows.push(("x = 'coding: utf-7'\n\n# coding: utf-7".to_owned(), false));
     let sources: Vec<String> = rows.iter().map(|(source, _)| source.clone()).collect();
-    for ((source, expected), issues) in rows.iter().zip(told(&sources)) {
-        let abilities: Vec<Ability> = issues.iter().filter_map(|issue| issue.ability).collect();
-        assert_eq!(abilities, vec![Ability::HidesCalls; usize::from(*expected)], "{source}");
+    for ((source, expected), issues) in rows.iter().zip(scan_sources(&sources)) {
+        let abilities: Vec<Behaviour> = issues.iter().filter_map(|issue| issue.behaviour).collect();
+        assert_eq!(abilities, vec![Behaviour::HidesCalls; usize::from(*expected)], "{source}");
     }
 }
 
@@ -334,7 +334,7 @@ fn a_place_has_its_line_and_its_words() {
     let source = "'''\n\n'''\r\nx = 1\r\nx = (a\r\n .os\r\n .path)\r\n__import__(\ny)\nz = f'''\n{eval}'''\n\
                   import urllib.request as u, requests.x\nget(verify = False)\nb64decode(x)\nexec(y)\nglobals()['system']\n\
                   open('https://github.com/AppleBotzz/x')";
-    let issues = told(&[source.to_owned()]).remove(0);
+    let issues = scan_sources(&[source.to_owned()]).remove(0);
     let places: Vec<String> =
         issues.iter().map(|issue| format!("{} {}", issue.line, issue.detail.as_deref().unwrap_or_default())).collect();
     let expected = [
@@ -354,19 +354,19 @@ fn a_place_has_its_line_and_its_words() {
 #[test]
 fn one_ability_does_not_crowd_out_another() {
     require!(pip3);
-    let issues = told(&["__import__(x)\n".repeat(5000) + "import requests\n"]).remove(0);
+    let issues = scan_sources(&["__import__(x)\n".repeat(5000) + "import requests\n"]).remove(0);
     assert_eq!(issues.len(), 1001);
-    assert_eq!(issues.last().and_then(|issue| issue.ability), Some(Ability::Downloads));
+    assert_eq!(issues.last().and_then(|issue| issue.behaviour), Some(Behaviour::Downloads));
 }
 
 /// Depths and widths at which a rule could give up: then the file was not scanned, and no other suffers.
 #[test]
 fn what_the_rules_cannot_read_is_not_scanned() {
     require!(pip3);
-    let node = Node::of(&[("a.py", "__import__(x)\n")]);
+    let node = TestNode::of(&[("a.py", "__import__(x)\n")]);
     node.write("deep.py", format!("getattr(x, {}'a')", "'a' + ".repeat(3000)).as_bytes());
     node.write("dots.py", format!("x{}", ".os".repeat(100_000)).as_bytes());
     let (issues, unscanned) = outcome(&bandit(), &node.tree()).unwrap();
-    assert!(issues.iter().any(|issue| issue.file == 0 && issue.ability == Some(Ability::HidesCalls)));
+    assert!(issues.iter().any(|issue| issue.file == 0 && issue.behaviour == Some(Behaviour::HidesCalls)));
     assert_eq!(unscanned.iter().map(|(file, _)| *file).collect::<Vec<_>>(), [1, 2], "{unscanned:?}");
 }

@@ -1,6 +1,6 @@
 //! What a start does about nodes: silence, warning, refusal, quarantine.
 
-use crate::world::Kept;
+use crate::world::NodeVolumes;
 use takumi_test::engine::Ended;
 use takumi_test::require;
 
@@ -25,8 +25,8 @@ fn says(ended: &Ended, code: i32, words: &[&str]) {
 #[test]
 fn what_a_node_can_do_is_said_until_it_is_approved_and_again_when_a_byte_changes() {
     require!(comfyui);
-    let kept = Kept::with(&["well", "miner"]);
-    let first = kept.listed(&[]);
+    let kept = NodeVolumes::with(&["well", "miner"]);
+    let first = kept.list_as_json(&[]);
     says(
         &first,
         0,
@@ -48,52 +48,56 @@ fn what_a_node_can_do_is_said_until_it_is_approved_and_again_when_a_byte_changes
     assert!(!first.stderr.contains("well"), "{}", first.stderr);
     assert_eq!(first.stdout, "miner\nwell\n");
 
-    let approved = kept.ask(&["approve", "miner"]);
+    let approved = kept.exec_nodes(&["approve", "miner"]);
     assert!(approved.code == 0 && approved.stdout.starts_with("approved: miner, sha256 "), "{approved:?}");
-    let second = kept.listed(&[]);
+    let second = kept.list_as_json(&[]);
     assert_eq!((second.code, second.stderr.as_str()), (0, ""));
 
     kept.shell(&format!("python3 -c \"{ALTER}\""));
-    says(&kept.listed(&[]), 0, &[HEADLINE, "miner: changed since it was approved", "altered: requirements.txt\n"]);
+    says(
+        &kept.list_as_json(&[]),
+        0,
+        &[HEADLINE, "miner: changed since it was approved", "altered: requirements.txt\n"],
+    );
     kept.shell("echo 'import pickle; pickle.loads(b\"\")' > /data/custom_nodes/miner/new.py");
-    says(&kept.listed(&[]), 0, &["added: new.py\n", "new since approval: unpickles data"]);
+    says(&kept.list_as_json(&[]), 0, &["added: new.py\n", "new since approval: unpickles data"]);
 }
 
 #[test]
 fn block_refuses_with_the_list_and_quarantine_moves_and_gives_back() {
     require!(comfyui);
-    let kept = Kept::with(&["well", "miner"]);
+    let kept = NodeVolumes::with(&["well", "miner"]);
     kept.shell("cp -r /data/custom_nodes/miner /data/custom_nodes/other");
-    let refused = kept.listed(&[("TAKUMI_SCAN", "block")]);
+    let refused = kept.list_as_json(&[("TAKUMI_SCAN", "block")]);
     says(&refused, 125, &[HEADLINE, "required check failed: node-scan: not approved: miner, other (3 scanned"]);
     assert_eq!(refused.stdout, "");
-    says(&kept.listed(&[("TAKUMI_REQUIRE", "node-scan")]), 125, &["node-scan: not approved: miner, other"]);
+    says(&kept.list_as_json(&[("TAKUMI_REQUIRE", "node-scan")]), 125, &["node-scan: not approved: miner, other"]);
 
     // What a start would do is foreseen, and not done.
     let report = kept.start().env("TAKUMI_SCAN", "quarantine").command(&["--report"]).run();
     assert!(report.code == 0 && report.stdout.contains("2 moved aside (miner, other)"), "{report:?}");
 
     let before = kept.shell("cd /data/custom_nodes && find miner -type f -exec md5sum {} + | sort");
-    let moved = kept.listed(&[("TAKUMI_SCAN", "quarantine")]);
+    let moved = kept.list_as_json(&[("TAKUMI_SCAN", "quarantine")]);
     says(&moved, 0, &[HEADLINE, "miner moved to quarantine: /data/custom_nodes/.quarantine.disabled/miner"]);
     assert_eq!(moved.stdout, "well\n");
     let after = kept.shell("cd /data/custom_nodes/.quarantine.disabled && find miner -type f -exec md5sum {} + | sort");
     assert_eq!(before, after);
-    assert_eq!(kept.listed(&[("TAKUMI_SCAN", "quarantine")]).stderr, "");
+    assert_eq!(kept.list_as_json(&[("TAKUMI_SCAN", "quarantine")]).stderr, "");
 
-    let list = kept.ask(&["list"]);
+    let list = kept.exec_nodes(&["list"]);
     assert!(list.stdout.contains("miner  not approved, in quarantine, "), "{list:?}");
-    assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
-    let back = kept.listed(&[("TAKUMI_SCAN", "quarantine")]);
+    assert_eq!(kept.exec_nodes(&["approve", "miner"]).code, 0);
+    let back = kept.list_as_json(&[("TAKUMI_SCAN", "quarantine")]);
     assert_eq!((back.stdout.as_str(), back.stderr.as_str()), ("miner\nwell\n", ""));
 }
 
 #[test]
 fn a_restart_scans_only_what_changed() {
     require!(comfyui);
-    let kept = Kept::with(&["well", "miner"]);
+    let kept = NodeVolumes::with(&["well", "miner"]);
     kept.shell("cp -r /nodes/miner /data/custom_nodes/other");
-    let first = kept.listed(&[]);
+    let first = kept.list_as_json(&[]);
     assert!(!first.stderr.contains("not scanned"), "{}", first.stderr);
     says(&first, 0, &["miner: not approved\n", "other: not approved\n", "Bandit: LOW"]);
     let again = kept.start_without_scanner();
@@ -108,8 +112,8 @@ fn a_restart_scans_only_what_changed() {
 #[test]
 fn json_has_the_same_as_objects() {
     require!(comfyui);
-    let kept = Kept::with(&["miner"]);
-    let ended = kept.listed(&[("TAKUMI_LOG_FORMAT", "json")]);
+    let kept = NodeVolumes::with(&["miner"]);
+    let ended = kept.list_as_json(&[("TAKUMI_LOG_FORMAT", "json")]);
     let told: serde_json::Value = serde_json::from_str(ended.stderr.lines().next().unwrap()).unwrap();
     assert_eq!((&told["level"], &told["message"]), (&"warn".into(), &"⚠️ Security risks detected by Bandit!".into()));
     assert_eq!(told["nodes"][0]["name"], "miner");
@@ -122,25 +126,25 @@ fn json_has_the_same_as_objects() {
 #[test]
 fn code_of_the_packages_that_runs_by_itself_is_a_matter_of_its_own() {
     require!(comfyui);
-    let kept = Kept::with(&[]);
+    let kept = NodeVolumes::with(&[]);
     kept.shell(
         "mkdir -p /data/venv/lib/python3.11/site-packages && echo home=/usr/bin > /data/venv/pyvenv.cfg && \
          echo 'import os; os.environ' > /data/venv/lib/python3.11/site-packages/planted.pth",
     );
-    says(&kept.listed(&[]), 0, &["/data/venv: not approved", "runs code whenever Python starts", "planted.pth"]);
-    assert_eq!(kept.ask(&["approve", "/data/venv"]).code, 0);
-    assert_eq!(kept.listed(&[]).stderr, "");
+    says(&kept.list_as_json(&[]), 0, &["/data/venv: not approved", "runs code whenever Python starts", "planted.pth"]);
+    assert_eq!(kept.exec_nodes(&["approve", "/data/venv"]).code, 0);
+    assert_eq!(kept.list_as_json(&[]).stderr, "");
     kept.shell("echo 'pass' > /data/venv/lib/python3.11/site-packages/sitecustomize.py");
-    says(&kept.listed(&[]), 0, &["/data/venv: changed since it was approved", "sitecustomize.py"]);
-    let moved = kept.listed(&[("TAKUMI_SCAN", "quarantine")]);
+    says(&kept.list_as_json(&[]), 0, &["/data/venv: changed since it was approved", "sitecustomize.py"]);
+    let moved = kept.list_as_json(&[("TAKUMI_SCAN", "quarantine")]);
     says(&moved, 0, &["mv /data/venv.quarantine /data/venv"]);
-    assert_eq!(kept.listed(&[("TAKUMI_SCAN", "quarantine")]).stderr, "");
+    assert_eq!(kept.list_as_json(&[("TAKUMI_SCAN", "quarantine")]).stderr, "");
 }
 
 #[test]
 fn a_reboot_looks_again() {
     require!(comfyui);
-    let kept = Kept::with(&["well"]);
+    let kept = NodeVolumes::with(&["well"]);
     // ComfyUI-Manager installs a node and asks for a new start.
     let installs = |name: &str| {
         format!(
@@ -155,13 +159,13 @@ fn a_reboot_looks_again() {
     assert!(!warned.stderr.contains("approvals ignored"), "{}", warned.stderr);
 
     // After the drop the file of approvals is closed to `init`: they come from its memory.
-    let kept = Kept::with(&["miner"]);
+    let kept = NodeVolumes::with(&["miner"]);
     assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
     let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(&installs("other")).run();
     says(&warned, 3, &[HEADLINE, "other: not approved"]);
     assert!(!warned.stderr.contains("miner: not approved"), "{}", warned.stderr);
 
-    let kept = Kept::with(&["well"]);
+    let kept = NodeVolumes::with(&["well"]);
     let blocked =
         kept.start().env("TAKUMI_REBOOT", "comfyui").env("TAKUMI_SCAN", "block").shell(&installs("miner")).run();
     says(&blocked, 125, &["required check failed: node-scan: not approved: miner"]);
@@ -171,8 +175,8 @@ fn a_reboot_looks_again() {
 #[test]
 fn an_ordinary_user_is_warned_too() {
     require!(comfyui);
-    let kept = Kept::with(&["miner"]);
-    assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
+    let kept = NodeVolumes::with(&["miner"]);
+    assert_eq!(kept.exec_nodes(&["approve", "miner"]).code, 0);
     let plain = || kept.start().capabilities(&[]).options(&["--user", "1000:1000"]).env("TAKUMI_VOLUMES", "/data");
     // /state is closed to it: what was approved is not known.
     says(&plain().command(&["true"]).run(), 0, &[HEADLINE, "miner: not approved", "approvals ignored"]);

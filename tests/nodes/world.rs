@@ -16,16 +16,16 @@ fn image() -> Image {
 }
 
 /// What people keep: /data with custom_nodes, and /state.
-pub struct Kept {
+pub struct NodeVolumes {
     pub data: Volume,
     pub state: Volume,
     image: Image,
 }
 
-impl Kept {
+impl NodeVolumes {
     /// With these of our nodes.
-    pub fn with(nodes: &[&str]) -> Kept {
-        let kept = Kept { data: Volume::new(), state: Volume::new(), image: image() };
+    pub fn with(nodes: &[&str]) -> NodeVolumes {
+        let kept = NodeVolumes { data: Volume::new(), state: Volume::new(), image: image() };
         let copies: String = nodes.iter().map(|node| format!("; cp -r /nodes/{node} /data/custom_nodes/")).collect();
         kept.shell(&format!("mkdir -p /data/custom_nodes{copies}"));
         kept
@@ -64,7 +64,7 @@ impl Kept {
     }
 
     /// A start that lists the nodes as COMMAND sees them.
-    pub fn listed(&self, settings: &[(&str, &str)]) -> Ended {
+    pub fn list_as_json(&self, settings: &[(&str, &str)]) -> Ended {
         let start = settings.iter().fold(self.start(), |start, (name, value)| start.env(name, value));
         start.command(&["ls", "/data/custom_nodes"]).run()
     }
@@ -77,13 +77,13 @@ impl Kept {
     }
 
     /// `init --nodes WORDS` in a container that runs, as root.
-    pub fn ask(&self, words: &[&str]) -> Ended {
-        said(&self.running(self.start().env("TAKUMI_SCAN", "off")), "0", words)
+    pub fn exec_nodes(&self, words: &[&str]) -> Ended {
+        exec_nodes_as(&self.running(self.start().env("TAKUMI_SCAN", "off")), "0", words)
     }
 }
 
 /// The same in this one.
-pub fn said(container: &Container, user: &str, words: &[&str]) -> Ended {
+pub fn exec_nodes_as(container: &Container, user: &str, words: &[&str]) -> Ended {
     let exec = ["exec", "--user", user, &container.name, "/init", "--nodes"];
     Ended::from(engine(&[&exec, words].concat()).output().unwrap())
 }

@@ -1,6 +1,6 @@
 //! The exit code is 0 or 1, whatever happens.
 
-use crate::inside::{Checked, Inside, run};
+use crate::inside::{Checked, PidNamespace, run};
 use crate::server::Server;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Stdio;
@@ -15,7 +15,7 @@ fn is_0_or_1(what: &str, checked: &Checked) {
 #[test]
 fn a_bad_environment_is_1_with_a_line_for_each_mistake() {
     require!(namespaces);
-    let inside = Inside::init(&[], &["sleep", "600"]);
+    let inside = PidNamespace::init(&[], &["sleep", "600"]);
     inside.check(&[]).expect("healthy");
     let long = "x".repeat(100_000);
     let many: Vec<(String, String)> = (0..2000).map(|number| (format!("TAKUMI_{number}"), String::new())).collect();
@@ -53,7 +53,7 @@ fn closed_and_full_outputs_cost_no_code_and_end_in_time() {
     require!(namespaces);
     let server = Server::good();
     let inside =
-        Inside::init(&[("TAKUMI_HEALTH_URL", &server.url()), ("TAKUMI_HEALTH_TIMEOUT", "5s")], &["sleep", "600"]);
+        PidNamespace::init(&[("TAKUMI_HEALTH_URL", &server.url()), ("TAKUMI_HEALTH_TIMEOUT", "5s")], &["sleep", "600"]);
     let line = |redirections: &str| format!("exec {} --check {redirections}", inside.path());
     for redirections in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "> /dev/full", "> /dev/full 2> /dev/full"] {
         let checked = run(&mut inside.enter(&["sh", "-c", &line(redirections)]));
@@ -96,7 +96,7 @@ fn limits_that_leave_nothing_are_0_or_1() {
     require!(namespaces, prlimit);
     let server = Server::good();
     let inside =
-        Inside::init(&[("TAKUMI_HEALTH_URL", &server.url()), ("TAKUMI_HEALTH_TIMEOUT", "5s")], &["sleep", "600"]);
+        PidNamespace::init(&[("TAKUMI_HEALTH_URL", &server.url()), ("TAKUMI_HEALTH_TIMEOUT", "5s")], &["sleep", "600"]);
     let path = inside.path();
     for limit in (0..16)
         .map(|number| format!("--nofile={number}"))
@@ -124,7 +124,7 @@ fn limits_that_leave_nothing_are_0_or_1() {
 #[test]
 fn without_proc_it_is_1() {
     require!(namespaces);
-    let inside = Inside::init(&[], &["sleep", "600"]);
+    let inside = PidNamespace::init(&[], &["sleep", "600"]);
     let hidden = |line: &str| {
         let line = format!("{line} && exec {} --check", inside.path());
         run(&mut inside.enter(&["unshare", "--mount", "sh", "-c", &line]))

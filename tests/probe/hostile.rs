@@ -1,6 +1,6 @@
 //! A hostile server costs at most the time that a check has, and 64 KiB.
 
-use crate::inside::{Checked, Inside, run};
+use crate::inside::{Checked, PidNamespace, run};
 use crate::server::{Connection, Server};
 use std::time::Duration;
 use takumi_test::require;
@@ -11,7 +11,7 @@ const MEMORY: u64 = 64 << 10;
 const TAKEN: u64 = 16 << 20;
 
 /// A check that may lay out `limit` bytes of address space, which counts what is asked for, touched or not.
-fn checked(inside: &Inside, server: &Server, limit: u64) -> Checked {
+fn checked(inside: &PidNamespace, server: &Server, limit: u64) -> Checked {
     let (init, limit) = (inside.path(), format!("--as={limit}"));
     let words = ["prlimit", &limit, &init, "--check"];
     let environment = [("TAKUMI_HEALTH_URL", server.url()), ("TAKUMI_HEALTH_TIMEOUT", "5s".to_owned())];
@@ -19,7 +19,7 @@ fn checked(inside: &Inside, server: &Server, limit: u64) -> Checked {
 }
 
 /// The least that a check of a good server needs, to a page.
-fn least(inside: &Inside) -> u64 {
+fn least(inside: &PidNamespace) -> u64 {
     let good = Server::good();
     let (mut too_small, mut enough) = (0, 64 << 20);
     assert_eq!(checked(inside, &good, enough).code, Some(0));
@@ -40,7 +40,7 @@ type Case = (&'static str, fn(&mut Connection), &'static str);
 fn every_hostile_server_is_hung_in_time_and_in_memory() {
     require!(namespaces, prlimit);
     // Without a URL of its own: that of each check counts then.
-    let inside = Inside::init_after("mount -o remount,ro /run", &[], &["sleep", "600"]);
+    let inside = PidNamespace::init_after("mount -o remount,ro /run", &[], &["sleep", "600"]);
     let good = Server::good();
     checked(&inside, &good, 64 << 20).expect("healthy").says("only from /proc");
     let least = least(&inside);
@@ -134,7 +134,7 @@ fn ten_gigabytes_of_body_are_not_read() {
         to.send(HEAD);
         to.drip(&[b'x'; 65536], Duration::ZERO);
     });
-    let inside = Inside::init(&[("TAKUMI_HEALTH_URL", of_init.url().as_str())], &["sleep", "600"]);
+    let inside = PidNamespace::init(&[("TAKUMI_HEALTH_URL", of_init.url().as_str())], &["sleep", "600"]);
     let checked = inside.check(&[]);
     checked.expect("healthy");
     assert!(of_init.sent() < TAKEN, "{} bytes were taken", of_init.sent());

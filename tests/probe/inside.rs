@@ -17,7 +17,7 @@ pub fn install() -> Folder {
 }
 
 /// A pid namespace under way; it ends with the value.
-pub struct Inside {
+pub struct PidNamespace {
     unshare: Child,
     /// PID 1, as the host counts.
     pub first: u32,
@@ -35,19 +35,19 @@ pub struct Checked {
     pub memory: u64,
 }
 
-impl Inside {
+impl PidNamespace {
     /// `init` over COMMAND: `require!(namespaces)`.
     #[track_caller]
-    pub fn init(environment: &[(&str, &str)], command: &[&str]) -> Inside {
-        Inside::init_after("true", environment, command)
+    pub fn init(environment: &[(&str, &str)], command: &[&str]) -> PidNamespace {
+        PidNamespace::init_after("true", environment, command)
     }
 
     /// The same after a line of root's shell.
     #[track_caller]
-    pub fn init_after(line: &str, environment: &[(&str, &str)], command: &[&str]) -> Inside {
+    pub fn init_after(line: &str, environment: &[(&str, &str)], command: &[&str]) -> PidNamespace {
         let folder = install();
         let init = folder.join("init");
-        let inside = Inside::with(folder, line, environment, &[&[init.to_str().unwrap()], command].concat());
+        let inside = PidNamespace::with(folder, line, environment, &[&[init.to_str().unwrap()], command].concat());
         // Its name tells that COMMAND has been executed.
         eventually("COMMAND", || inside.name().starts_with("init:").then_some(()));
         inside
@@ -55,13 +55,13 @@ impl Inside {
 
     /// Anything as PID 1.
     #[track_caller]
-    pub fn of(environment: &[(&str, &str)], words: &[&str]) -> Inside {
-        Inside::with(install(), "true", environment, words)
+    pub fn of(environment: &[(&str, &str)], words: &[&str]) -> PidNamespace {
+        PidNamespace::with(install(), "true", environment, words)
     }
 
     /// Anything as PID 1, after a line of root's shell (/run is an empty tmpfs by then), beside this `init`.
     #[track_caller]
-    pub fn with(folder: Folder, line: &str, environment: &[(&str, &str)], words: &[&str]) -> Inside {
+    pub fn with(folder: Folder, line: &str, environment: &[(&str, &str)], words: &[&str]) -> PidNamespace {
         let line = format!("mount -t tmpfs -o mode=755 tmpfs /run && {line} && exec \"$0\" \"$@\"");
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", &line]).args(words);
@@ -74,7 +74,7 @@ impl Inside {
             let comm = std::fs::read_to_string(format!("/proc/{first}/comm")).ok()?;
             (!matches!(comm.trim(), "unshare" | "sh" | "mount")).then_some(first)
         });
-        Inside { unshare, first, folder }
+        PidNamespace { unshare, first, folder }
     }
 
     /// The binary under test.
@@ -137,7 +137,7 @@ impl Inside {
     }
 }
 
-impl Drop for Inside {
+impl Drop for PidNamespace {
     fn drop(&mut self) {
         // Its change of user has cleared what --kill-child asked for.
         self.signal(self.first, libc::SIGKILL);

@@ -1,6 +1,6 @@
 //! What `init` and COMMAND hold is seen, and nobody else's holding is taken for theirs.
 
-use crate::inside::Inside;
+use crate::inside::PidNamespace;
 use crate::server::Server;
 use takumi_test::poll::eventually;
 use takumi_test::require;
@@ -14,8 +14,8 @@ child.wait()";
 
 const USER: [&str; 5] = ["setpriv", "--reuid", "1000", "--regid", "1000"];
 
-fn control(words: &[&str]) -> Inside {
-    let inside = Inside::of(&[], &[words, &["python3", "-c", CONTROL]].concat());
+fn control(words: &[&str]) -> PidNamespace {
+    let inside = PidNamespace::of(&[], &[words, &["python3", "-c", CONTROL]].concat());
     eventually("its name", || inside.name().starts_with("init:").then_some(()));
     inside
 }
@@ -49,7 +49,7 @@ fn a_supervisor_that_drops_nothing_is_unhealthy() {
 #[test]
 fn a_command_of_init_holds_nothing_and_a_root_shell_beside_it_is_not_command() {
     require!(namespaces, setpriv);
-    let inside = Inside::init(&[], &["sleep", "600"]);
+    let inside = PidNamespace::init(&[], &["sleep", "600"]);
     // What `docker exec` starts: root, with all capabilities, with a name of its choice.
     let mut shell = inside.enter(&["sh", "-c", "printf init:1 > /proc/self/comm; exec sleep 600"]).spawn().unwrap();
     inside.check(&[]).expect("healthy");
@@ -66,7 +66,7 @@ fn the_check_itself_has_dropped_before_it_asks_anybody() {
     let url = server.url();
     let environment =
         [("TAKUMI_HEALTH_URL", url.as_str()), ("TAKUMI_HEALTH_TIMEOUT", "60s"), ("TAKUMI_USER", "4242:4343")];
-    let inside = Inside::init(&environment, &["sleep", "600"]);
+    let inside = PidNamespace::init(&environment, &["sleep", "600"]);
     let path = inside.path();
     for (user, expected) in [(None, 4242), (Some("1001"), 1001)] {
         let mut words = Vec::new();
@@ -114,7 +114,7 @@ fn a_check_that_cannot_drop_looks_at_nothing() {
     require!(namespaces, capsh);
     let server = Server::good();
     let url = server.url();
-    let inside = Inside::init(&[("TAKUMI_HEALTH_URL", &url)], &["sleep", "600"]);
+    let inside = PidNamespace::init(&[("TAKUMI_HEALTH_URL", &url)], &["sleep", "600"]);
     inside.check(&[]).expect("healthy");
     // The server counts what it sent a moment after it was read.
     let asked = eventually("the answer", || Some(server.sent()).filter(|&sent| sent > 0));

@@ -1,6 +1,6 @@
 //! What was required at the start, and is lost afterwards.
 
-use crate::inside::Inside;
+use crate::inside::PidNamespace;
 use crate::server::Server;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -43,7 +43,7 @@ fn a_proxy_that_dies_or_hangs_makes_it_unhealthy_in_time() {
         ("TAKUMI_HEALTH_URL", of_server.as_str()),
         ("TAKUMI_HEALTH_TIMEOUT", "10s"),
     ];
-    let inside = Inside::init(&environment, &["sleep", "600"]);
+    let inside = PidNamespace::init(&environment, &["sleep", "600"]);
     let check = || inside.check(&environment);
     check().expect("healthy");
     let id = proxy.0.id();
@@ -77,7 +77,7 @@ fn a_volume_that_hangs_makes_it_unhealthy_in_time() {
         ("TAKUMI_HEALTH_URL", url.as_str()),
         ("TAKUMI_HEALTH_TIMEOUT", "10s"),
     ];
-    let inside = Inside::init_after(&line, &environment, &["sleep", "600"]);
+    let inside = PidNamespace::init_after(&line, &environment, &["sleep", "600"]);
     inside.check(&environment).expect("healthy");
     let bindfs = eventually("bindfs", || {
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", inside.first)).ok()?;

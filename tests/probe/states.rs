@@ -1,6 +1,6 @@
 //! Every state, with its exit code.
 
-use crate::inside::Inside;
+use crate::inside::PidNamespace;
 use crate::server::Server;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -13,8 +13,8 @@ fn with_url(url: &str) -> Vec<(&str, &str)> {
 }
 
 /// `init` over COMMAND, to be asked at `url` within five seconds.
-fn over(command: &[&str], url: &str) -> Inside {
-    Inside::init(&with_url(url), command)
+fn over(command: &[&str], url: &str) -> PidNamespace {
+    PidNamespace::init(&with_url(url), command)
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn an_answer_is_healthy_as_root_and_as_an_ordinary_user() {
 #[test]
 fn without_a_url_a_command_that_runs_is_healthy() {
     require!(namespaces);
-    let inside = Inside::init(&[], &["sleep", "600"]);
+    let inside = PidNamespace::init(&[], &["sleep", "600"]);
     let checked = inside.check(&[]);
     checked.expect("healthy");
     assert_eq!(checked.stdout.lines().count(), 1, "{checked:?}");
@@ -59,7 +59,7 @@ fn an_init_without_a_command_is_starting() {
     require!(namespaces, python3);
     // As `init` is named while it prepares volumes.
     let line = "open('/proc/self/comm', 'w').write('init'); import time; time.sleep(600)";
-    let inside = Inside::of(&[], &["python3", "-c", line]);
+    let inside = PidNamespace::of(&[], &["python3", "-c", line]);
     eventually("its name", || (inside.name() == "init").then_some(()));
     inside.check(&[]).expect("starting").says("COMMAND is not running");
 }
@@ -77,7 +77,7 @@ fn silence_of_an_idle_command_is_hung() {
     });
     let environment = [("TAKUMI_HEALTH_URL", late.url()), ("TAKUMI_HEALTH_TIMEOUT", "60s".to_owned())];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
-    Inside::init(&environment, &["sleep", "600"]).check(&[]).expect("healthy").says("answers 200");
+    PidNamespace::init(&environment, &["sleep", "600"]).check(&[]).expect("healthy").says("answers 200");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_command_that_has_ended_is_dead_whoever_answers() {
 #[test]
 fn a_place_without_init_is_dead() {
     require!(namespaces);
-    let inside = Inside::of(&[], &["sleep", "600"]);
+    let inside = PidNamespace::of(&[], &["sleep", "600"]);
     inside.check(&[]).expect("dead").says("no init process in this container");
 }
 

@@ -1,6 +1,6 @@
 //! The state file is root's word, and only for the start that wrote it.
 
-use crate::inside::{Inside, install};
+use crate::inside::{PidNamespace, install};
 use crate::server::Server;
 use takumi_test::poll::eventually;
 use takumi_test::require;
@@ -14,7 +14,7 @@ fn a_report_that_others_could_have_written_is_not_trusted() {
     let (good, bad) = (Server::good(), Server::new(|_| {}));
     let bad_url = bad.url();
     let environment = [("TAKUMI_HEALTH_URL", bad_url.as_str())];
-    let inside = Inside::init(&[("TAKUMI_HEALTH_URL", &good.url())], &["sleep", "600"]);
+    let inside = PidNamespace::init(&[("TAKUMI_HEALTH_URL", &good.url())], &["sleep", "600"]);
     let check = || inside.check(&environment);
     // The report's word wins over the environment of an exec.
     check().expect("healthy");
@@ -64,7 +64,7 @@ fn a_report_that_others_could_have_written_is_not_trusted() {
 #[test]
 fn a_report_is_not_trusted_where_command_is_root() {
     require!(namespaces);
-    let inside = Inside::init(&[("PUID", "0"), ("PGID", "0"), ("TAKUMI_ALLOW_ROOT", "yes")], &["sleep", "600"]);
+    let inside = PidNamespace::init(&[("PUID", "0"), ("PGID", "0"), ("TAKUMI_ALLOW_ROOT", "yes")], &["sleep", "600"]);
     let environment = [("PUID", "0"), ("PGID", "0"), ("TAKUMI_ALLOW_ROOT", "yes")];
     inside.check(&environment).expect("healthy").says("could have written the report");
     // Without that choice root is what a supervisor that failed to drop would be.
@@ -84,7 +84,7 @@ fn a_name_alone_makes_no_init() {
         folder.join("init").display(),
         imitate.replace('"', "\\\"")
     );
-    let inside = Inside::with(folder, "true", &[], &["bash", "-c", &line]);
+    let inside = PidNamespace::with(folder, "true", &[], &["bash", "-c", &line]);
     let command = eventually("COMMAND's name", || {
         let init = inside.command();
         let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;

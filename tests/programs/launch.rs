@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
-use takumi_test::spec::{News, Place, Spec, Terminal};
+use takumi_test::spec::{LaunchEvent, PidPosition, Spec, Terminal};
 
 /// Above every descriptor number that a test asks for.
 const OUT_OF_THE_WAY: i32 = 900;
@@ -26,8 +26,8 @@ fn main() {
     let first = fork(|| {
         inhabit(&spec);
         match spec.place {
-            Place::First => exec(&spec, theirs),
-            Place::Third => reap_as_first(&spec, &control, theirs),
+            PidPosition::First => exec(&spec, theirs),
+            PidPosition::Third => reap_as_first(&spec, &control, theirs),
         }
     });
     close_handed_over(&spec, |_| true);
@@ -35,13 +35,13 @@ fn main() {
     let mut answer = String::new();
     await_readable(ours.as_raw_fd(), &control, first);
     (&ours).read_exact(&mut [0]).expect("a program that is about to start");
-    let pid = if spec.place == Place::First { first } else { only_child(only_child(first)) };
+    let pid = if spec.place == PidPosition::First { first } else { only_child(only_child(first)) };
     (&ours).write_all(b"!").expect("let the program start");
     await_readable(ours.as_raw_fd(), &control, first);
     (&ours).read_to_string(&mut answer).expect("read the exec result");
     let failed = answer.parse().ok();
-    tell(&control, &failed.map_or(News::Started(pid), News::NotStarted));
-    await_end(first, &control, spec.place == Place::First);
+    send_event(&control, &failed.map_or(LaunchEvent::Started(pid), LaunchEvent::NotStarted));
+    await_end(first, &control, spec.place == PidPosition::First);
 }
 
 /// Waits for the namespace to end.
@@ -51,7 +51,7 @@ fn await_end(first: i32, control: &UnixStream, report: bool) {
     await_readable(pidfd, control, first);
     let (_, status) = wait(first).expect("wait for the namespace");
     if report {
-        tell(control, &News::Ended(status));
+        send_event(control, &LaunchEvent::Ended(status));
     }
 }
 
@@ -75,8 +75,8 @@ fn reap_as_first(spec: &Spec, control: &UnixStream, launcher: UnixStream) -> ! {
     close_handed_over(spec, |_| true);
     while let Some((pid, status)) = wait(-1) {
         match pid {
-            3 => tell(control, &News::Ended(status)),
-            _ if pid != parent => tell(control, &News::Orphan(pid)),
+            3 => send_event(control, &LaunchEvent::Ended(status)),
+            _ if pid != parent => send_event(control, &LaunchEvent::Orphan(pid)),
             _ => {}
         }
     }
@@ -107,7 +107,7 @@ fn wait_as_parent(spec: &Spec, control: &UnixStream, launcher: UnixStream) -> ! 
     // A shell keeps its terminal.
     close_handed_over(spec, |number| number != 0 || spec.terminal.is_none());
     let (_, status) = wait(child).expect("wait for the program");
-    tell(control, &News::Ended(status));
+    send_event(control, &LaunchEvent::Ended(status));
     std::process::exit(0)
 }
 
@@ -166,11 +166,11 @@ fn exec(spec: &Spec, mut launcher: UnixStream) -> ! {
     // SAFETY: plain system calls of a single-threaded process about to exec; every pointer is to a live value.
     unsafe {
         let launcher = check(libc::fcntl(launcher.as_raw_fd(), libc::F_DUPFD_CLOEXEC, OUT_OF_THE_WAY), "dup");
-        if spec.place == Place::First {
+        if spec.place == PidPosition::First {
             check(libc::setsid(), "setsid");
         }
         place_descriptors(spec);
-        if spec.place == Place::First && spec.terminal.is_some() {
+        if spec.place == PidPosition::First && spec.terminal.is_some() {
             assert!(spec.terminal == Some(Terminal::Foreground), "PID 1 leads its session");
             check(libc::ioctl(0, libc::TIOCSCTTY, 0), "TIOCSCTTY");
         }
@@ -250,7 +250,7 @@ fn only_child(pid: i32) -> i32 {
     children.split_whitespace().next().expect("a child").parse().expect("pid")
 }
 
-fn tell(mut control: &UnixStream, news: &News) {
+fn send_event(mut control: &UnixStream, news: &LaunchEvent) {
     let line = serde_json::to_string(news).expect("serialize") + "\n";
     // The harness may be gone already, and with it the need to tell.
     let _ = control.write_all(line.as_bytes());

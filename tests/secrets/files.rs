@@ -1,9 +1,9 @@
 //! TAKUMI_SECRETS: files of Docker, compose and Kubernetes become variables.
 
-use crate::support::{CONTAINERS, KEY, Place, SECRET, cipher};
+use crate::support::{CONTAINERS, KEY, SECRET, SecretsFixture, cipher};
 use takumi_test::require;
 
-fn start(place: &Place, owner: u32, mode: u32, content: &[u8]) -> crate::support::Start {
+fn start(place: &SecretsFixture, owner: u32, mode: u32, content: &[u8]) -> crate::support::Start {
     let file = place.owned_file("secret", content, owner, mode);
     place.start().with("TAKUMI_SECRETS", "TOKEN").with("TOKEN_FILE", file)
 }
@@ -11,7 +11,7 @@ fn start(place: &Place, owner: u32, mode: u32, content: &[u8]) -> crate::support
 #[test]
 fn a_file_that_only_root_may_read_reaches_command() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let ended = start(&place, 0, 0o400, SECRET.as_bytes()).run().ran();
     ended.has("TOKEN", SECRET).lacks("TOKEN_FILE").lacks("TAKUMI_SECRETS");
 }
@@ -20,7 +20,7 @@ fn a_file_that_only_root_may_read_reaches_command() {
 #[test]
 fn a_file_of_another_user_needs_dac_read_search_alone() {
     require!(namespaces, setpriv);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let start = || start(&place, 4321, 0o600, SECRET.as_bytes());
     start().through(CONTAINERS).run().ran().has("TOKEN", SECRET);
     let without = CONTAINERS.replace("+dac_read_search,", "");
@@ -31,7 +31,7 @@ fn a_file_of_another_user_needs_dac_read_search_alone() {
 #[test]
 fn only_the_last_newlines_go() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     for (content, value) in [
         (&b"x\n"[..], &b"x"[..]),
         (b"x\n\n", b"x"),
@@ -46,14 +46,14 @@ fn only_the_last_newlines_go() {
 #[test]
 fn a_name_and_its_file_are_one_too_many() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     start(&place, 0, 0o400, SECRET.as_bytes()).with("TOKEN", "here").run().refused(&["TOKEN", "TOKEN_FILE"]);
 }
 
 #[test]
 fn a_secret_that_cannot_be_had_is_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     place.start().with("TAKUMI_SECRETS", "TOKEN").run().refused(&["TOKEN_FILE"]);
     let missing = place.path("missing");
     place.start().with("TAKUMI_SECRETS", "TOKEN").with("TOKEN_FILE", missing).run().refused(&["TOKEN", "missing"]);
@@ -63,7 +63,7 @@ fn a_secret_that_cannot_be_had_is_refused() {
 #[test]
 fn a_secret_wins_over_an_env_file() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let file = place.file(".env", format!("TOKEN=file\nOTHER={}\n", cipher("ASCII")));
     let start = start(&place, 0, 0o400, SECRET.as_bytes()).with("TAKUMI_ENV_FILE", file);
     start.with("DOTENV_PRIVATE_KEY", KEY).run().ran().has("TOKEN", SECRET).has("OTHER", "hello");

@@ -1,7 +1,7 @@
 //! Once COMMAND runs, the private key is nowhere that COMMAND can reach, and not in PID 1 either. The same hunt finds it in the
 //! classic stack.
 
-use crate::support::{KEY, OTHER_KEY, Place, vectors};
+use crate::support::{KEY, OTHER_KEY, SecretsFixture, vectors};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,13 +14,13 @@ use takumi_test::require;
 
 /// A root of its own, as a container has one, with the .env and the key that only root may read.
 struct Root {
-    place: Place,
+    place: SecretsFixture,
     root: PathBuf,
 }
 
 impl Root {
     fn make() -> Root {
-        let place = Place::enter();
+        let place = SecretsFixture::enter();
         let root = place.path("root");
         for folder in ["", "bin", "etc", "proc", "run", "secrets", "tmp"] {
             fs::create_dir(root.join(folder)).unwrap();

@@ -1,6 +1,6 @@
 //! What ends a start with 125: file, line and variable are named, a value never (`Start::run` looks for that).
 
-use crate::support::{KEY, OTHER_KEY, PUBLIC_KEY, Place, SECRET, at, cipher};
+use crate::support::{KEY, OTHER_KEY, PUBLIC_KEY, SECRET, SecretsFixture, at, cipher};
 use takumi_test::require;
 
 fn token() -> String {
@@ -10,7 +10,7 @@ fn token() -> String {
 #[test]
 fn a_value_that_does_not_decrypt_is_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let (file, token) = (place.path(".env"), token());
     place.with_env(format!("A=1\n{token}\n")).run().ran();
     let wrong = place.with_env(format!("A=1\n{token}\n")).with("DOTENV_PRIVATE_KEY", OTHER_KEY);
@@ -31,7 +31,7 @@ fn a_value_that_does_not_decrypt_is_refused() {
 #[test]
 fn an_encrypted_value_without_a_key_is_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let start = place.with_env(token()).without("DOTENV_PRIVATE_KEY");
     start.run().refused(&[&at(place.path(".env"), 1, "TOKEN"), "DOTENV_PRIVATE_KEY"]);
 }
@@ -40,7 +40,7 @@ fn an_encrypted_value_without_a_key_is_refused() {
 #[test]
 fn nodes_are_scanned_before_a_secret_is_read() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let nodes = place.path("nodes");
     std::fs::create_dir(&nodes).unwrap();
     let start = place.with_env(token()).without("DOTENV_PRIVATE_KEY").with("TAKUMI_NODES", nodes);
@@ -53,7 +53,7 @@ fn nodes_are_scanned_before_a_secret_is_read() {
 #[test]
 fn a_public_key_that_does_not_match_is_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let lines = |key: &str| format!("DOTENV_PUBLIC_KEY=\"{key}\"\n{}\n", token());
     place.with_env(lines(PUBLIC_KEY)).run().ran();
     let others = include_str!("vectors/env.production");
@@ -66,7 +66,7 @@ fn a_public_key_that_does_not_match_is_refused() {
 #[test]
 fn a_duplicate_is_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let lines = format!("A={SECRET}\nB=1\nA={SECRET}\n");
     place.with_env(lines).run().refused(&[&at(place.path(".env"), 3, "A")]);
 }
@@ -74,7 +74,7 @@ fn a_duplicate_is_refused() {
 #[test]
 fn a_line_that_is_none_is_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     for odd in [SECRET.to_owned(), format!("A B={SECRET}"), format!("={SECRET}"), format!("A=\"{SECRET}")] {
         let ended = place.with_env(format!("X=1\n{odd}\nY=1\n")).run();
         ended.refused(&[&at(place.path(".env"), 2, "")]);
@@ -86,7 +86,7 @@ fn a_line_that_is_none_is_refused() {
 #[test]
 fn the_corner_cases_of_dotenvx_are_refused_line_by_line() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let plain = place.file("syntax.env", include_str!("vectors/syntax.env.plain"));
     let ended = place.start().with("TAKUMI_ENV_FILE", &plain).run();
     let (subst, substdq, dup) = (at(&plain, 12, "SUBST"), at(&plain, 13, "SUBSTDQ"), at(&plain, 20, "DUP"));
@@ -105,7 +105,7 @@ fn the_corner_cases_of_dotenvx_are_refused_line_by_line() {
 #[test]
 fn a_command_in_a_plain_value_is_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     for value in ["$(id)", "a$(id)b", "\"$(id)\"", "\"a\nb $(id)\""] {
         place.with_env(format!("\nRUN={value}\n")).run().refused(&[&at(place.path(".env"), 2, "RUN"), "$("]);
     }
@@ -114,7 +114,7 @@ fn a_command_in_a_plain_value_is_refused() {
 #[test]
 fn a_name_that_steers_the_start_is_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     for name in [
         "PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSTARTUP", "HTTP_PROXY", "HTTPS_PROXY",
         "NO_PROXY", "ALL_PROXY", "https_proxy", "no_proxy", "TAKUMI_LOG", "TAKUMI_ALLOW_ROOT", "TAKUMI_UNKNOWN",
@@ -130,7 +130,7 @@ fn a_name_that_steers_the_start_is_refused() {
 #[test]
 fn a_file_that_cannot_be_read_is_refused() {
     require!(namespaces, setpriv);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let missing = place.path("missing");
     place.start().with("TAKUMI_ENV_FILE", missing.as_os_str()).run().refused(&["missing"]);
     place.start().with("TAKUMI_ENV_FILE", place.world.scratch.as_os_str()).run().refused(&["takumi-test-"]);
@@ -147,7 +147,7 @@ fn a_file_that_cannot_be_read_is_refused() {
 #[test]
 fn bytes_that_no_environment_can_hold_are_refused() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     place.with_env(b"A=1\nB=x\0y\n").run().refused(&[&at(place.path(".env"), 2, "")]);
     place.with_env(b"A=1\n").with("DOTENV_PRIVATE_KEY", KEY).run().ran();
     let huge = place.path("huge");

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use takumi_test::namespace::World;
+use takumi_test::namespace::MountNamespace;
 use takumi_test::poll::eventually;
 use takumi_test::program;
 
@@ -36,16 +36,16 @@ pub fn cipher(name: &str) -> String {
 }
 
 /// A world with `init` in it, and a folder that everybody may pass.
-pub struct Place {
-    pub world: World,
+pub struct SecretsFixture {
+    pub world: MountNamespace,
     init: PathBuf,
 }
 
-impl Place {
+impl SecretsFixture {
     /// `require!(namespaces)`.
-    pub fn enter() -> Place {
-        let world = World::enter();
-        Place { init: world.program(&program::init(), 0o711), world }
+    pub fn enter() -> SecretsFixture {
+        let world = MountNamespace::enter();
+        SecretsFixture { init: world.program(&program::init(), 0o711), world }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -105,7 +105,7 @@ impl Start {
 
     /// Runs it to its end. Whatever it says, no key and no secret is in it.
     #[track_caller]
-    pub fn run(&self) -> Ended {
+    pub fn run(&self) -> StartResult {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).args(["/usr/bin/env", "-0"]).env_clear().envs(&self.settings).current_dir("/");
         command.stdin(Stdio::null()).stdout(File::create(&self.output).unwrap());
@@ -115,7 +115,7 @@ impl Start {
         for secret in [KEY, OTHER_KEY, SECRET, "hf_aaaa"] {
             assert!(!said.contains(secret), "a secret was said: {said}");
         }
-        Ended { code: status.code(), said, environment: variables(&fs::read(&self.output).unwrap()) }
+        StartResult { code: status.code(), said, environment: variables(&fs::read(&self.output).unwrap()) }
     }
 }
 
@@ -129,44 +129,44 @@ fn variables(block: &[u8]) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[derive(Debug)]
-pub struct Ended {
+pub struct StartResult {
     pub code: Option<i32>,
     pub said: String,
     /// COMMAND's; empty where it did not run.
     pub environment: BTreeMap<String, Vec<u8>>,
 }
 
-impl Ended {
+impl StartResult {
     #[track_caller]
-    pub fn ran(self) -> Ended {
+    pub fn ran(self) -> StartResult {
         assert_eq!(self.code, Some(0), "{}", self.said);
         assert!(!self.environment.is_empty());
         self
     }
 
     #[track_caller]
-    pub fn has(self, name: &str, value: impl AsRef<[u8]>) -> Ended {
+    pub fn has(self, name: &str, value: impl AsRef<[u8]>) -> StartResult {
         let found = self.environment.get(name).map(|value| OsString::from_vec(value.clone()));
         assert_eq!(found, Some(OsString::from_vec(value.as_ref().to_vec())), "{name}; {}", self.said);
         self
     }
 
     #[track_caller]
-    pub fn lacks(self, name: &str) -> Ended {
+    pub fn lacks(self, name: &str) -> StartResult {
         assert!(!self.environment.contains_key(name), "{name} reached COMMAND");
         self
     }
 
     /// 125, no COMMAND, and every word is said.
     #[track_caller]
-    pub fn refused(self, words: &[&str]) -> Ended {
+    pub fn refused(self, words: &[&str]) -> StartResult {
         assert_eq!(self.code, Some(125), "{}", self.said);
         assert!(self.environment.is_empty(), "COMMAND ran: {}", self.said);
         self.says(words)
     }
 
     #[track_caller]
-    pub fn says(self, words: &[&str]) -> Ended {
+    pub fn says(self, words: &[&str]) -> StartResult {
         for word in words {
             assert!(self.said.contains(word), "{word:?} is not in: {}", self.said);
         }

@@ -1,7 +1,7 @@
 //! `takumi-secrets set` at a terminal: what is typed is not shown, and however it ends, what is typed next is.
 
 use crate::support::SECRET;
-use crate::tool::Desk;
+use crate::tool::ToolFixture;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -20,7 +20,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn of(desk: &Desk, words: &[&str]) -> Terminal {
+    fn of(desk: &ToolFixture, words: &[&str]) -> Terminal {
         let pty = Pty::open().unwrap();
         assert!(pty.echoes());
         // What is typed before Ctrl-C and Ctrl-Z is dropped by the program, or not at all: the kernel would have done it too.
@@ -32,7 +32,7 @@ impl Terminal {
     }
 
     /// One that asks for a value.
-    fn asking(desk: &Desk) -> Terminal {
+    fn asking(desk: &ToolFixture) -> Terminal {
         let mut terminal = Terminal::of(desk, &[desk.tool.to_str().unwrap(), "set", ".env", "NAME"]);
         terminal.asks(1);
         terminal
@@ -79,8 +79,8 @@ impl Terminal {
     }
 }
 
-fn desk() -> Desk {
-    let desk = Desk::new();
+fn desk() -> ToolFixture {
+    let desk = ToolFixture::new();
     assert_eq!(desk.run(&["key", ".env"]).code, 0);
     desk
 }
@@ -199,7 +199,7 @@ fn what_is_written_into_the_file_during_the_question_stays() {
 #[test]
 fn a_file_without_a_key_is_refused_before_the_question() {
     require!(namespaces, setsid);
-    let desk = Desk::new();
+    let desk = ToolFixture::new();
     desk.place.file(".env", "A=1\n");
     let mut terminal = Terminal::of(&desk, &[desk.tool.to_str().unwrap(), "set", ".env", "NAME"]);
     assert_eq!(terminal.end(), 1);

@@ -1,6 +1,6 @@
 //! takumi-secrets, and `init` as the reader of what it wrote.
 
-use crate::support::{Place, SECRET};
+use crate::support::{SECRET, SecretsFixture};
 use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -32,16 +32,16 @@ impl Outcome for Ended {
 }
 
 /// A folder with .env and .env.keys, and the tool.
-pub struct Desk {
-    pub place: Place,
+pub struct ToolFixture {
+    pub place: SecretsFixture,
     pub tool: PathBuf,
 }
 
-impl Desk {
-    pub fn new() -> Desk {
-        let place = Place::enter();
+impl ToolFixture {
+    pub fn new() -> ToolFixture {
+        let place = SecretsFixture::enter();
         let tool = place.world.program(Path::new(env!("CARGO_BIN_EXE_takumi-secrets")), 0o755);
-        Desk { place, tool }
+        ToolFixture { place, tool }
     }
 
     #[track_caller]
@@ -76,7 +76,7 @@ impl Desk {
     }
 
     /// A start that reads FILE with the key in .env.keys.
-    pub fn start(&self, file: &str) -> crate::support::Ended {
+    pub fn start(&self, file: &str) -> crate::support::StartResult {
         let path = self.place.path(file);
         let key = if file == ".env" { "DOTENV_PRIVATE_KEY_FILE" } else { "DOTENV_PRIVATE_KEY_PRODUCTION_FILE" };
         self.place.start().with("TAKUMI_ENV_FILE", path).with(key, self.place.path(".env.keys")).run()
@@ -94,7 +94,7 @@ impl Desk {
 #[test]
 fn a_person_comes_from_nothing_to_a_secret_of_the_apps() {
     require!(namespaces);
-    let desk = Desk::new();
+    let desk = ToolFixture::new();
     desk.run(&["key", ".env"]).done();
     assert_eq!((desk.mode(".env.keys"), desk.mode(".env")), (0o600, 0o600));
     desk.run_with(&format!("{SECRET}\n"), &["set", ".env", "HF_TOKEN"]).done();
@@ -111,7 +111,7 @@ fn a_person_comes_from_nothing_to_a_secret_of_the_apps() {
 #[test]
 fn encrypting_keeps_everything_but_the_values() {
     require!(namespaces);
-    let desk = Desk::new();
+    let desk = ToolFixture::new();
     let before = format!(
         "# head\r\n\r\nexport A={SECRET} # tail\r\nB='single $HOME'\r\nC=\"two\r\nlines\"\r\n  D = `tick` \r\nE=\r\n# end"
     );
@@ -143,7 +143,7 @@ fn encrypting_keeps_everything_but_the_values() {
 #[test]
 fn a_rotation_keeps_the_values_and_retires_the_key() {
     require!(namespaces);
-    let desk = Desk::new();
+    let desk = ToolFixture::new();
     desk.place.file(".env.production", include_str!("vectors/env.production"));
     let old = include_str!("vectors/env.keys");
     desk.place.owned_file(".env.keys", old, 0, 0o644);
@@ -167,7 +167,7 @@ fn a_rotation_keeps_the_values_and_retires_the_key() {
 #[test]
 fn a_check_finds_what_is_plain_and_what_init_refuses() {
     require!(namespaces);
-    let desk = Desk::new();
+    let desk = ToolFixture::new();
     let lines = [
         ("API_KEY=", "API_KEY"),
         ("MY_PASSWORD='", "MY_PASSWORD"),
@@ -200,7 +200,7 @@ fn a_check_finds_what_is_plain_and_what_init_refuses() {
 #[test]
 fn it_says_as_much_as_it_is_asked_to() {
     require!(namespaces);
-    let desk = Desk::new();
+    let desk = ToolFixture::new();
     desk.run(&["key", ".env"]).done();
     let said = |level: &str| {
         let mut command = Command::new(&desk.tool);
@@ -218,7 +218,7 @@ fn it_says_as_much_as_it_is_asked_to() {
 #[test]
 fn a_name_that_a_file_may_not_set_is_not_set() {
     require!(namespaces);
-    let desk = Desk::new();
+    let desk = ToolFixture::new();
     desk.run(&["key", ".env"]).done();
     for name in ["PATH", "LD_PRELOAD", "https_proxy", "TAKUMI_LOG", "DOTENV_PUBLIC_KEY", "A B", "", "A=B", "A\nB", "é"]
     {
@@ -235,7 +235,7 @@ fn a_name_that_a_file_may_not_set_is_not_set() {
 #[test]
 fn a_write_that_fails_leaves_everything_as_it_was() {
     require!(namespaces, setpriv);
-    let desk = Desk::new();
+    let desk = ToolFixture::new();
     desk.run(&["key", ".env"]).done();
     let (file, keys) = (desk.read(".env"), desk.read(".env.keys"));
     for name in [".env", ".env.keys"] {

@@ -1,6 +1,6 @@
 //! What a file says is what COMMAND gets, byte for byte, and nothing of it is ever run.
 
-use crate::support::{Place, vectors};
+use crate::support::{SecretsFixture, vectors};
 use std::fmt::Write as _;
 use takumi_test::require;
 
@@ -9,7 +9,7 @@ const PRODUCTION: &str = include_str!("vectors/env.production");
 #[test]
 fn every_value_that_dotenvx_encrypted_reaches_command() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let vectors = vectors();
     assert_eq!(vectors.len(), 22);
     for quote in ["", "'", "\"", "`"] {
@@ -27,7 +27,7 @@ fn every_value_that_dotenvx_encrypted_reaches_command() {
 #[test]
 fn a_file_that_its_command_encrypted_reaches_command() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let file = place.file(".env.production", PRODUCTION);
     let key = key_of(include_str!("vectors/env.keys"));
     let start = place.start().with("TAKUMI_ENV_FILE", file);
@@ -49,7 +49,7 @@ pub fn key_of(keys: &str) -> String {
 #[test]
 fn plain_values_are_literal() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let lines = "\u{feff}# a comment\r\nUNQUOTED=value # a comment\r\nexport EXPORTED=world\nSINGLE='$HOME $(id) \\n'\n\
         DOUBLE=\"a\\nb # c\"\nBACKTICKS=`say \"it's\"`\nBRACES=${PATH}-x\nEMPTY=\nSPACES =  a  \nUNICODE=日本語\n";
     let ended = place.with_env(lines).run().ran();
@@ -69,7 +69,7 @@ fn plain_values_are_literal() {
 #[test]
 fn a_command_in_a_value_is_never_run() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let mark = place.path("mark");
     let command = format!("$(touch {})", mark.display());
     place.with_env(format!("A=1\nRUN={command}\n")).run().refused(&["RUN", "$("]);
@@ -86,7 +86,7 @@ fn a_command_in_a_value_is_never_run() {
 #[test]
 fn the_environment_wins_over_files_and_a_later_file_over_an_earlier() {
     require!(namespaces);
-    let place = Place::enter();
+    let place = SecretsFixture::enter();
     let first = place.file("first.env", "FROM_FIRST=1\nBOTH=first\nGIVEN=file\nGIVEN_EMPTY=file\n");
     let second = place.file("second.env", "BOTH=second\n");
     let start = |files: String| place.start().with("TAKUMI_ENV_FILE", files);

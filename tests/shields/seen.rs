@@ -6,19 +6,19 @@ use takumi_test::report::Report;
 
 /// A report, and the program's end.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ReportRun {
     pub report: Report,
     pub ended: Ended,
 }
 
-impl Seen {
+impl ReportRun {
     #[track_caller]
-    pub fn of(ended: Ended) -> Seen {
-        Seen { report: Report::of(&ended), ended }
+    pub fn of(ended: Ended) -> ReportRun {
+        ReportRun { report: Report::of(&ended), ended }
     }
 }
 
-impl Deref for Seen {
+impl Deref for ReportRun {
     type Target = Report;
 
     fn deref(&self) -> &Report {

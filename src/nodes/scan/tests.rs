@@ -1,7 +1,7 @@
 //! What becomes of a scanner that fails, with small programs in its place.
 
 use super::*;
-use crate::nodes::tree::{File, Kind};
+use crate::nodes::tree::{File, FileKind};
 use crate::sys::{UserId, credentials, in_child, io};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -65,7 +65,7 @@ const CLEAN: &str = r#"
 "#;
 
 fn plain(path: &str, size: u64) -> File {
-    let kind = Kind::Plain { executable: false, begins: [0; 8] };
+    let kind = FileKind::Plain { executable: false, magic: [0; 8] };
     File { path: path.as_bytes().to_vec(), kind, size, digest: [0; 32] }
 }
 
@@ -76,18 +76,18 @@ fn node(folder: &Folder, files: Vec<File>) -> Tree {
 
 const SLOWEST: Duration = Duration::from_secs(60);
 
-fn run(scanner: &Scanner, files: Vec<File>, slowest: Duration) -> Outcome {
+fn run(scanner: &Scanner, files: Vec<File>, slowest: Duration) -> ScanOutcome {
     let folder = Folder::new();
     let tree = node(&folder, files);
     let files = (0..tree.files.len()).collect();
-    scanner.run(&[Job { tree: &tree, files }], slowest, &|| false).remove(0)
+    scanner.run(&[ScanJob { tree: &tree, files }], slowest, &|| false).remove(0)
 }
 
-fn fails(lines: &str) -> String {
+fn failure(lines: &str) -> String {
     run(&shell(lines), vec![plain("a.py", 1)], SLOWEST).unwrap_err()
 }
 
-const NOTHING: Outcome = Ok((Vec::new(), Vec::new()));
+const NOTHING: ScanOutcome = Ok((Vec::new(), Vec::new()));
 
 #[test]
 fn a_clean_answer_for_every_file_is_one() {
@@ -97,18 +97,18 @@ fn a_clean_answer_for_every_file_is_one() {
 
 #[test]
 fn each_failure_has_its_words() {
-    assert_eq!(fails("exit 0"), "the scanner ended with code 0 and no answer");
-    assert_eq!(fails("echo hello"), "the scanner's answer cannot be trusted: it printed no JSON");
+    assert_eq!(failure("exit 0"), "the scanner ended with code 0 and no answer");
+    assert_eq!(failure("echo hello"), "the scanner's answer cannot be trusted: it printed no JSON");
     assert!(
-        fails("echo '{}'")
+        failure("echo '{}'")
             .starts_with("the scanner's answer cannot be trusted: its JSON is not Bandit's format: missing field")
     );
     let lines = r#"printf 'one\nNo module\033 named x\n\n' >&2; exit 2"#;
-    assert_eq!(fails(lines), "the scanner ended with code 2 and no answer: No module\\u{1b} named x");
-    assert_eq!(fails("kill -SEGV $$"), "the scanner died of SIGSEGV");
-    assert_eq!(fails("kill -KILL $$"), "the scanner died of SIGKILL (the container may be out of memory)");
-    assert_eq!(fails("echo MemoryError >&2; exit 1"), "the scanner ran out of memory (2048 MiB)");
-    assert_eq!(fails("exec cat /dev/zero"), "the scanner printed more than 67108864 bytes and was stopped");
+    assert_eq!(failure(lines), "the scanner ended with code 2 and no answer: No module\\u{1b} named x");
+    assert_eq!(failure("kill -SEGV $$"), "the scanner died of SIGSEGV");
+    assert_eq!(failure("kill -KILL $$"), "the scanner died of SIGKILL (the container may be out of memory)");
+    assert_eq!(failure("echo MemoryError >&2; exit 1"), "the scanner ran out of memory (2048 MiB)");
+    assert_eq!(failure("exec cat /dev/zero"), "the scanner printed more than 67108864 bytes and was stopped");
     let missing = Scanner { program: c"/nowhere/bandit".to_owned(), arguments: vec![c"bandit".to_owned()] };
     let reason = run(&missing, vec![plain("a.py", 1)], SLOWEST).unwrap_err();
     assert_eq!(reason, "cannot start the scanner: No such file or directory");
@@ -144,7 +144,7 @@ fn it_runs_in_the_node_with_an_environment_of_its_own() {
     let tree = node(&folder, vec![plain("marker.py", 0)]);
     let told = |lines: &str| {
         let outcome = shell(&format!("echo $({lines}) >&2; exit 7")).run(
-            &[Job { tree: &tree, files: vec![0] }],
+            &[ScanJob { tree: &tree, files: vec![0] }],
             SLOWEST,
             &|| false,
         );
@@ -167,14 +167,14 @@ fn it_runs_in_the_node_with_an_environment_of_its_own() {
 fn its_limits_are_those_that_were_asked_for() {
     let lines =
         "echo $(ulimit -v) $(ulimit -f) $(ulimit -c) $(ulimit -n) $(ulimit -t) $(readlink /proc/self/fd/0) >&2; exit 7";
-    assert_eq!(fails(lines), "the scanner ended with code 7 and no answer: 2097152 0 0 256 61 /dev/null");
+    assert_eq!(failure(lines), "the scanner ended with code 7 and no answer: 2097152 0 0 256 61 /dev/null");
 }
 
 #[test]
 fn what_is_too_large_or_no_file_is_not_given_to_it() {
     let mut files = vec![plain("a.py", 1), plain("large.py", (4 << 20) + 1), plain("b.py", 4 << 20)];
-    files.push(File { kind: Kind::Link(b"/etc/shadow".to_vec()), ..plain("link.py", 11) });
-    files.push(File { kind: Kind::Other, ..plain("pipe.py", 0) });
+    files.push(File { kind: FileKind::Link(b"/etc/shadow".to_vec()), ..plain("link.py", 11) });
+    files.push(File { kind: FileKind::Other, ..plain("pipe.py", 0) });
     files.push(File { path: b"odd\xff.py".to_vec(), ..plain("", 1) });
     let (issues, unscanned) = run(&shell(CLEAN), files, SLOWEST).unwrap();
     assert_eq!(issues, []);
@@ -216,7 +216,8 @@ fn many_files_that_break_it_cost_a_limited_number_of_processes() {
     let count = folder.0.join("count");
     std::fs::create_dir(&count).unwrap();
     let lines = format!(": >{}/$$; exit 2", count.display());
-    let outcome = shell(&lines).run(&[Job { tree: &tree, files: (0..512).collect() }], SLOWEST, &|| false).remove(0);
+    let outcome =
+        shell(&lines).run(&[ScanJob { tree: &tree, files: (0..512).collect() }], SLOWEST, &|| false).remove(0);
     assert_eq!(outcome, Err("the scanner ended with code 2 and no answer".to_owned()));
     assert_eq!(std::fs::read_dir(&count).unwrap().count(), 25);
 }
@@ -226,7 +227,7 @@ fn each_job_has_its_own_answer_in_its_place() {
     let folders: Vec<Folder> = (0..7).map(|_| Folder::new()).collect();
     let trees: Vec<Tree> = folders.iter().map(|folder| node(folder, vec![plain("a.py", 1)])).collect();
     folders[3].write("bad", "", 0o644);
-    let jobs: Vec<Job> = trees.iter().map(|tree| Job { tree, files: vec![0] }).collect();
+    let jobs: Vec<ScanJob> = trees.iter().map(|tree| ScanJob { tree, files: vec![0] }).collect();
     let outcomes = shell(&format!("[ ! -e bad ] || exit 5{CLEAN}")).run(&jobs, SLOWEST, &|| false);
     for (number, outcome) in outcomes.iter().enumerate() {
         assert_eq!(outcome.is_err(), number == 3, "{number}: {outcome:?}");
@@ -277,7 +278,7 @@ fn a_python_script_runs_apart_and_a_program_as_it_is() {
 }
 
 /// What a user without power is told: `require!(root)`.
-fn told_to_a_user(command: &Path) -> String {
+fn failure_as_user(command: &Path) -> String {
     let command = text(command);
     let answer = in_child::run(Duration::from_secs(60), 4096, |child| {
         let dropped = credentials::set_groups(&[])
@@ -304,7 +305,7 @@ fn what_command_could_change_is_no_scanner() {
     symlink("/bin/sh", home.join("bin/python3")).unwrap();
     let library = folder.write("opt/lib/python3.11/site-packages/bandit/__init__.py", "", 0o644);
     folder.write("opt/pyvenv.cfg", "home = /usr/bin\n", 0o644);
-    let told = || told_to_a_user(&script);
+    let told = || failure_as_user(&script);
     assert_eq!(told(), "found");
     let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     let refused = |place: &Path, how: &str| {
@@ -348,9 +349,9 @@ fn what_command_could_change_is_no_scanner() {
     std::fs::remove_file(packages.join("evil.pth")).unwrap();
     let by_link = other.0.join("bandit");
     symlink(&script, &by_link).unwrap();
-    assert!(told_to_a_user(&by_link).contains(&format!("{} can be written", other.0.display())));
+    assert!(failure_as_user(&by_link).contains(&format!("{} can be written", other.0.display())));
     mode(&other.0, 0o755);
-    assert_eq!(told_to_a_user(&by_link), "found");
+    assert_eq!(failure_as_user(&by_link), "found");
     symlink("loop", other.0.join("loop")).unwrap();
-    assert!(told_to_a_user(&other.0.join("loop")).contains("Too many levels of symbolic links"));
+    assert!(failure_as_user(&other.0.join("loop")).contains("Too many levels of symbolic links"));
 }

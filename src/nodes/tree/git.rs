@@ -24,7 +24,8 @@ const DIRECTORIES: [&[u8]; 3] = [
 /// Endings that Python loads, whatever the directory is.
 const CODE: [&[u8]; 5] = [b".py", b".pyw", b".pyc", b".so", b".pth"];
 
-/// Whether the path lies where git's own data lies. Whether it is a plain file that nobody executes is for the caller to see.
+/// Whether the path lies where git's own data lies. Whether it is a plain file that nobody executes is for the caller
+/// to see.
 pub(super) fn is_data(path: &[u8]) -> bool {
     let Some(path) = path.strip_prefix(b".git/") else { return false };
     let lies_in = |directory: &[u8]| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"));

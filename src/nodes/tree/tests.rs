@@ -9,25 +9,25 @@ mod faults;
 mod git_data;
 
 /// A directory of nodes that goes when the test ends.
-struct Nodes {
+struct NodesFolder {
     path: PathBuf,
 }
 
-impl Nodes {
-    fn new(name: &str) -> Nodes {
-        Nodes::beneath(&std::env::temp_dir(), name)
+impl NodesFolder {
+    fn new(name: &str) -> NodesFolder {
+        NodesFolder::in_directory(&std::env::temp_dir(), name)
     }
 
-    fn beneath(above: &Path, name: &str) -> Nodes {
+    fn in_directory(above: &Path, name: &str) -> NodesFolder {
         let path = above.join(format!("takumi-test-nodes-{name}-{}", std::process::id()));
         let _ = std_fs::remove_dir_all(&path);
         std_fs::create_dir_all(&path).unwrap();
-        Nodes { path }
+        NodesFolder { path }
     }
 
     /// In memory, where many files are quick and a directory lists the newest first.
-    fn in_memory(name: &str) -> Nodes {
-        Nodes::beneath(Path::new("/dev/shm"), name)
+    fn in_memory(name: &str) -> NodesFolder {
+        NodesFolder::in_directory(Path::new("/dev/shm"), name)
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -44,7 +44,7 @@ impl Nodes {
     }
 
     fn read(&self, name: &CStr) -> Tree {
-        read(&self.open(), name).unwrap()
+        read_node(&self.open(), name).unwrap()
     }
 
     /// Of a node in which everything can be read.
@@ -54,12 +54,12 @@ impl Nodes {
         tree.digest.unwrap()
     }
 
-    fn names(&self) -> Vec<CString> {
-        names(&self.open()).unwrap()
+    fn list(&self) -> Vec<CString> {
+        list_nodes(&self.open()).unwrap()
     }
 }
 
-impl Drop for Nodes {
+impl Drop for NodesFolder {
     fn drop(&mut self) {
         // Not std's: it holds a descriptor for each level.
         let _ = Command::new("rm").arg("-rf").arg(&self.path).status();
@@ -72,7 +72,7 @@ fn paths(tree: &Tree) -> Vec<String> {
 
 #[test]
 fn the_digest_does_not_depend_on_the_order_of_the_directory_or_on_times_and_owners() {
-    let nodes = Nodes::in_memory("order");
+    let nodes = NodesFolder::in_memory("order");
     let mut files: Vec<String> = (0..40).map(|number| format!("{}/f{}.py", number % 3, number * 7919 % 100)).collect();
     // Behind the directory `1` among the names, before what is in it among the paths.
     files.push("1-".to_string());
@@ -95,7 +95,7 @@ fn the_digest_does_not_depend_on_the_order_of_the_directory_or_on_times_and_owne
 
 #[test]
 fn one_byte_is_seen_though_size_and_time_are_put_back() {
-    let nodes = Nodes::new("byte");
+    let nodes = NodesFolder::new("byte");
     nodes.write("n/a.bin", &[b'x'; 700_000]);
     let before = nodes.digest(c"n");
     let time = std_fs::metadata(nodes.at("n/a.bin")).unwrap().modified().unwrap();
@@ -110,7 +110,7 @@ fn one_byte_is_seen_though_size_and_time_are_put_back() {
 
 #[test]
 fn names_kinds_targets_and_the_executable_bit_are_seen() {
-    let nodes = Nodes::new("kinds");
+    let nodes = NodesFolder::new("kinds");
     nodes.write("n/a.py", b"1");
     symlink("a.py", nodes.at("n/link")).unwrap();
     let mut seen = vec![nodes.digest(c"n")];
@@ -139,30 +139,30 @@ fn names_kinds_targets_and_the_executable_bit_are_seen() {
 
 #[test]
 fn a_file_is_told_with_what_it_begins_with_and_its_content_comes_back() {
-    let nodes = Nodes::new("content");
+    let nodes = NodesFolder::new("content");
     nodes.write("n/sub/lib.so", b"\x7fELF\x02\x01\x01\0more");
     nodes.write("n/short", b"#!");
     symlink("/etc/passwd", nodes.at("n/sub/out")).unwrap();
     let tree = nodes.read(c"n");
     assert_eq!(paths(&tree), ["short", "sub/lib.so", "sub/out"]);
     let [short, library, out] = &tree.files[..] else { panic!() };
-    assert_eq!(short.kind, Kind::Plain { executable: false, begins: *b"#!\0\0\0\0\0\0" });
-    assert_eq!(library.kind, Kind::Plain { executable: false, begins: *b"\x7fELF\x02\x01\x01\0" });
+    assert_eq!(short.kind, FileKind::Plain { executable: false, magic: *b"#!\0\0\0\0\0\0" });
+    assert_eq!(library.kind, FileKind::Plain { executable: false, magic: *b"\x7fELF\x02\x01\x01\0" });
     assert_eq!((library.size, &library.digest[..]), (12, &Sha256::digest(b"\x7fELF\x02\x01\x01\0more")[..]));
-    assert_eq!(out.kind, Kind::Link(b"/etc/passwd".to_vec()));
-    assert_eq!(tree.content(library, 12), Ok(b"\x7fELF\x02\x01\x01\0more".to_vec()));
-    assert_eq!(tree.content(library, 11), Err(Errno(libc::EFBIG)));
-    assert_eq!(tree.content(out, 99), Err(Errno(libc::EINVAL)));
+    assert_eq!(out.kind, FileKind::Link(b"/etc/passwd".to_vec()));
+    assert_eq!(tree.read_content(library, 12), Ok(b"\x7fELF\x02\x01\x01\0more".to_vec()));
+    assert_eq!(tree.read_content(library, 11), Err(Errno(libc::EFBIG)));
+    assert_eq!(tree.read_content(out, 99), Err(Errno(libc::EINVAL)));
     nodes.write("n/sub/lib.so", b"\x7fELF\x02\x01\x01\0less");
-    assert_eq!(tree.content(library, 12), Err(Errno(libc::ESTALE)), "what is looked at is what was digested");
+    assert_eq!(tree.read_content(library, 12), Err(Errno(libc::ESTALE)), "what is looked at is what was digested");
     std_fs::rename(nodes.at("n/sub"), nodes.at("n/other")).unwrap();
     symlink("other", nodes.at("n/sub")).unwrap();
-    assert_eq!(tree.content(library, 12), Err(Errno(libc::ENOTDIR)), "no link is followed");
+    assert_eq!(tree.read_content(library, 12), Err(Errno(libc::ENOTDIR)), "no link is followed");
 }
 
 #[test]
 fn a_pipe_and_a_socket_are_seen_and_not_waited_for() {
-    let nodes = Nodes::new("pipe");
+    let nodes = NodesFolder::new("pipe");
     nodes.write("n/a.py", b"1");
     let before = nodes.digest(c"n");
     assert!(Command::new("mkfifo").arg(nodes.at("n/pipe")).status().unwrap().success());
@@ -170,35 +170,35 @@ fn a_pipe_and_a_socket_are_seen_and_not_waited_for() {
     let tree = nodes.read(c"n");
     assert_eq!(tree.faults, [""; 0]);
     assert_ne!(tree.digest, Some(before));
-    assert_eq!((tree.files[1].kind.clone(), tree.files[2].kind.clone()), (Kind::Other, Kind::Other));
+    assert_eq!((tree.files[1].kind.clone(), tree.files[2].kind.clone()), (FileKind::Other, FileKind::Other));
     drop(socket);
     // As it would be where a pipe takes a file's place between the listing and the open.
-    let mut gather = Gather::new(LIMITS);
+    let mut hasher = TreeHasher::new(LIMITS);
     let root: OwnedFd = std_fs::File::open(nodes.at("n")).unwrap().into();
     for name in [c"pipe", c"socket"] {
-        gather.entry(root.as_fd(), name, libc::DT_REG, name.to_bytes()).unwrap();
+        hasher.hash_entry(root.as_fd(), name, libc::DT_REG, name.to_bytes()).unwrap();
     }
-    let tree = gather.into_tree(c"n".to_owned(), root);
+    let tree = hasher.into_tree(c"n".to_owned(), root);
     assert!(tree.faults[0].starts_with("pipe changed while it was read"), "{:?}", tree.faults);
     assert!(tree.faults[1].starts_with("socket changed while it was read"), "{:?}", tree.faults);
 }
 
 #[test]
 fn names_may_be_any_bytes() {
-    let nodes = Nodes::new("bytes");
+    let nodes = NodesFolder::new("bytes");
     let strange = std::ffi::OsStr::from_bytes(b"n\xff\n");
     std_fs::create_dir(nodes.path.join(strange)).unwrap();
     std_fs::write(nodes.path.join(strange).join(std::ffi::OsStr::from_bytes(b"\xc3\x28\x1b[1m")), "1").unwrap();
-    assert_eq!(nodes.names(), [c"n\xff\n".to_owned()]);
+    assert_eq!(nodes.list(), [c"n\xff\n".to_owned()]);
     let tree = nodes.read(c"n\xff\n");
     assert_eq!(tree.faults, [""; 0]);
     assert_eq!(tree.files[0].path, b"\xc3\x28\x1b[1m");
-    assert_eq!(tree.content(&tree.files[0], 9), Ok(b"1".to_vec()));
+    assert_eq!(tree.read_content(&tree.files[0], 9), Ok(b"1".to_vec()));
 }
 
 #[test]
 fn a_node_that_is_a_link_is_not_followed() {
-    let nodes = Nodes::new("link");
+    let nodes = NodesFolder::new("link");
     nodes.write("elsewhere/__init__.py", b"1");
     symlink("elsewhere", nodes.at("n")).unwrap();
     let tree = nodes.read(c"n");
@@ -208,24 +208,24 @@ fn a_node_that_is_a_link_is_not_followed() {
 
 #[test]
 fn a_file_alone_is_a_node_and_not_the_same_as_a_directory_with_it() {
-    let nodes = Nodes::new("single");
+    let nodes = NodesFolder::new("single");
     nodes.write("one.py", b"1");
     nodes.write("dir/one.py", b"1");
     nodes.write("two.py", b"1");
     let tree = nodes.read(c"one.py");
     assert_eq!(paths(&tree), ["one.py"]);
-    assert_eq!(tree.content(&tree.files[0], 1), Ok(b"1".to_vec()));
+    assert_eq!(tree.read_content(&tree.files[0], 1), Ok(b"1".to_vec()));
     assert_ne!(nodes.digest(c"one.py"), nodes.digest(c"dir"));
     assert_ne!(nodes.digest(c"one.py"), nodes.digest(c"two.py"));
     for name in [c"", c".", c"..", c"dir/one.py", c"../x"] {
-        assert_eq!(read(&nodes.open(), name).err(), Some(Errno(libc::EINVAL)));
+        assert_eq!(read_node(&nodes.open(), name).err(), Some(Errno(libc::EINVAL)));
     }
-    assert_eq!(read(&nodes.open(), c"none").err(), Some(Errno(libc::ENOENT)));
+    assert_eq!(read_node(&nodes.open(), c"none").err(), Some(Errno(libc::ENOENT)));
 }
 
 #[test]
 fn nodes_are_what_comfyui_loads() {
-    let nodes = Nodes::new("names");
+    let nodes = NodesFolder::new("names");
     for name in
         ["b/__init__.py", ".hidden/x", "a.py", ".a.py", "off.disabled/x", "off.py.disabled", "x.PY", "README.md"]
     {
@@ -239,9 +239,9 @@ fn nodes_are_what_comfyui_loads() {
     assert!(Command::new("mkfifo").arg(nodes.at("pipe.py")).status().unwrap().success());
     std_fs::create_dir(nodes.at("__pycache__")).unwrap();
     let expected = [c".a.py", c".hidden", c"A", c"B.Disabled", c"a.py", c"b", c"link"];
-    assert_eq!(nodes.names(), expected.map(CStr::to_owned));
+    assert_eq!(nodes.list(), expected.map(CStr::to_owned));
     let open = nodes.open();
-    assert_eq!(names(&open).unwrap(), names(&open).unwrap(), "a directory may be asked twice");
+    assert_eq!(list_nodes(&open).unwrap(), list_nodes(&open).unwrap(), "a directory may be asked twice");
     nodes.write("__pycache__/prestartup_script.py", b"1");
-    assert!(nodes.names().contains(&c"__pycache__".to_owned()));
+    assert!(nodes.list().contains(&c"__pycache__".to_owned()));
 }

@@ -1,16 +1,16 @@
 use super::super::{
     engines::{hardened, places},
-    judge,
+    evaluate_check,
 };
 use super::*;
-use crate::posture::finding::Status;
+use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::Settings;
 
 #[track_caller]
-fn expect(check: Check, change: impl FnOnce(&mut Machine), status: Status, detail: &str, fix: &str) {
+fn expect(check: Check, change: impl FnOnce(&mut Machine), status: CheckStatus, detail: &str, fix: &str) {
     let mut machine = hardened();
     change(&mut machine);
-    let finding = judge(check, &Settings::default(), &machine).unwrap();
+    let finding = evaluate_check(check, &Settings::default(), &machine).unwrap();
     assert_eq!((finding.status, &finding.detail[..]), (status, detail), "{check}");
     assert_eq!(finding.fix.unwrap_or_default(), fix, "{check}");
 }
@@ -42,9 +42,9 @@ fn without_the_table_nothing_is_known() {
     let fix = "mount /proc in the container, as every engine does";
     let detail = format!("/proc/self/mountinfo cannot be read: {}", Errno(libc::ENOENT));
     for id in [Check::ReadonlyRoot, Check::Tmpfs, Check::BakedPaths, Check::DangerousMounts, Check::MaskedPaths] {
-        expect(id, |m| m.mounts = Err(Errno(libc::ENOENT)), Status::Unknown, &detail, fix);
+        expect(id, |m| m.mounts = Err(Errno(libc::ENOENT)), Unknown, &detail, fix);
     }
-    expect(Check::Volumes, |_| (), Status::Skipped, "TAKUMI_VOLUMES is empty", "");
+    expect(Check::Volumes, |_| (), Skipped, "TAKUMI_VOLUMES is empty", "");
 }
 
 #[test]
@@ -73,11 +73,11 @@ fn table_statvfs_and_writing_must_agree_on_the_root() {
                     "answers about / disagree: mountinfo says {by_table}, statvfs {by_statvfs}, writing {by_writing}"
                 );
                 match answers {
-                    [Some(true), Some(true), Some(true)] => expect(Check::ReadonlyRoot, change, Status::Held, held, ""),
+                    [Some(true), Some(true), Some(true)] => expect(Check::ReadonlyRoot, change, Pass, held, ""),
                     [Some(false), Some(false), Some(false)] => {
-                        expect(Check::ReadonlyRoot, change, Status::Missing, open, fix);
+                        expect(Check::ReadonlyRoot, change, Fail, open, fix);
                     }
-                    _ => expect(Check::ReadonlyRoot, change, Status::Missing, &disagree, fix),
+                    _ => expect(Check::ReadonlyRoot, change, Fail, &disagree, fix),
                 }
             }
         }
@@ -102,23 +102,23 @@ fn a_tmpfs_lacks_what_it_lacks() {
         let change = |m: &mut Machine| mounted(m, &[["/", "/tmp", options, filesystem, its]]);
         if wrong.is_empty() {
             let held = "/tmp, /run: tmpfs with a size limit, nosuid, nodev, noexec";
-            expect(Check::Tmpfs, change, Status::Held, held, "");
+            expect(Check::Tmpfs, change, Pass, held, "");
         } else {
-            expect(Check::Tmpfs, change, Status::Missing, wrong, "add --tmpfs /tmp:rw,nosuid,nodev,noexec,size=256m");
+            expect(Check::Tmpfs, change, Fail, wrong, "add --tmpfs /tmp:rw,nosuid,nodev,noexec,size=256m");
         }
     }
-    expect(Check::Tmpfs, |m| m.places.tmpfs.clear(), Status::Skipped, "TAKUMI_TMPFS is empty", "");
+    expect(Check::Tmpfs, |m| m.places.tmpfs.clear(), Skipped, "TAKUMI_TMPFS is empty", "");
     let both = "add --tmpfs /a:rw,nosuid,nodev,noexec,size=256m --tmpfs /b:rw,nosuid,nodev,noexec,size=256m";
     let change = |m: &mut Machine| m.places.tmpfs = places(&["/a", "/tmp", "/b"]);
-    expect(Check::Tmpfs, change, Status::Missing, "/a is not a tmpfs; /b is not a tmpfs", both);
+    expect(Check::Tmpfs, change, Fail, "/a is not a tmpfs; /b is not a tmpfs", both);
     // A link is followed; a directory that is not there is looked for by its name.
     let link = |m: &mut Machine| {
         m.places.tmpfs = vec![Place { asked: b"/var/run".to_vec(), leads_to: Some(b"/run".to_vec()) }];
     };
-    expect(Check::Tmpfs, link, Status::Held, "/var/run: tmpfs with a size limit, nosuid, nodev, noexec", "");
+    expect(Check::Tmpfs, link, Pass, "/var/run: tmpfs with a size limit, nosuid, nodev, noexec", "");
     let gone = |m: &mut Machine| m.places.tmpfs = vec![Place { asked: b"/gone".to_vec(), leads_to: None }];
     let fix = "add --tmpfs /gone:rw,nosuid,nodev,noexec,size=256m";
-    expect(Check::Tmpfs, gone, Status::Missing, "/gone is not a tmpfs", fix);
+    expect(Check::Tmpfs, gone, Fail, "/gone is not a tmpfs", fix);
 }
 
 #[test]
@@ -140,19 +140,19 @@ fn nothing_lies_over_the_image_but_volumes() {
             m.places.volumes = places(&["/data", "/app/models"]);
         };
         match wrong {
-            "" => expect(Check::BakedPaths, change, Status::Held, "nothing is mounted over /app", ""),
-            _ => expect(Check::BakedPaths, change, Status::Missing, wrong, fix),
+            "" => expect(Check::BakedPaths, change, Pass, "nothing is mounted over /app", ""),
+            _ => expect(Check::BakedPaths, change, Fail, wrong, fix),
         }
     }
-    expect(Check::BakedPaths, |m| m.places.baked.clear(), Status::Skipped, "TAKUMI_BAKED is empty", "");
+    expect(Check::BakedPaths, |m| m.places.baked.clear(), Skipped, "TAKUMI_BAKED is empty", "");
     // What is mounted over a parent hides it whole.
     let parent = |m: &mut Machine| {
         mounted(m, &[ext4("/opt", "ro")]);
         m.places.baked = places(&["/opt/comfyui", "/scripts"]);
     };
-    expect(Check::BakedPaths, parent, Status::Missing, "/opt is mounted over files of the image", fix);
+    expect(Check::BakedPaths, parent, Fail, "/opt is mounted over files of the image", fix);
     let both = |m: &mut Machine| m.places.baked = places(&["/app", "/scripts"]);
-    expect(Check::BakedPaths, both, Status::Held, "nothing is mounted over /app, /scripts", "");
+    expect(Check::BakedPaths, both, Pass, "nothing is mounted over /app, /scripts", "");
 }
 
 #[test]
@@ -207,11 +207,11 @@ fn what_is_the_hosts_own_is_told_from_what_is_the_users() {
         let change = |m: &mut Machine| mounted(m, &[[root, "/x", "rw", filesystem, its]]);
         match danger {
             "" => {
-                expect(Check::DangerousMounts, change, Status::Held, "no system directory of the host is mounted", "");
+                expect(Check::DangerousMounts, change, Pass, "no system directory of the host is mounted", "");
             }
             _ => {
                 let fix = "mount only directories that the app needs, not the host's system directories";
-                expect(Check::DangerousMounts, change, Status::Missing, &format!("/x is {danger}"), fix);
+                expect(Check::DangerousMounts, change, Fail, &format!("/x is {danger}"), fix);
             }
         }
     }
@@ -220,12 +220,12 @@ fn what_is_the_hosts_own_is_told_from_what_is_the_users() {
         mounted(m, &[["/", "/x", "rw", "ext4", "rw"], ["/etc", "/y", "ro", "ext4", "rw"]]);
         m.places.systems = vec![b"/x".to_vec()];
     };
-    expect(Check::DangerousMounts, system, Status::Missing, "/x is a whole system; 1 more", fix);
+    expect(Check::DangerousMounts, system, Fail, "/x is a whole system; 1 more", fix);
     let run = |m: &mut Machine| {
         mounted(m, &[["/", "/x", "rw", "tmpfs", "rw"]]);
         m.places.host_runs = vec![b"/x".to_vec()];
     };
-    expect(Check::DangerousMounts, run, Status::Missing, "/x is the host's /run", fix);
+    expect(Check::DangerousMounts, run, Fail, "/x is the host's /run", fix);
 }
 
 #[test]
@@ -233,28 +233,22 @@ fn the_kernels_own_files_are_closed() {
     let fix = "remove --privileged and --security-opt systempaths=unconfined (Kubernetes: procMount Default)";
     let line = |root, point, options, filesystem| [root, point, options, filesystem, "rw"];
     let (sys, proc_sys) = ("/sys is writable", "/proc/sys is writable");
-    expect(
-        Check::MaskedPaths,
-        |m| mounted(m, &[line("/sys", "/proc/sys", "rw", "proc")]),
-        Status::Missing,
-        proc_sys,
-        fix,
-    );
-    expect(Check::MaskedPaths, |m| mounted(m, &[line("/", "/sys", "rw", "sysfs")]), Status::Missing, sys, fix);
+    expect(Check::MaskedPaths, |m| mounted(m, &[line("/sys", "/proc/sys", "rw", "proc")]), Fail, proc_sys, fix);
+    expect(Check::MaskedPaths, |m| mounted(m, &[line("/", "/sys", "rw", "sysfs")]), Fail, sys, fix);
     let kcore = "/proc/kcore is not hidden";
-    expect(Check::MaskedPaths, |m| m.places.kcore = true, Status::Missing, kcore, fix);
+    expect(Check::MaskedPaths, |m| m.places.kcore = true, Fail, kcore, fix);
     let held = "/proc/sys and /sys are read-only, the kernel's memory is hidden";
     let hidden = |m: &mut Machine| {
         m.places.kcore = true;
         mounted(m, &[line("/null", "/proc/kcore", "rw", "tmpfs")]);
     };
-    expect(Check::MaskedPaths, hidden, Status::Held, held, "");
+    expect(Check::MaskedPaths, hidden, Pass, held, "");
     let bare = |m: &mut Machine| {
         let text = "1 1 0:1 / / ro - overlay x rw\n2 1 0:2 / /proc rw - proc x rw\n3 1 0:3 / /sys rw - sysfs x rw";
         (m.mounts, m.places.kcore) = (Ok(Mounts::parse(text.as_bytes())), true);
     };
-    expect(Check::MaskedPaths, bare, Status::Missing, &format!("{proc_sys}, {sys}, {kcore}"), fix);
+    expect(Check::MaskedPaths, bare, Fail, &format!("{proc_sys}, {sys}, {kcore}"), fix);
     // No /sys, no way in.
     let text = "1 1 0:1 / / ro - overlay x rw\n2 1 0:2 /sys /proc/sys ro - proc x rw";
-    expect(Check::MaskedPaths, |m| m.mounts = Ok(Mounts::parse(text.as_bytes())), Status::Held, held, "");
+    expect(Check::MaskedPaths, |m| m.mounts = Ok(Mounts::parse(text.as_bytes())), Pass, held, "");
 }

@@ -1,7 +1,7 @@
 //! What each errno of opening a node means, and what to do about it.
 
-use super::super::finding::{Finding, Status};
-use super::{Around, stale};
+use super::super::finding::{CheckStatus, Finding};
+use super::{GpuContext, stale_number};
 use crate::machine::devices::nodes::{Kind, Node};
 use crate::machine::devices::{Devices, Opened};
 use crate::machine::user_namespace::UserNamespace;
@@ -22,7 +22,7 @@ struct Diagnosis {
 }
 
 impl Diagnosis {
-    fn missing(why: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn failed(why: impl Into<String>, fix: impl Into<String>) -> Self {
         Diagnosis { why: why.into(), fix: fix.into(), unknown: false }
     }
 
@@ -32,7 +32,7 @@ impl Diagnosis {
 }
 
 /// Whether COMMAND's user can open what it needs. Nodes of the same diagnosis are one part of the line.
-pub fn access(devices: &Devices, around: &Around) -> Finding {
+pub fn access(devices: &Devices, context: &GpuContext) -> Finding {
     let needed: Vec<&Node> = devices.nodes.iter().filter(|node| is_needed(node)).collect();
     if needed.is_empty() {
         return Finding::skipped(ID, "no GPU device node to open");
@@ -41,14 +41,14 @@ pub fn access(devices: &Devices, around: &Around) -> Finding {
     let parts = needed.iter().filter_map(|node| {
         let diagnosis = match node.opened {
             Opened::Yes => return None,
-            Opened::No(errno) => of_errno(errno, node, devices, around, &who),
-            Opened::NoAnswer => no_answer(),
-            Opened::NotTried(errno) => not_tried(errno, &who),
+            Opened::No(errno) => diagnose_errno(errno, node, devices, context, &who),
+            Opened::NoAnswer => diagnose_timeout(),
+            Opened::NotTried(errno) => diagnose_untried(errno, &who),
         };
         Some((node.path.as_str(), diagnosis))
     });
     let names: Vec<&str> = needed.iter().map(|node| node.path.as_str()).collect();
-    finding(parts, || format!("{who} can open {}", few(&names)))
+    merge_diagnoses(parts, || format!("{who} can open {}", few(&names)))
 }
 
 /// What computing on the GPU needs. A right may be root's alone (MIG's own administration), and is read by name.
@@ -58,7 +58,7 @@ fn is_needed(node: &Node) -> bool {
     is_device && node.kind != Kind::NvidiaOther && !is_closed_right
 }
 
-fn finding<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnOnce() -> String) -> Finding {
+fn merge_diagnoses<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnOnce() -> String) -> Finding {
     let mut groups: Vec<(Diagnosis, Vec<&str>)> = Vec::new();
     for (path, diagnosis) in parts {
         match groups.iter_mut().find(|(known, _)| *known == diagnosis) {
@@ -67,7 +67,7 @@ fn finding<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnO
         }
     }
     if groups.is_empty() {
-        return Finding::held(ID, held());
+        return Finding::pass(ID, held());
     }
     let details: Vec<String> =
         groups.iter().map(|(diagnosis, paths)| format!("{}: {}", few(paths), diagnosis.why)).collect();
@@ -77,44 +77,44 @@ fn finding<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnO
             fixes.push(&diagnosis.fix);
         }
     }
-    let finding = Finding::missing(ID, details.join("; "), fixes.join("; "));
+    let finding = Finding::fail(ID, details.join("; "), fixes.join("; "));
     let unknown = groups.iter().all(|(diagnosis, _)| diagnosis.unknown);
-    if unknown { Finding { status: Status::Unknown, ..finding } } else { finding }
+    if unknown { Finding { status: CheckStatus::Unknown, ..finding } } else { finding }
 }
 
-const ANEW: &str = "then recreate the container";
+const RECREATE: &str = "then recreate the container";
 
-fn of_errno(errno: Errno, node: &Node, devices: &Devices, around: &Around, who: &str) -> Diagnosis {
+fn diagnose_errno(errno: Errno, node: &Node, devices: &Devices, context: &GpuContext, who: &str) -> Diagnosis {
     match (errno.0, node.file) {
-        (libc::EPERM, _) if around.is_rootless() => Diagnosis::missing(
+        (libc::EPERM, _) if context.is_rootless() => Diagnosis::failed(
             "denied from outside this container: a rootless engine has no device cgroup",
             "allow the device where the engine itself runs (LXC, DeviceAllow= of its service); with userns-remap: --gpus all",
         ),
-        (libc::EPERM, _) if node.kind == Kind::Windows => Diagnosis::missing(
+        (libc::EPERM, _) if node.kind == Kind::Windows => Diagnosis::failed(
             "the device cgroup denies it",
             "start with --gpus all or --device /dev/dxg, not with -v; no-cgroups = false in the NVIDIA runtime's config.toml",
         ),
-        (libc::EPERM, _) => Diagnosis::missing(
+        (libc::EPERM, _) => Diagnosis::failed(
             "the device cgroup denies it",
             "start with --gpus all or --device, not with -v; on the host: no-cgroups = false in /etc/nvidia-container-runtime/config.toml",
         ),
-        (libc::EACCES, Ok(file)) => of_mode(node, file, devices, around, who),
-        (libc::ENXIO, _) => no_such_device(node, devices),
-        _ => of_the_driver(errno, node),
+        (libc::EACCES, Ok(file)) => diagnose_mode(node, file, devices, context, who),
+        (libc::ENXIO, _) => diagnose_enxio(node, devices),
+        _ => diagnose_driver(errno, node),
     }
 }
 
 /// EACCES: the mode denies it, or the mount, or a security module.
-fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &str) -> Diagnosis {
+fn diagnose_mode(node: &Node, file: File, devices: &Devices, context: &GpuContext, who: &str) -> Diagnosis {
     let mode = file.mode & 0o777;
     let writing = if node.kind == Kind::NvidiaRight { 0o4 } else { 0o6 };
     let (by_group, by_others) = (mode >> 3 & writing == writing, mode & writing == writing);
     if by_others {
-        let mount = around.mounts.and_then(|mounts| mounts.of(node.path.as_bytes()));
+        let mount = context.mounts.and_then(|mounts| mounts.of(node.path.as_bytes()));
         return if mount.is_some_and(|mount| mount.has("nodev")) {
-            Diagnosis::missing("it is on a nodev mount", "use --device instead of this mount, which is nodev")
+            Diagnosis::failed("it is on a nodev mount", "use --device instead of this mount, which is nodev")
         } else {
-            Diagnosis::missing(
+            Diagnosis::failed(
                 "its mode allows access, but a security module denies it",
                 "on the host: sudo setsebool -P container_use_devices=true (SELinux), or see dmesg for AppArmor's denial",
             )
@@ -122,27 +122,27 @@ fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &st
     }
     let is_nvidia = matches!(node.kind, Kind::Nvidia | Kind::NvidiaControl | Kind::NvidiaMemory | Kind::NvidiaRight);
     let on_the_host = match devices.driver.mode {
-        _ if !is_nvidia => format!("on the host: add a udev rule that gives it MODE=\"0666\"; {ANEW}"),
-        Some(0o666) => format!("on the host: sudo chmod 666 {}; {ANEW}", node.path),
+        _ if !is_nvidia => format!("on the host: add a udev rule that gives it MODE=\"0666\"; {RECREATE}"),
+        Some(0o666) => format!("on the host: sudo chmod 666 {}; {RECREATE}", node.path),
         _ => format!(
-            "on the host: put options nvidia NVreg_DeviceFileMode=0666 into /etc/modprobe.d and reload the module; {ANEW}"
+            "on the host: put options nvidia NVreg_DeviceFileMode=0666 into /etc/modprobe.d and reload the module; {RECREATE}"
         ),
     };
     let group = file.group.0;
     if !by_group {
-        return Diagnosis::missing(format!("mode {mode:04o}, only for uid {}", file.user), on_the_host);
+        return Diagnosis::failed(format!("mode {mode:04o}, only for uid {}", file.user), on_the_host);
     }
     let unmapped = |namespace: &UserNamespace| {
         !namespace.groups.is_whole()
             && (file.group == namespace.overflow_group || namespace.groups.outside(group).is_none())
     };
     match group {
-        0 => Diagnosis::missing(format!("mode {mode:04o}, for group 0, which COMMAND never gets"), on_the_host),
-        _ if around.namespace.is_some_and(unmapped) => Diagnosis::missing(
+        0 => Diagnosis::failed(format!("mode {mode:04o}, for group 0, which COMMAND never gets"), on_the_host),
+        _ if context.namespace.is_some_and(unmapped) => Diagnosis::failed(
             format!("mode {mode:04o}, for a group that this user namespace does not map: no process here can join it"),
             on_the_host,
         ),
-        _ => Diagnosis::missing(
+        _ => Diagnosis::failed(
             format!("mode {mode:04o}, for group {group}, but {who} is not in it"),
             format!("set TAKUMI_GROUPS=auto, or add {group} to it; with --user: --group-add {group}"),
         ),
@@ -150,70 +150,69 @@ fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &st
 }
 
 /// ENXIO: nobody serves that number.
-fn no_such_device(node: &Node, devices: &Devices) -> Diagnosis {
+fn diagnose_enxio(node: &Node, devices: &Devices) -> Diagnosis {
     let modprobe = match node.kind {
         Kind::NvidiaMemory => "sudo nvidia-modprobe -u -c=0",
         Kind::AmdCompute | Kind::Render => "load its driver (amdgpu)",
         _ => "sudo modprobe nvidia, and check that nvidia-smi works there",
     };
-    if let Some((is, now)) = stale(node, devices) {
-        return Diagnosis::missing(
+    if let Some((is, now)) = stale_number(node, devices) {
+        return Diagnosis::failed(
             format!("it has major {is}, but the driver has {now}: it was created before a reboot"),
             "recreate the container (a restart keeps its nodes), and remove whatever creates that node by number",
         );
     }
     match &devices.driver.majors {
-        Ok(majors) if majors.of(node.kind.drivers()).next().is_some() => Diagnosis::missing(
+        Ok(majors) if majors.of(node.kind.drivers()).next().is_some() => Diagnosis::failed(
             "the driver no longer knows this GPU",
             "on the host: nvidia-smi, and sudo dmesg | grep -i xid (79: it fell off the bus); then reboot",
         ),
-        _ => Diagnosis::missing("the host has not loaded its driver", format!("on the host: {modprobe}; {ANEW}")),
+        _ => Diagnosis::failed("the host has not loaded its driver", format!("on the host: {modprobe}; {RECREATE}")),
     }
 }
 
-fn of_the_driver(errno: Errno, node: &Node) -> Diagnosis {
+fn diagnose_driver(errno: Errno, node: &Node) -> Diagnosis {
     match errno.0 {
-        libc::ENODEV if node.kind == Kind::Windows => Diagnosis::missing(
-            "WSL provides no GPU",
-            "in Windows: update NVIDIA's driver, wsl --update, wsl --shutdown",
-        ),
-        libc::ENODEV => Diagnosis::missing(
-            "no driver handles this node",
-            format!("on the host: check that nvidia-smi works (AMD: rocminfo); {ANEW}"),
-        ),
-        libc::ENOENT => {
-            Diagnosis::missing("it disappeared during the check", "recreate the container, with --gpus all")
+        libc::ENODEV if node.kind == Kind::Windows => {
+            Diagnosis::failed("WSL provides no GPU", "in Windows: update NVIDIA's driver, wsl --update, wsl --shutdown")
         }
-        libc::EIO => Diagnosis::missing(
+        libc::ENODEV => Diagnosis::failed(
+            "no driver handles this node",
+            format!("on the host: check that nvidia-smi works (AMD: rocminfo); {RECREATE}"),
+        ),
+        libc::ENOENT => Diagnosis::failed("it disappeared during the check", "recreate the container, with --gpus all"),
+        libc::EIO => Diagnosis::failed(
             "the GPU reports an error",
             "on the host: sudo dmesg | grep -i xid (79: it fell off the bus); sudo nvidia-smi --gpu-reset, or reboot",
         ),
-        libc::EBUSY => Diagnosis::missing(
+        libc::EBUSY => Diagnosis::failed(
             "another process has exclusive use of the GPU, or it is being partitioned (MIG)",
             "on the host: sudo nvidia-smi -c DEFAULT, and end what nvidia-smi lists",
         ),
-        libc::ENOSYS | libc::ENOTTY | libc::EOPNOTSUPP => Diagnosis::missing(
+        libc::ENOSYS | libc::ENOTTY | libc::EOPNOTSUPP => Diagnosis::failed(
             "this container's kernel does not support it (a sandbox such as gVisor)",
             "start with --runtime runc, or give gVisor's runsc --nvproxy",
         ),
-        _ => Diagnosis::missing(errno.to_string(), format!("on the host: check that nvidia-smi works; {ANEW}")),
+        _ => Diagnosis::failed(errno.to_string(), format!("on the host: check that nvidia-smi works; {RECREATE}")),
     }
 }
 
-fn no_answer() -> Diagnosis {
+fn diagnose_timeout() -> Diagnosis {
     Diagnosis::unknown(
         "no answer within 10 s",
         "on the host: sudo systemctl enable --now nvidia-persistenced, and check that nvidia-smi answers",
     )
 }
 
-fn not_tried(errno: Errno, who: &str) -> Diagnosis {
+fn diagnose_untried(errno: Errno, who: &str) -> Diagnosis {
     match errno.0 {
         libc::EPERM => Diagnosis::unknown(
             format!("init could not switch to {who} to open it"),
             "add --cap-add SETUID --cap-add SETGID",
         ),
-        libc::ETIMEDOUT => Diagnosis::unknown("not tried: another device node took all the time", no_answer().fix),
+        libc::ETIMEDOUT => {
+            Diagnosis::unknown("not tried: another device node took all the time", diagnose_timeout().fix)
+        }
         libc::EAGAIN | libc::ENOMEM => {
             Diagnosis::unknown(format!("cannot fork a process to open it: {errno}"), "raise --pids-limit, or --memory")
         }
@@ -225,35 +224,35 @@ fn not_tried(errno: Errno, who: &str) -> Diagnosis {
 }
 
 /// For the probe: nodes that could be opened at the start, and what opening them says now.
-pub fn still_open(now: &[(String, Opened)], namespace: Option<&UserNamespace>) -> Finding {
-    let around = Around { namespace, mounts: None };
+pub fn verify_still_open(now: &[(String, Opened)], namespace: Option<&UserNamespace>) -> Finding {
+    let context = GpuContext { namespace, mounts: None };
     let diagnose = |opened: &Opened| match *opened {
         Opened::Yes => None,
-        Opened::No(Errno(libc::EPERM)) if !around.is_rootless() => Some(Diagnosis::missing(
+        Opened::No(Errno(libc::EPERM)) if !context.is_rootless() => Some(Diagnosis::failed(
             "opened at the start, denied now: a systemd daemon-reload revoked it (\"Failed to initialize NVML: Unknown Error\")",
             "recreate the container; for good, on the host: sudo nvidia-ctk system create-dev-char-symlinks --create-all, or use CDI",
         )),
-        Opened::No(Errno(libc::EPERM | libc::EACCES)) => Some(Diagnosis::missing(
+        Opened::No(Errno(libc::EPERM | libc::EACCES)) => Some(Diagnosis::failed(
             "opened at the start, denied now",
             "recreate the container; on the host: find out what changed its mode or the device rules",
         )),
         Opened::No(Errno(libc::ENOENT)) => {
-            Some(Diagnosis::missing("opened at the start, gone now", "recreate the container, with --gpus all"))
+            Some(Diagnosis::failed("opened at the start, gone now", "recreate the container, with --gpus all"))
         }
-        Opened::No(Errno(libc::ENXIO | libc::ENODEV)) => Some(Diagnosis::missing(
+        Opened::No(Errno(libc::ENXIO | libc::ENODEV)) => Some(Diagnosis::failed(
             "opened at the start, no driver handles it now",
-            format!("on the host: sudo dmesg | grep -i xid, and check that nvidia-smi works; {ANEW}"),
+            format!("on the host: sudo dmesg | grep -i xid, and check that nvidia-smi works; {RECREATE}"),
         )),
-        Opened::No(errno) => Some(Diagnosis::missing(
+        Opened::No(errno) => Some(Diagnosis::failed(
             format!("opened at the start, now: {errno}"),
-            format!("on the host: sudo dmesg | grep -i xid; sudo nvidia-smi --gpu-reset, or reboot; {ANEW}"),
+            format!("on the host: sudo dmesg | grep -i xid; sudo nvidia-smi --gpu-reset, or reboot; {RECREATE}"),
         )),
         Opened::NoAnswer => Some(Diagnosis::unknown(
             "opened at the start, no answer in time now",
             "on the host: check that nvidia-smi answers, and sudo dmesg | grep -i xid",
         )),
-        Opened::NotTried(errno) => Some(not_tried(errno, "COMMAND's user")),
+        Opened::NotTried(errno) => Some(diagnose_untried(errno, "COMMAND's user")),
     };
     let parts = now.iter().filter_map(|(path, opened)| Some((path.as_str(), diagnose(opened)?)));
-    finding(parts, || format!("{} device node(s) can still be opened", now.len()))
+    merge_diagnoses(parts, || format!("{} device node(s) can still be opened", now.len()))
 }

@@ -1,11 +1,12 @@
-//! Fixtures made from documentation: no host with a GPU was at hand. tests/shields/gpu makes what can be made without one.
+//! Fixtures made from documentation: no host with a GPU was at hand. tests/shields/gpu makes what can be made without
+//! one.
 
 use super::*;
 use crate::machine::devices::Opened;
 use crate::machine::devices::driver::{Driver, Majors};
 use crate::machine::devices::libraries::Place;
 use crate::posture::engines::hardened;
-use crate::posture::finding::Status;
+use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::checks::Shield;
 use crate::sys::device::Node as File;
 use crate::sys::{Errno, GroupId, UserId};
@@ -52,25 +53,25 @@ fn devices(names: &[&str]) -> Devices {
 }
 
 const WHOLE: [&str; 3] = ["nvidia0", "nvidiactl", "nvidia-uvm"];
-const ROOTFUL: Around = Around { namespace: None, mounts: None };
+const ROOTFUL: GpuContext = GpuContext { namespace: None, mounts: None };
 
-fn judge_devices(check: Check, gpu: Wanted, devices: Option<&Devices>, around: &Around) -> Finding {
+fn evaluate_devices(check: Check, gpu: CheckMode, devices: Option<&Devices>, context: &GpuContext) -> Finding {
     let unseen = Errno(libc::ENOENT);
     let machine = Machine {
         devices: devices.cloned(),
-        user_namespace: around.namespace.cloned().ok_or(unseen),
-        mounts: around.mounts.cloned().ok_or(unseen),
+        user_namespace: context.namespace.cloned().ok_or(unseen),
+        mounts: context.mounts.cloned().ok_or(unseen),
         ..hardened()
     };
-    super::super::judge(check, &Settings { gpu, ..Settings::default() }, &machine).unwrap()
+    super::super::evaluate_check(check, &Settings { gpu, ..Settings::default() }, &machine).unwrap()
 }
 
-fn judged(check: Check, devices: &Devices) -> Finding {
-    judge_devices(check, Wanted::Auto, Some(devices), &ROOTFUL)
+fn evaluate(check: Check, devices: &Devices) -> Finding {
+    evaluate_devices(check, CheckMode::Auto, Some(devices), &ROOTFUL)
 }
 
 #[track_caller]
-fn expect(finding: &Finding, status: Status, detail: &str, fix: &str) {
+fn expect(finding: &Finding, status: CheckStatus, detail: &str, fix: &str) {
     assert_eq!(finding.status, status, "{finding:?}");
     assert!(finding.detail.contains(detail), "expected '{detail}': {finding:?}");
     let seen = finding.fix.as_deref().unwrap_or_default();
@@ -81,11 +82,11 @@ fn expect(finding: &Finding, status: Status, detail: &str, fix: &str) {
 fn off_and_nothing_given_are_skipped() {
     let none = devices(&[]);
     for &id in Shield::Gpu.checks() {
-        expect(&judge_devices(id, Wanted::Off, None, &ROOTFUL), Status::Skipped, "TAKUMI_GPU=off", "");
-        expect(&judged(id, &none), Status::Skipped, "started without a GPU", "");
+        expect(&evaluate_devices(id, CheckMode::Off, None, &ROOTFUL), Skipped, "TAKUMI_GPU=off", "");
+        expect(&evaluate(id, &none), Skipped, "started without a GPU", "");
         for nothing in ["", "void", "none"] {
             let visible = Some(nothing.as_bytes().to_vec());
-            expect(&judged(id, &Devices { visible, ..none.clone() }), Status::Skipped, "started without a GPU", "");
+            expect(&evaluate(id, &Devices { visible, ..none.clone() }), Skipped, "started without a GPU", "");
         }
     }
 }
@@ -93,52 +94,52 @@ fn off_and_nothing_given_are_skipped() {
 #[test]
 fn a_gpu_that_was_asked_for_and_is_not_there_is_missing() {
     let none = Devices { visible: Some(b"all".to_vec()), ..devices(&[]) };
-    expect(&judged(Check::GpuNodes, &none), Status::Missing, "NVIDIA_VISIBLE_DEVICES asks for \"all\"", "--gpus all");
-    expect(&judged(Check::GpuAccess, &none), Status::Skipped, "no GPU device node", "");
-    let required = judge_devices(Check::GpuNodes, Wanted::Require, Some(&devices(&[])), &ROOTFUL);
-    expect(&required, Status::Missing, "no GPU in /dev", "--gpus all");
+    expect(&evaluate(Check::GpuNodes, &none), Fail, "NVIDIA_VISIBLE_DEVICES asks for \"all\"", "--gpus all");
+    expect(&evaluate(Check::GpuAccess, &none), Skipped, "no GPU device node", "");
+    let required = evaluate_devices(Check::GpuNodes, CheckMode::Require, Some(&devices(&[])), &ROOTFUL);
+    expect(&required, Fail, "no GPU in /dev", "--gpus all");
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
-    let rootless = Around { namespace: Some(&namespace), mounts: None };
-    let required = judge_devices(Check::GpuNodes, Wanted::Require, Some(&devices(&[])), &rootless);
-    expect(&required, Status::Missing, "no GPU in /dev", "no-cgroups");
+    let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
+    let required = evaluate_devices(Check::GpuNodes, CheckMode::Require, Some(&devices(&[])), &rootless);
+    expect(&required, Fail, "no GPU in /dev", "no-cgroups");
     let windows = Devices { is_windows: true, ..none };
-    expect(&judged(Check::GpuNodes, &windows), Status::Missing, "no GPU in /dev", "wsl --update");
+    expect(&evaluate(Check::GpuNodes, &windows), Fail, "no GPU in /dev", "wsl --update");
 }
 
 #[test]
 fn a_whole_gpu_holds_everything() {
     let whole = devices(&["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset"]);
-    expect(&judged(Check::GpuNodes, &whole), Status::Held, "2 NVIDIA GPU(s)", "");
-    expect(&judged(Check::GpuAccess, &whole), Status::Held, "uid 1000 can open /dev/nvidia0, /dev/nvidia1", "");
-    expect(&judged(Check::GpuDriver, &whole), Status::Held, "550.54.14", "");
-    expect(&judged(Check::GpuLibraries, &whole), Status::Held, "libcuda.so.1", "");
+    expect(&evaluate(Check::GpuNodes, &whole), Pass, "2 NVIDIA GPU(s)", "");
+    expect(&evaluate(Check::GpuAccess, &whole), Pass, "uid 1000 can open /dev/nvidia0, /dev/nvidia1", "");
+    expect(&evaluate(Check::GpuDriver, &whole), Pass, "550.54.14", "");
+    expect(&evaluate(Check::GpuLibraries, &whole), Pass, "libcuda.so.1", "");
 }
 
 #[test]
 fn each_node_that_cuda_needs_is_named_where_it_is_missing() {
-    let nodes = |names: &[&str]| judged(Check::GpuNodes, &devices(names));
-    expect(&nodes(&["nvidia0", "nvidiactl"]), Status::Missing, "no /dev/nvidia-uvm", "nvidia-modprobe -u -c=0");
-    expect(&nodes(&["nvidia0", "nvidia-uvm"]), Status::Missing, "no /dev/nvidiactl", "--device /dev/nvidiactl");
-    expect(&nodes(&["nvidiactl", "nvidia-uvm"]), Status::Missing, "no /dev/nvidia0", "--device /dev/nvidia0");
-    expect(&nodes(&["nvidia0"]), Status::Missing, "no /dev/nvidiactl, no /dev/nvidia-uvm", "--gpus all");
+    let nodes = |names: &[&str]| evaluate(Check::GpuNodes, &devices(names));
+    expect(&nodes(&["nvidia0", "nvidiactl"]), Fail, "no /dev/nvidia-uvm", "nvidia-modprobe -u -c=0");
+    expect(&nodes(&["nvidia0", "nvidia-uvm"]), Fail, "no /dev/nvidiactl", "--device /dev/nvidiactl");
+    expect(&nodes(&["nvidiactl", "nvidia-uvm"]), Fail, "no /dev/nvidia0", "--device /dev/nvidia0");
+    expect(&nodes(&["nvidia0"]), Fail, "no /dev/nvidiactl, no /dev/nvidia-uvm", "--gpus all");
 }
 
 #[test]
 fn gpus_of_other_makers_have_other_nodes() {
-    let nodes = |names: &[&str], makers: Vec<u32>| judged(Check::GpuNodes, &Devices { makers, ..devices(names) });
-    expect(&nodes(&["dxg"], vec![]), Status::Held, "/dev/dxg", "");
-    expect(&nodes(&["kfd", "dri/renderD128"], vec![AMD]), Status::Held, "/dev/kfd", "");
-    expect(&nodes(&["kfd"], vec![]), Status::Missing, "/dev/dri/renderD", "--device /dev/dri");
-    expect(&nodes(&["dri/renderD128"], vec![AMD]), Status::Missing, "without /dev/kfd", "--device /dev/kfd");
-    expect(&nodes(&["dri/renderD128"], vec![0x8086]), Status::Held, "1 render node", "");
-    expect(&nodes(&["nvmap", "nvhost-gpu", "nvidia0"], vec![]), Status::Held, "Jetson", "");
-    expect(&nodes(&["nvhost-gpu"], vec![]), Status::Missing, "/dev/nvmap", "--runtime nvidia");
-    expect(&nodes(&["nvmap"], vec![]), Status::Missing, "some are missing", "--runtime nvidia");
+    let nodes = |names: &[&str], makers: Vec<u32>| evaluate(Check::GpuNodes, &Devices { makers, ..devices(names) });
+    expect(&nodes(&["dxg"], vec![]), Pass, "/dev/dxg", "");
+    expect(&nodes(&["kfd", "dri/renderD128"], vec![AMD_VENDOR_ID]), Pass, "/dev/kfd", "");
+    expect(&nodes(&["kfd"], vec![]), Fail, "/dev/dri/renderD", "--device /dev/dri");
+    expect(&nodes(&["dri/renderD128"], vec![AMD_VENDOR_ID]), Fail, "without /dev/kfd", "--device /dev/kfd");
+    expect(&nodes(&["dri/renderD128"], vec![0x8086]), Pass, "1 render node", "");
+    expect(&nodes(&["nvmap", "nvhost-gpu", "nvidia0"], vec![]), Pass, "Jetson", "");
+    expect(&nodes(&["nvhost-gpu"], vec![]), Fail, "/dev/nvmap", "--runtime nvidia");
+    expect(&nodes(&["nvmap"], vec![]), Fail, "some are missing", "--runtime nvidia");
     for names in [&["dxg"][..], &["kfd", "dri/renderD128"], &["nvmap", "nvhost-gpu"]] {
-        expect(&judged(Check::GpuDriver, &devices(names)), Status::Skipped, "nothing to compare", "");
+        expect(&evaluate(Check::GpuDriver, &devices(names)), Skipped, "nothing to compare", "");
     }
-    expect(&judged(Check::GpuLibraries, &devices(&["kfd", "dri/renderD128"])), Status::Skipped, "PyTorch", "");
-    expect(&judged(Check::GpuLibraries, &devices(&["dxg"])), Status::Held, "libcuda.so.1", "");
+    expect(&evaluate(Check::GpuLibraries, &devices(&["kfd", "dri/renderD128"])), Skipped, "PyTorch", "");
+    expect(&evaluate(Check::GpuLibraries, &devices(&["dxg"])), Pass, "libcuda.so.1", "");
 }
 
 #[test]
@@ -146,15 +147,15 @@ fn what_only_has_the_name_or_another_boots_number_is_no_node() {
     let mut seen = devices(&WHOLE);
     seen.nodes[2].file = seen.nodes[2].file.map(|file| File { major: 510, ..file });
     expect(
-        &judged(Check::GpuNodes, &seen),
-        Status::Missing,
+        &evaluate(Check::GpuNodes, &seen),
+        Fail,
         "/dev/nvidia-uvm has major 510, but the host's driver has 511",
         "recreate",
     );
     seen.nodes[0].file = seen.nodes[0].file.map(|file| File { mode: libc::S_IFDIR | 0o755, ..file });
-    expect(&judged(Check::GpuNodes, &seen), Status::Missing, "/dev/nvidia0 is not a device", "not with -v");
+    expect(&evaluate(Check::GpuNodes, &seen), Fail, "/dev/nvidia0 is not a device", "not with -v");
     seen.nodes[0].file = Err(Errno(libc::ENOENT));
-    expect(&judged(Check::GpuNodes, &seen), Status::Missing, "/dev/nvidia0 is not a device", "not with -v");
+    expect(&evaluate(Check::GpuNodes, &seen), Fail, "/dev/nvidia0 is not a device", "not with -v");
 }
 
 fn refused(names: &[&str], errno: i32) -> Devices {
@@ -179,8 +180,8 @@ fn every_errno_has_its_own_diagnosis_and_several_nodes_are_one_line() {
         (libc::EMFILE, "Too many open files", "nvidia-smi works"),
     ];
     for (errno, why, fix) in cases {
-        let finding = judged(Check::GpuAccess, &refused(&WHOLE, errno));
-        expect(&finding, Status::Missing, why, fix);
+        let finding = evaluate(Check::GpuAccess, &refused(&WHOLE, errno));
+        expect(&finding, Fail, why, fix);
         assert!(finding.detail.starts_with("/dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm: "), "{finding:?}");
         let lengths = (finding.detail.len(), finding.fix.as_ref().unwrap().len());
         assert!(lengths.0 <= 130 && lengths.1 <= 130, "{lengths:?} {finding:?}");
@@ -192,15 +193,10 @@ fn different_refusals_stand_side_by_side_and_hide_nothing() {
     let mut seen = devices(&WHOLE);
     seen.nodes[0].opened = Opened::No(Errno(libc::EIO));
     seen.nodes[2].opened = Opened::No(Errno(libc::EPERM));
-    let finding = judged(Check::GpuAccess, &seen);
-    expect(
-        &finding,
-        Status::Missing,
-        "/dev/nvidia0: the GPU reports an error; /dev/nvidia-uvm: the device cgroup",
-        "xid",
-    );
+    let finding = evaluate(Check::GpuAccess, &seen);
+    expect(&finding, Fail, "/dev/nvidia0: the GPU reports an error; /dev/nvidia-uvm: the device cgroup", "xid");
     seen.nodes[0].opened = Opened::NoAnswer;
-    expect(&judged(Check::GpuAccess, &seen), Status::Missing, "no answer within 10 s; ", "persistenced");
+    expect(&evaluate(Check::GpuAccess, &seen), Fail, "no answer within 10 s; ", "persistenced");
 }
 
 #[test]
@@ -208,17 +204,12 @@ fn who_did_not_answer_or_was_not_asked_is_unknown() {
     let mut seen = devices(&WHOLE);
     seen.nodes[1].opened = Opened::NoAnswer;
     seen.nodes[2].opened = Opened::NotTried(Errno(libc::ETIMEDOUT));
-    expect(
-        &judged(Check::GpuAccess, &seen),
-        Status::Unknown,
-        "/dev/nvidiactl: no answer within 10 s; ",
-        "persistenced",
-    );
+    expect(&evaluate(Check::GpuAccess, &seen), Unknown, "/dev/nvidiactl: no answer within 10 s; ", "persistenced");
     for (errno, fix) in
         [(libc::EPERM, "--cap-add SETUID"), (libc::EAGAIN, "--pids-limit"), (libc::EIO, "report this bug in init")]
     {
         seen.nodes.iter_mut().for_each(|node| node.opened = Opened::NotTried(Errno(errno)));
-        expect(&judged(Check::GpuAccess, &seen), Status::Unknown, "", fix);
+        expect(&evaluate(Check::GpuAccess, &seen), Unknown, "", fix);
     }
 }
 
@@ -227,14 +218,9 @@ fn nodes_that_no_computing_needs_may_be_closed() {
     let mut seen = devices(&["nvidia0", "nvidiactl", "nvidia-uvm", "nvidia-modeset", "nvidia-caps/nvidia-cap1"]);
     seen.nodes[3].opened = Opened::No(Errno(libc::EPERM));
     seen.nodes[4].opened = Opened::No(Errno(libc::EACCES));
-    expect(&judged(Check::GpuAccess, &seen), Status::Held, "can open", "");
+    expect(&evaluate(Check::GpuAccess, &seen), Pass, "can open", "");
     seen.nodes[4].opened = Opened::No(Errno(libc::EPERM));
-    expect(
-        &judged(Check::GpuAccess, &seen),
-        Status::Missing,
-        "/dev/nvidia-caps/nvidia-cap1: the device cgroup",
-        "--gpus all",
-    );
+    expect(&evaluate(Check::GpuAccess, &seen), Fail, "/dev/nvidia-caps/nvidia-cap1: the device cgroup", "--gpus all");
 }
 
 fn with_mode(mode: u32, group: u32) -> Devices {
@@ -247,59 +233,50 @@ fn with_mode(mode: u32, group: u32) -> Devices {
 
 #[test]
 fn a_closed_mode_says_whose_it_is_and_who_can_be_let_in() {
-    let access =
-        |devices: &Devices, around: &Around| judge_devices(Check::GpuAccess, Wanted::Auto, Some(devices), around);
+    let access = |devices: &Devices, context: &GpuContext| {
+        evaluate_devices(Check::GpuAccess, CheckMode::Auto, Some(devices), context)
+    };
     let closed = with_mode(0o600, 44);
-    expect(&access(&closed, &ROOTFUL), Status::Missing, "mode 0600, only for uid 0", "chmod 666");
+    expect(&access(&closed, &ROOTFUL), Fail, "mode 0600, only for uid 0", "chmod 666");
     let by_driver = Devices { driver: Driver { mode: Some(0o600), ..closed.driver.clone() }, ..closed };
-    expect(&access(&by_driver, &ROOTFUL), Status::Missing, "mode 0600", "NVreg_DeviceFileMode=0666");
+    expect(&access(&by_driver, &ROOTFUL), Fail, "mode 0600", "NVreg_DeviceFileMode=0666");
     let group = with_mode(0o660, 44);
-    expect(&access(&group, &ROOTFUL), Status::Missing, "for group 44, but uid 1000 is not in it", "--group-add 44");
+    expect(&access(&group, &ROOTFUL), Fail, "for group 44, but uid 1000 is not in it", "--group-add 44");
     let root = with_mode(0o660, 0);
-    expect(&access(&root, &ROOTFUL), Status::Missing, "group 0, which COMMAND never gets", "chmod 666");
+    expect(&access(&root, &ROOTFUL), Fail, "group 0, which COMMAND never gets", "chmod 666");
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
-    let rootless = Around { namespace: Some(&namespace), mounts: None };
-    expect(&access(&with_mode(0o660, 65_534), &rootless), Status::Missing, "does not map", "chmod 666");
+    let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
+    expect(&access(&with_mode(0o660, 65_534), &rootless), Fail, "does not map", "chmod 666");
     let nodev = Mounts::parse(
         b"1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /dev rw - tmpfs tmpfs rw\n3 2 0:5 /nvidia0 /dev/nvidia0 rw,nodev - devtmpfs udev rw\n",
     );
-    let mounted = Around { namespace: None, mounts: Some(&nodev) };
+    let mounted = GpuContext { namespace: None, mounts: Some(&nodev) };
     let finding = access(&with_mode(0o666, 0), &mounted);
-    expect(&finding, Status::Missing, "/dev/nvidia0: it is on a nodev mount; /dev/nvidiactl", "--device");
+    expect(&finding, Fail, "/dev/nvidia0: it is on a nodev mount; /dev/nvidiactl", "--device");
 }
 
 #[test]
 fn no_driver_behind_a_number_is_told_from_another_number_and_from_a_lost_gpu() {
     let mut seen = refused(&WHOLE, libc::ENXIO);
     seen.nodes[2].file = seen.nodes[2].file.map(|file| File { major: 510, ..file });
-    let finding = judged(Check::GpuAccess, &seen);
-    expect(&finding, Status::Missing, "/dev/nvidia-uvm: it has major 510, but the driver has 511", "recreate");
+    let finding = evaluate(Check::GpuAccess, &seen);
+    expect(&finding, Fail, "/dev/nvidia-uvm: it has major 510, but the driver has 511", "recreate");
     seen.driver.majors = Ok(Majors::parse(b"Character devices:\n 10 misc\n"));
-    let finding = judged(Check::GpuAccess, &seen);
-    expect(&finding, Status::Missing, "/dev/nvidia0, /dev/nvidiactl: the host has not loaded", "modprobe nvidia,");
-    expect(&finding, Status::Missing, "/dev/nvidia-uvm: the host has not loaded", "nvidia-modprobe -u");
+    let finding = evaluate(Check::GpuAccess, &seen);
+    expect(&finding, Fail, "/dev/nvidia0, /dev/nvidiactl: the host has not loaded", "modprobe nvidia,");
+    expect(&finding, Fail, "/dev/nvidia-uvm: the host has not loaded", "nvidia-modprobe -u");
     seen.driver.majors = Err(Errno(libc::ENOENT));
-    expect(&judged(Check::GpuAccess, &seen), Status::Missing, "not loaded", "modprobe nvidia,");
+    expect(&evaluate(Check::GpuAccess, &seen), Fail, "not loaded", "modprobe nvidia,");
 }
 
 #[test]
 fn rootless_and_windows_have_their_own_fixes() {
     let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
-    let rootless = Around { namespace: Some(&namespace), mounts: None };
-    let denied = judge_devices(Check::GpuAccess, Wanted::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
-    expect(&denied, Status::Missing, "a rootless engine has no device cgroup", "DeviceAllow");
-    expect(
-        &judged(Check::GpuAccess, &refused(&["dxg"], libc::EPERM)),
-        Status::Missing,
-        "device cgroup",
-        "--device /dev/dxg",
-    );
-    expect(
-        &judged(Check::GpuAccess, &refused(&["dxg"], libc::ENODEV)),
-        Status::Missing,
-        "WSL provides no GPU",
-        "wsl --update",
-    );
+    let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
+    let denied = evaluate_devices(Check::GpuAccess, CheckMode::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
+    expect(&denied, Fail, "a rootless engine has no device cgroup", "DeviceAllow");
+    expect(&evaluate(Check::GpuAccess, &refused(&["dxg"], libc::EPERM)), Fail, "device cgroup", "--device /dev/dxg");
+    expect(&evaluate(Check::GpuAccess, &refused(&["dxg"], libc::ENODEV)), Fail, "WSL provides no GPU", "wsl --update");
 }
 
 #[test]
@@ -311,86 +288,81 @@ fn driver_and_libraries_must_be_of_one_version() {
     };
     let path = "/usr/lib/x86_64-linux-gnu/libcuda.so.1";
     expect(
-        &judged(Check::GpuDriver, &with("555.42.06", path)),
-        Status::Missing,
+        &evaluate(Check::GpuDriver, &with("555.42.06", path)),
+        Fail,
         "550.54.14, libcuda.so.1 is 555.42.06",
         "reboot",
     );
-    expect(&judged(Check::GpuDriver, &with("535.1", path)), Status::Missing, "libcuda.so.1 is 535.1", "recreate");
+    expect(&evaluate(Check::GpuDriver, &with("535.1", path)), Fail, "libcuda.so.1 is 535.1", "recreate");
     let compat = with("555.42.06", "/usr/local/cuda/compat/libcuda.so.1");
-    expect(&judged(Check::GpuDriver, &compat), Status::Held, "550.54.14", "");
+    expect(&evaluate(Check::GpuDriver, &compat), Pass, "550.54.14", "");
     let mut management = devices(&WHOLE);
     management.libraries[1] = library("/usr/lib/libnvidia-ml.so.1", "555.42.06");
-    expect(&judged(Check::GpuDriver, &management), Status::Missing, "libnvidia-ml.so.1 is 555.42.06", "reboot");
+    expect(&evaluate(Check::GpuDriver, &management), Fail, "libnvidia-ml.so.1 is 555.42.06", "reboot");
     let none = Devices { libraries: [Library::Nowhere, Library::Nowhere], ..devices(&WHOLE) };
-    expect(&judged(Check::GpuDriver, &none), Status::Skipped, "nothing to compare", "");
+    expect(&evaluate(Check::GpuDriver, &none), Skipped, "nothing to compare", "");
 }
 
 #[test]
 fn a_driver_that_is_not_loaded_is_told_from_one_that_is_not_shown() {
     let with = |majors: Result<Majors, Errno>| {
         let driver = Driver { majors, version: None, mode: None };
-        judged(Check::GpuDriver, &Devices { driver, ..devices(&WHOLE) })
+        evaluate(Check::GpuDriver, &Devices { driver, ..devices(&WHOLE) })
     };
     expect(
         &with(Ok(Majors::parse(b"Character devices:\n 10 misc\n"))),
-        Status::Missing,
+        Fail,
         "not loaded the NVIDIA driver",
         "modprobe",
     );
-    expect(&with(Ok(Majors::parse(REGISTERED))), Status::Skipped, "is not visible here", "");
-    expect(&with(Err(Errno(libc::ENOENT))), Status::Unknown, "/proc/devices", "mount /proc");
+    expect(&with(Ok(Majors::parse(REGISTERED))), Skipped, "is not visible here", "");
+    expect(&with(Err(Errno(libc::ENOENT))), Unknown, "/proc/devices", "mount /proc");
 }
 
 #[test]
 fn each_way_to_lack_a_library_has_its_fix() {
     let with = |cuda: Library, management: Library, capabilities: Option<&str>| {
         let capabilities = capabilities.map(|text| text.as_bytes().to_vec());
-        judged(Check::GpuLibraries, &Devices { libraries: [cuda, management], capabilities, ..devices(&WHOLE) })
+        evaluate(Check::GpuLibraries, &Devices { libraries: [cuda, management], capabilities, ..devices(&WHOLE) })
     };
     let found = || library("/usr/lib/libnvidia-ml.so.1", "550.54.14");
-    expect(&with(Library::Nowhere, found(), None), Status::Missing, "no libcuda.so.1", "--gpus all");
+    expect(&with(Library::Nowhere, found(), None), Fail, "no libcuda.so.1", "--gpus all");
     for utility in ["utility", "graphics, video"] {
         let finding = with(Library::Nowhere, found(), Some(utility));
-        expect(&finding, Status::Missing, "no libcuda.so.1", &format!("compute,utility (it is \"{utility}\")"));
+        expect(&finding, Fail, "no libcuda.so.1", &format!("compute,utility (it is \"{utility}\")"));
     }
     for whole in ["all", "compute,utility", "utility, compute", ""] {
-        expect(&with(Library::Nowhere, found(), Some(whole)), Status::Missing, "no libcuda.so.1", "--gpus all");
+        expect(&with(Library::Nowhere, found(), Some(whole)), Fail, "no libcuda.so.1", "--gpus all");
     }
-    expect(
-        &with(found(), Library::Nowhere, Some("compute")),
-        Status::Missing,
-        "no libnvidia-ml.so.1",
-        "compute,utility",
-    );
+    expect(&with(found(), Library::Nowhere, Some("compute")), Fail, "no libnvidia-ml.so.1", "compute,utility");
     let unreached = Library::Unreached(Place { path: "/usr/lib/wsl/lib/libcuda.so.1".into(), version: None });
     let unreached = with(unreached, found(), None);
-    expect(&unreached, Status::Missing, "does not search that directory", "LD_LIBRARY_PATH=/usr/lib/wsl/lib");
+    expect(&unreached, Fail, "does not search that directory", "LD_LIBRARY_PATH=/usr/lib/wsl/lib");
     let nameless = Library::Nameless("/usr/lib64/libcuda.so.550.54.14".into());
-    expect(&with(nameless, found(), None), Status::Missing, "no libcuda.so.1 points to it", "nvidia-container-toolkit");
+    expect(&with(nameless, found(), None), Fail, "no libcuda.so.1 points to it", "nvidia-container-toolkit");
     let broken = Library::Broken("/usr/lib64/libcuda.so.1".into());
-    expect(&with(broken, found(), None), Status::Missing, "/usr/lib64/libcuda.so.1 is not a library", "image");
+    expect(&with(broken, found(), None), Fail, "/usr/lib64/libcuda.so.1 is not a library", "image");
 }
 
 #[test]
 fn the_probe_knows_a_daemon_reload() {
     let now = |opened| [("/dev/nvidia0".to_string(), opened), ("/dev/nvidiactl".to_string(), opened)];
-    let judged = |opened| still_open(&now(opened), None);
+    let judged = |opened| verify_still_open(&now(opened), None);
     let no = |errno| Opened::No(Errno(errno));
-    expect(&judged(Opened::Yes), Status::Held, "2 device node(s) can still be opened", "");
+    expect(&judged(Opened::Yes), Pass, "2 device node(s) can still be opened", "");
     let finding = judged(no(libc::EPERM));
-    expect(&finding, Status::Missing, "daemon-reload", "create-dev-char-symlinks");
+    expect(&finding, Fail, "daemon-reload", "create-dev-char-symlinks");
     assert!(
         finding.detail.starts_with("/dev/nvidia0, /dev/nvidiactl: ") && finding.id == Check::GpuAccess,
         "{finding:?}"
     );
     let namespace = UserNamespace::of_map(b"0 1500 1");
-    let denied = still_open(&now(no(libc::EPERM)), Some(&namespace));
-    expect(&denied, Status::Missing, "denied now", "mode or the device rules");
-    expect(&judged(no(libc::EACCES)), Status::Missing, "denied now", "mode or the device rules");
-    expect(&judged(no(libc::ENOENT)), Status::Missing, "gone now", "--gpus all");
-    expect(&judged(no(libc::ENXIO)), Status::Missing, "no driver handles it now", "xid");
-    expect(&judged(no(libc::EIO)), Status::Missing, "Input/output error", "--gpu-reset");
-    expect(&judged(Opened::NoAnswer), Status::Unknown, "no answer in time", "nvidia-smi");
-    expect(&judged(Opened::NotTried(Errno(libc::EAGAIN))), Status::Unknown, "cannot fork", "--pids-limit");
+    let denied = verify_still_open(&now(no(libc::EPERM)), Some(&namespace));
+    expect(&denied, Fail, "denied now", "mode or the device rules");
+    expect(&judged(no(libc::EACCES)), Fail, "denied now", "mode or the device rules");
+    expect(&judged(no(libc::ENOENT)), Fail, "gone now", "--gpus all");
+    expect(&judged(no(libc::ENXIO)), Fail, "no driver handles it now", "xid");
+    expect(&judged(no(libc::EIO)), Fail, "Input/output error", "--gpu-reset");
+    expect(&judged(Opened::NoAnswer), Unknown, "no answer in time", "nvidia-smi");
+    expect(&judged(Opened::NotTried(Errno(libc::EAGAIN))), Unknown, "cannot fork", "--pids-limit");
 }

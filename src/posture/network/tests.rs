@@ -2,18 +2,18 @@ use super::*;
 use crate::machine::network::Route;
 use crate::machine::proxy::Named;
 use crate::posture::engines::hardened;
-use crate::posture::finding::Status::{self, Held, Missing, Skipped, Unknown};
+use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::checks::Shield;
 use std::ffi::CStr;
 
-fn judge(check: Check, egress: Wanted, network: Option<&Network>) -> Finding {
+fn evaluate(check: Check, egress: CheckMode, network: Option<&Network>) -> Finding {
     let machine = Machine { network: network.cloned(), ..hardened() };
-    super::super::judge(check, &Settings { egress, ..Settings::default() }, &machine).unwrap()
+    super::super::evaluate_check(check, &Settings { egress, ..Settings::default() }, &machine).unwrap()
 }
 
-fn judged(check: Check, network: &Network) -> (Status, String) {
-    let finding = judge(check, Wanted::Require, Some(network));
-    assert_eq!(finding.fix.is_some(), !finding.is_well(), "{finding:?}");
+fn status_and_detail(check: Check, network: &Network) -> (CheckStatus, String) {
+    let finding = evaluate(check, CheckMode::Require, Some(network));
+    assert_eq!(finding.fix.is_some(), !finding.passed(), "{finding:?}");
     assert!(finding.detail.len() <= 110 && finding.fix.iter().all(|fix| fix.len() <= 130), "{finding:?}");
     (finding.status, finding.detail)
 }
@@ -29,16 +29,16 @@ fn attempts(ends: &[End]) -> Vec<Attempt> {
 #[test]
 fn without_a_proxy_nothing_applies_unless_it_is_required() {
     for &check in Shield::Network.checks() {
-        let off = judge(check, Wanted::Off, None);
+        let off = evaluate(check, CheckMode::Off, None);
         assert_eq!((off.status, off.detail.as_str()), (Skipped, "TAKUMI_EGRESS=off"));
-        let auto = judge(check, Wanted::Auto, Some(&Network::default()));
+        let auto = evaluate(check, CheckMode::Auto, Some(&Network::default()));
         assert_eq!(auto.status, Skipped);
         assert!(auto.detail.contains("no proxy is set"), "{auto:?}");
     }
     let nothing = network(&[]);
-    assert_eq!(judged(Check::ProxyEnvironment, &nothing).0, Missing);
-    assert_eq!(judged(Check::ProxyReachable, &nothing).0, Unknown);
-    assert_eq!(judged(Check::ProxyDenies, &nothing).0, Unknown);
+    assert_eq!(status_and_detail(Check::ProxyEnvironment, &nothing).0, Fail);
+    assert_eq!(status_and_detail(Check::ProxyReachable, &nothing).0, Unknown);
+    assert_eq!(status_and_detail(Check::ProxyDenies, &nothing).0, Unknown);
 }
 
 #[test]
@@ -47,14 +47,14 @@ fn a_default_route_is_no_harm_where_nothing_gets_out() {
     let route = Route { ipv6: false, interface: "eth0".into(), gateway };
     let of = |routes, ends: &[End]| {
         let network = Network { routes: Some(routes), direct: attempts(ends), ..Network::default() };
-        judged(Check::DefaultRoute, &network)
+        status_and_detail(Check::DefaultRoute, &network)
     };
-    assert_eq!(of(Ok(vec![]), &[]).0, Held);
-    assert_eq!(of(Ok(vec![route.clone()]), &[End::Silent, End::Silent]).0, Held);
-    assert_eq!(of(Ok(vec![route.clone()]), &[End::Stopped(Errno(libc::EHOSTUNREACH))]).0, Held);
+    assert_eq!(of(Ok(vec![]), &[]).0, Pass);
+    assert_eq!(of(Ok(vec![route.clone()]), &[End::Silent, End::Silent]).0, Pass);
+    assert_eq!(of(Ok(vec![route.clone()]), &[End::Stopped(Errno(libc::EHOSTUNREACH))]).0, Pass);
     for ends in [&[][..], &[End::Silent, End::Left(None)], &[End::Connected], &[End::Unsent(Errno(libc::EMFILE))]] {
         let (status, detail) = of(Ok(vec![route.clone()]), ends);
-        assert_eq!(status, Missing, "{ends:?}");
+        assert_eq!(status, Fail, "{ends:?}");
         assert!(detail.contains("eth0"), "{detail}");
     }
     assert_eq!(of(Err(Errno(libc::EACCES)), &[]).0, Unknown);
@@ -62,14 +62,16 @@ fn a_default_route_is_no_harm_where_nothing_gets_out() {
 
 #[test]
 fn one_open_way_is_enough() {
-    let of = |ends: &[End]| judged(Check::DirectEgress, &Network { direct: attempts(ends), ..Network::default() });
+    let of = |ends: &[End]| {
+        status_and_detail(Check::DirectEgress, &Network { direct: attempts(ends), ..Network::default() })
+    };
     for errno in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EPERM] {
         let (status, detail) = of(&[End::Unsent(Errno(errno))]);
-        assert_eq!((status, detail.contains("filtered")), (Held, false), "{errno}");
+        assert_eq!((status, detail.contains("filtered")), (Pass, false), "{errno}");
     }
     for ends in [&[End::Silent, End::Silent][..], &[End::Stopped(Errno(libc::ECONNREFUSED)), End::Silent]] {
         let (status, detail) = of(ends);
-        assert_eq!((status, detail.contains("filtered")), (Held, true), "{detail}");
+        assert_eq!((status, detail.contains("filtered")), (Pass, true), "{detail}");
     }
     let by = Some([198, 51, 100, 7].into());
     let open = [
@@ -80,7 +82,7 @@ fn one_open_way_is_enough() {
     ];
     for (end, word) in open {
         let (status, detail) = of(&[End::Silent, End::Unsent(Errno(libc::ENETUNREACH)), end]);
-        assert_eq!((status, detail.contains(word)), (Missing, true), "{detail}");
+        assert_eq!((status, detail.contains(word)), (Fail, true), "{detail}");
     }
     let (status, detail) = of(&[End::Unsent(Errno(libc::EMFILE))]);
     assert_eq!((status, detail.contains("Too many open files")), (Unknown, true), "{detail}");
@@ -90,16 +92,16 @@ fn one_open_way_is_enough() {
 fn the_proxys_answer_decides() {
     let of = |reached| {
         let network = Network { proxy: Some(reached), ..network(&[c"HTTPS_PROXY=http://proxy:8888"]) };
-        (judged(Check::ProxyReachable, &network), judged(Check::ProxyDenies, &network))
+        (status_and_detail(Check::ProxyReachable, &network), status_and_detail(Check::ProxyDenies, &network))
     };
     let answers = [
-        (Answer::Status(403), Held),
-        (Answer::Status(200), Missing),
-        (Answer::Status(204), Missing),
-        (Answer::Status(500), Missing),
-        (Answer::Status(502), Missing),
-        (Answer::Status(503), Missing),
-        (Answer::Status(504), Missing),
+        (Answer::Status(403), Pass),
+        (Answer::Status(200), Fail),
+        (Answer::Status(204), Fail),
+        (Answer::Status(500), Fail),
+        (Answer::Status(502), Fail),
+        (Answer::Status(503), Fail),
+        (Answer::Status(504), Fail),
         (Answer::Status(501), Unknown),
         (Answer::Status(407), Unknown),
         (Answer::Status(302), Unknown),
@@ -111,28 +113,28 @@ fn the_proxys_answer_decides() {
     ];
     for (answer, expected) in answers {
         let (reachable, denies) = of(Reached::Connected(Some(answer)));
-        assert_eq!((reachable.0, denies.0), (Held, expected), "{answer:?}");
+        assert_eq!((reachable.0, denies.0), (Pass, expected), "{answer:?}");
     }
     for reached in [Reached::NoAddress, Reached::Silent, Reached::Failed(Errno(libc::ECONNREFUSED))] {
         let (reachable, denies) = of(reached);
-        assert_eq!((reachable.0, denies), (Missing, (Unknown, "the proxy was not reached".to_string())));
+        assert_eq!((reachable.0, denies), (Fail, (Unknown, "the proxy was not reached".to_string())));
     }
     let (reachable, denies) = of(Reached::Connected(None));
-    assert_eq!((reachable.0, denies.0), (Held, Skipped));
+    assert_eq!((reachable.0, denies.0), (Pass, Skipped));
 }
 
 #[test]
 fn the_variables_are_judged_by_what_they_say() {
-    let of = |environment: &[&CStr]| judged(Check::ProxyEnvironment, &network(environment));
+    let of = |environment: &[&CStr]| status_and_detail(Check::ProxyEnvironment, &network(environment));
     let held = of(&[c"HTTPS_PROXY=http://u:hunter2@proxy:8888", c"http_proxy=http://other"]);
-    assert_eq!(held.0, Held);
+    assert_eq!(held.0, Pass);
     assert_eq!(held.1, "HTTPS_PROXY names proxy:8888; http_proxy names another, which is not checked");
-    let wrong: [(&[&CStr], Status, &str); 5] = [
-        (&[c"HTTPS_PROXY=hunter2:8888"], Missing, "HTTPS_PROXY is not of the form http://HOST:PORT"),
-        (&[c"http_proxy=http://a", c"HTTP_PROXY=http://b"], Missing, "http_proxy and HTTP_PROXY contradict"),
-        (&[c"http_proxy=http://a", c"NO_PROXY=*"], Missing, "NO_PROXY contains *"),
+    let wrong: [(&[&CStr], CheckStatus, &str); 5] = [
+        (&[c"HTTPS_PROXY=hunter2:8888"], Fail, "HTTPS_PROXY is not of the form http://HOST:PORT"),
+        (&[c"http_proxy=http://a", c"HTTP_PROXY=http://b"], Fail, "http_proxy and HTTP_PROXY contradict"),
+        (&[c"http_proxy=http://a", c"NO_PROXY=*"], Fail, "NO_PROXY contains *"),
         (&[c"ALL_PROXY=socks5://u:hunter2@a"], Unknown, "socks5:// proxy, which cannot be checked"),
-        (&[c"ALL_PROXY=socks5://a", c"no_proxy=*"], Missing, "cannot be checked; no_proxy contains *"),
+        (&[c"ALL_PROXY=socks5://a", c"no_proxy=*"], Fail, "cannot be checked; no_proxy contains *"),
     ];
     for (environment, status, words) in wrong {
         let judged = of(environment);
@@ -141,5 +143,8 @@ fn the_variables_are_judged_by_what_they_say() {
     }
     // What cannot be asked is not said to be well.
     let socks = network(&[c"ALL_PROXY=socks5://a"]);
-    assert_eq!((judged(Check::ProxyReachable, &socks).0, judged(Check::ProxyDenies, &socks).0), (Unknown, Unknown));
+    assert_eq!(
+        (status_and_detail(Check::ProxyReachable, &socks).0, status_and_detail(Check::ProxyDenies, &socks).0),
+        (Unknown, Unknown)
+    );
 }

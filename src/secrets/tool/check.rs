@@ -1,8 +1,8 @@
 //! What `init` would say of a file, and what stands in it in plain text that looks like a secret.
 
-use super::Failure;
+use super::Message;
 use super::env_file::EnvFile;
-use super::keys::Keys;
+use super::keys::KeyPair;
 use crate::secrets::cipher::{PREFIX, PrivateKey};
 use crate::secrets::dotenv::{self, Assignment};
 use crate::secrets::env_file::{is_denied, is_public_key};
@@ -16,29 +16,29 @@ const SECRET_NAMES: [&str; 8] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD",
 const SECRET_VALUES: [&str; 9] = ["sk-", "hf_", "ghp_", "gho_", "github_pat_", "glpat-", "AKIA", "xox", "-----BEGIN"];
 
 /// Prints every name with its state; fails with what is wrong, a line each.
-pub fn check(path: &Path) -> Result<(), Failure> {
+pub fn check(path: &Path) -> Result<(), Message> {
     let file = EnvFile::read(path)?;
-    let keys = Keys::of(path, &file)?;
+    let keys = KeyPair::for_file(path, &file)?;
     let assignments = file.assignments()?;
     let mut wrong = Vec::new();
     let encrypted = assignments.iter().any(|found| found.raw.starts_with(PREFIX.as_bytes()));
-    let private = match keys.private() {
+    let private = match keys.find_private() {
         Ok(private) => private,
         Err(failure) if encrypted => return Err(failure),
         Err(_) => Vec::new(),
     };
-    if encrypted && let Err(failure) = keys.matches(&file, &private) {
+    if encrypted && let Err(failure) = keys.check_match(&file, &private) {
         wrong.push(format!("{}: {failure}", path.display()));
     }
     for found in assignments.iter().filter(|found| !is_public_key(found)) {
-        let (state, problems) = judge(found, &private);
+        let (state, problems) = classify(found, &private);
         println!("{}: {state}", Shown(found.name));
-        wrong.extend(problems.iter().map(|problem| file.at(found, problem)));
+        wrong.extend(problems.iter().map(|problem| file.error_at(found, problem)));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-fn judge(found: &Assignment, private: &[PrivateKey]) -> (&'static str, Vec<String>) {
+fn classify(found: &Assignment, private: &[PrivateKey]) -> (&'static str, Vec<String>) {
     let mut problems = Vec::new();
     if is_denied(found.name) {
         problems.push("must not be set by a file".into());
@@ -64,13 +64,13 @@ fn judge(found: &Assignment, private: &[PrivateKey]) -> (&'static str, Vec<Strin
             "contains `$(`, which dotenvx would run (to keep it as text, put the value into single quotes)".into(),
         );
     }
-    if looks_secret(found) {
+    if is_likely_secret(found) {
         problems.push("is not encrypted and looks like a secret (takumi-secrets encrypt FILE)".into());
     }
     ("plain", problems)
 }
 
-fn looks_secret(found: &Assignment) -> bool {
+fn is_likely_secret(found: &Assignment) -> bool {
     let name = found.name.to_ascii_uppercase();
     let value = found.value();
     let named = SECRET_NAMES.iter().any(|part| name.windows(part.len()).any(|here| here == part.as_bytes()));
@@ -78,7 +78,6 @@ fn looks_secret(found: &Assignment) -> bool {
     !value.is_empty() && (named || begins || has_password(&value))
 }
 
-/// `scheme://user:password@host`.
 fn has_password(value: &[u8]) -> bool {
     let Some(at) = value.windows(3).position(|here| here == b"://") else { return false };
     let authority = value[at + 3..].split(|&byte| byte == b'/').next().unwrap_or_default();

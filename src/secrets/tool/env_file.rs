@@ -1,6 +1,6 @@
 //! A .env file that is changed in place: comments, order, quotes, line ends, mode and owner stay.
 
-use super::Failure;
+use super::Message;
 use crate::secrets::dotenv::{self, Assignment};
 use crate::text::Shown;
 use std::collections::BTreeSet;
@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The most that one variable with its name can hold (MAX_ARG_STRLEN).
-pub const LARGEST: usize = 128 << 10;
+pub const MAX_BYTES: usize = 128 << 10;
 
-const MARK: &[u8] = b"\xef\xbb\xbf";
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub struct EnvFile {
     path: PathBuf,
@@ -28,7 +28,7 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    pub fn read(path: &Path) -> Result<EnvFile, Failure> {
+    pub fn read(path: &Path) -> Result<EnvFile, Message> {
         let failure = |error| format!("cannot read {}: {error}", path.display());
         // A link stays: what it leads to is replaced.
         let path = fs::canonicalize(path).map_err(failure)?;
@@ -36,12 +36,12 @@ impl EnvFile {
         let old = fs::metadata(&path).map_err(failure)?;
         let (owner, mode) = (Some((old.uid(), old.gid())), old.mode() & 0o7777);
         let has_returns = content.windows(2).any(|pair| pair == b"\r\n");
-        let has_mark = content.starts_with(MARK);
-        Ok(EnvFile { path, text: dotenv::normalised(&content), has_mark, has_returns, owner, mode })
+        let has_mark = content.starts_with(BYTE_ORDER_MARK);
+        Ok(EnvFile { path, text: dotenv::normalise(&content), has_mark, has_returns, owner, mode })
     }
 
     /// The same, or an empty one of mode 0600 where there is none.
-    pub fn read_or_new(path: &Path) -> Result<EnvFile, Failure> {
+    pub fn read_or_new(path: &Path) -> Result<EnvFile, Message> {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(EnvFile {
                 path: path.to_owned(),
@@ -55,14 +55,14 @@ impl EnvFile {
         }
     }
 
-    /// What it sets, each name once. Where a line sets nothing or a name twice, every such line is told instead: what cannot be
-    /// understood is not changed.
-    pub fn assignments(&self) -> Result<Vec<Assignment<'_>>, Failure> {
+    /// What it sets, each name once. Where a line sets nothing or a name twice, every such line is told instead: what
+    /// cannot be understood is not changed.
+    pub fn assignments(&self) -> Result<Vec<Assignment<'_>>, Message> {
         let (mut assignments, mut wrong, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
         for found in dotenv::parse(&self.text) {
             match found {
                 Ok(found) if names.insert(found.name) => assignments.push(found),
-                Ok(found) => wrong.push(self.at(&found, "is set twice")),
+                Ok(found) => wrong.push(self.error_at(&found, "is set twice")),
                 Err(fault) => {
                     let name = Shown(fault.name.unwrap_or_default());
                     wrong.push(format!(
@@ -77,7 +77,7 @@ impl EnvFile {
     }
 
     /// `FILE:LINE: NAME and what is wrong with it`.
-    pub fn at(&self, found: &Assignment, what: &str) -> Failure {
+    pub fn error_at(&self, found: &Assignment, what: &str) -> Message {
         format!("{}:{}: {} {what}", self.path.display(), found.line, Shown(found.name))
     }
 
@@ -87,7 +87,7 @@ impl EnvFile {
         begin..begin + part.len()
     }
 
-    pub fn put(&mut self, range: Range<usize>, new: &[u8]) {
+    pub fn replace_range(&mut self, range: Range<usize>, new: &[u8]) {
         let parts = [&self.text[..range.start], new, &self.text[range.end..]];
         self.text = Zeroizing::new(parts.concat());
     }
@@ -95,22 +95,22 @@ impl EnvFile {
     /// Several at once, in the order in which they stand.
     pub fn replace(&mut self, changes: Vec<(Range<usize>, String)>) {
         for (range, new) in changes.into_iter().rev() {
-            self.put(range, new.as_bytes());
+            self.replace_range(range, new.as_bytes());
         }
     }
 
     pub fn append(&mut self, line: &str) {
         let end = self.text.len();
         let unfinished = self.text.last().is_some_and(|&last| last != b'\n');
-        self.put(end..end, [if unfinished { "\n" } else { "" }, line].concat().as_bytes());
+        self.replace_range(end..end, [if unfinished { "\n" } else { "" }, line].concat().as_bytes());
     }
 
-    pub fn close_to_others(&mut self) {
+    pub fn make_private(&mut self) {
         self.mode &= 0o700;
     }
 
     /// All of it or nothing: a new file beside the old one, renamed over it.
-    pub fn write(&self) -> Result<(), Failure> {
+    pub fn write(&self) -> Result<(), Message> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.new", std::process::id()));
         let new = self.path.with_file_name(name);
@@ -128,7 +128,7 @@ impl EnvFile {
             fchown(&file, Some(user), Some(group))?;
         }
         file.set_permissions(Permissions::from_mode(self.mode))?;
-        file.write_all(if self.has_mark { MARK } else { b"" })?;
+        file.write_all(if self.has_mark { BYTE_ORDER_MARK } else { b"" })?;
         for (index, line) in self.text.split(|&byte| byte == b'\n').enumerate() {
             if index > 0 {
                 file.write_all(if self.has_returns { b"\r\n" } else { b"\n" })?;

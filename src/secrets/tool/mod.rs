@@ -2,10 +2,10 @@
 //!
 //! No verb prints a value or a private key, and none takes one from the command line, which every user can read.
 
-mod ask;
 mod check;
 mod env_file;
 mod keys;
+mod prompt;
 mod verbs;
 
 use log::{Level, LevelFilter, error};
@@ -25,11 +25,11 @@ it is DOTENV_PRIVATE_KEY_PRODUCTION. No value is ever printed. See docs/secrets.
 ";
 
 /// One line a reason, without a value.
-type Failure = String;
+type Message = String;
 
 /// Does what the words of the command line say.
 pub fn run() -> ExitCode {
-    begin_to_log();
+    init_logging();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let text: Vec<&str> = words.iter().map(|word| word.to_str().unwrap_or_default()).collect();
     let file = words.get(1).map(Path::new);
@@ -58,7 +58,7 @@ pub fn run() -> ExitCode {
 }
 
 /// At TAKUMI_LOG, as `init` does.
-fn begin_to_log() {
+fn init_logging() {
     let mut logger = env_logger::Builder::new();
     logger.filter_level(LevelFilter::Info).parse_env("TAKUMI_LOG");
     logger.format(|line, record| match record.level() {

@@ -6,7 +6,7 @@ fn ms(time: u64) -> Duration {
 
 fn ladder(rungs: &[(Signal, u64)]) -> Rules {
     Rules {
-        rungs: rungs.iter().map(|&(signal, time)| Rung { signal: Some(signal), time: ms(time) }).collect(),
+        rungs: rungs.iter().map(|&(signal, time)| StopStep { signal: Some(signal), time: ms(time) }).collect(),
         leftover_grace: ms(2000),
         ..Rules::default()
     }
@@ -77,7 +77,7 @@ fn other_signals_do_not_climb() {
 
 #[test]
 fn rewrites_come_before_the_ladder_and_do_not_touch_its_rungs() {
-    let rewrite = |from, to| Rewrite { from, to };
+    let rewrite = |from, to| SignalRewrite { from, to };
     let rewrites = vec![
         rewrite(Signal::HUP, Some(Signal::TERM)),
         rewrite(Signal::INT, None),
@@ -147,7 +147,7 @@ fn a_stop_that_was_asked_for_is_remembered() {
 }
 
 fn draining(rungs: &[(Option<Signal>, u64)]) -> Rules {
-    let rungs = rungs.iter().map(|&(signal, time)| Rung { signal, time: ms(time) }).collect();
+    let rungs = rungs.iter().map(|&(signal, time)| StopStep { signal, time: ms(time) }).collect();
     Rules { rungs, leftover_grace: ms(2000), ..Rules::default() }
 }
 

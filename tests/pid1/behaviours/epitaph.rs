@@ -3,7 +3,7 @@
 use super::prepared::Prepared;
 use super::recorder::{RECORDER, Record, recording, with_recorder};
 use super::signals::ready;
-use super::support::{Ended, Program, Scratch, Start, check_init, eventually};
+use super::support::{Program, ProgramEnd, Scratch, Start, check_init, eventually};
 use std::path::PathBuf;
 use std::process::Command;
 use takumi_test::folder::fresh_name;
@@ -210,7 +210,7 @@ fn below(program: Program, script: &str, command: &str) -> Prepared {
     running
 }
 
-fn the_line(ended: &Ended) -> String {
+fn the_line(ended: &ProgramEnd) -> String {
     one_line(&ended.stderr)
 }
 

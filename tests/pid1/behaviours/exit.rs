@@ -1,8 +1,8 @@
 //! X: how it ends, and what it says when COMMAND cannot be executed.
 
 use super::leftovers::LONG;
-use super::support::{Ended, Exit, PROBE, Program, Scratch, Start, Stdio, check, check_init, eventually};
-use super::traced::Traced;
+use super::support::{Exit, PROBE, Program, ProgramEnd, Scratch, Start, Stdio, check, check_init, eventually};
+use super::traced::TracedInit;
 use takumi_test::level::{Level, level};
 use takumi_test::require;
 use takumi_test::signal::number;
@@ -210,7 +210,7 @@ fn x20_bad_remap_is_refused() {
 fn x21_follows_the_child_out_at_once() {
     require!(strace);
     check("X21", |program| {
-        let mut traced = Traced::start(program, "true");
+        let mut traced = TracedInit::start(program, "true");
         assert_eq!(traced.running.exit(), 0);
         assert_eq!(traced.sleeps_after_command(), [""; 0]);
     });
@@ -300,6 +300,6 @@ fn argument_list_that_only_just_reaches_init_is_126() {
     });
 }
 
-fn expect_one_of(ended: &Ended, codes: &[i32]) {
+fn expect_one_of(ended: &ProgramEnd, codes: &[i32]) {
     assert!(codes.iter().any(|code| ended.exit == Exit::Code(*code)), "not one of {codes:?}: {ended:?}");
 }

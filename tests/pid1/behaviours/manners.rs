@@ -1,14 +1,14 @@
 //! P: what it costs at rest, and what it says.
 
 use super::support::{Exit, Start, check, eventually};
-use super::traced::{Traced, waits_for_ever};
+use super::traced::{TracedInit, waits_for_ever};
 use takumi_test::require;
 
 #[test]
 fn p01_no_wake_ups_when_idle() {
     require!(strace);
     check("P01", |program| {
-        let traced = Traced::start(program, "sleep 600");
+        let traced = TracedInit::start(program, "sleep 600");
         traced.await_command("sleep");
         let process = traced.process();
         eventually("a wait without a time", || waits_for_ever(process).then_some(()));

@@ -1,10 +1,10 @@
 //! Every refusal is one line and 125, and COMMAND does not run.
 
-use super::support::{Ended, Program, Start, check_init};
+use super::support::{Program, ProgramEnd, Start, check_init};
 
 /// A start that must be refused with a line that has all of these.
 #[track_caller]
-fn refused(start: Start, said: &[&str]) -> Ended {
+fn refused(start: Start, said: &[&str]) -> ProgramEnd {
     let ended = start.probe("say:ran").run();
     ended.expect(125).expect_one_line();
     assert!(ended.stdout.is_empty(), "{ended:?}");

@@ -7,14 +7,14 @@ use super::support::{Process, Program, eventually};
 const STRACE: &str = "strace --follow-forks --output SCRATCH/trace unshare --pid --fork --mount-proc --kill-child";
 
 /// `require!(strace)`.
-pub struct Traced {
+pub struct TracedInit {
     program: Program,
     pub running: Prepared,
 }
 
-impl Traced {
+impl TracedInit {
     pub fn start(program: Program, command: &str) -> Self {
-        Traced { program, running: Prepared::start_command(program, STRACE, &[], command) }
+        TracedInit { program, running: Prepared::start_command(program, STRACE, &[], command) }
     }
 
     /// The program, which is below strace and unshare.

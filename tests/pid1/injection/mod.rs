@@ -7,7 +7,7 @@
 mod run;
 mod trace;
 
-use run::{Fault, Outcome, Profile, Worker};
+use run::{Fault, InjectionOutcome, Profile, Worker};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ const LIBC_START: &[&str] = &[
 ];
 
 /// Profile and fault by number, what came of it.
-type Results = Vec<(usize, usize, Outcome)>;
+type Results = Vec<(usize, usize, InjectionOutcome)>;
 
 struct Case {
     profile: Profile,
@@ -78,23 +78,24 @@ fn no_answer_lets_command_run_weaker(selection: Selection) {
     let bad: Vec<String> = results
         .iter()
         .filter(|(case, _, outcome)| {
-            *case < ours && !matches!(outcome, Outcome::Stopped | Outcome::Ok | Outcome::NotHit)
+            *case < ours
+                && !matches!(outcome, InjectionOutcome::Stopped | InjectionOutcome::Ok | InjectionOutcome::NotHit)
         })
         .map(|(case, fault, outcome)| describe(&cases[*case], *fault, outcome))
         .collect();
     assert!(bad.is_empty(), "{} of {} runs:\n{}", bad.len(), results.len(), bad.join("\n"));
 
-    let count = |wanted: &dyn Fn(&Outcome) -> bool, which: usize| {
+    let count = |wanted: &dyn Fn(&InjectionOutcome) -> bool, which: usize| {
         results.iter().filter(|(case, _, outcome)| *case == which && wanted(outcome)).count()
     };
     let missed: Vec<String> = results
         .iter()
-        .filter(|(case, _, outcome)| *case < ours && *outcome == Outcome::NotHit)
+        .filter(|(case, _, outcome)| *case < ours && *outcome == InjectionOutcome::NotHit)
         .map(|(case, fault, outcome)| describe(&cases[*case], *fault, outcome))
         .collect();
     assert!(missed.len() * 100 <= results.len(), "the log does not show these injections:\n{}", missed.join("\n"));
-    let leaks = |which| count(&|outcome| matches!(outcome, Outcome::Leak(_)), which);
-    let weak = |which| count(&|outcome| matches!(outcome, Outcome::Weak(_)), which);
+    let leaks = |which| count(&|outcome| matches!(outcome, InjectionOutcome::Leak(_)), which);
+    let weak = |which| count(&|outcome| matches!(outcome, InjectionOutcome::Weak(_)), which);
     assert_eq!(leaks(ours), 4, "gosu's four leaks were not seen: this table proves nothing");
     assert!(leaks(ours + 1) == 4 && weak(ours + 1) > 0, "setpriv's leaks and weak states were not seen");
 }
@@ -242,21 +243,21 @@ fn table(cases: &[Case], results: &Results) -> String {
     text
 }
 
-fn column(outcome: &Outcome) -> &'static str {
+fn column(outcome: &InjectionOutcome) -> &'static str {
     match outcome {
-        Outcome::Stopped => "STOPPED",
-        Outcome::Ok => "OK",
-        Outcome::Weak(_) => "WEAK",
-        Outcome::Leak(_) => "LEAK",
-        Outcome::Hang => "HANG",
-        Outcome::Silent => "SILENT",
-        Outcome::WrongCode(_) => "WRONGCODE",
-        Outcome::Mute => "MUTE",
-        Outcome::NotHit => "not hit",
+        InjectionOutcome::Stopped => "STOPPED",
+        InjectionOutcome::Ok => "OK",
+        InjectionOutcome::Weak(_) => "WEAK",
+        InjectionOutcome::Leak(_) => "LEAK",
+        InjectionOutcome::Hang => "HANG",
+        InjectionOutcome::Silent => "SILENT",
+        InjectionOutcome::WrongCode(_) => "WRONGCODE",
+        InjectionOutcome::Mute => "MUTE",
+        InjectionOutcome::NotHit => "not hit",
     }
 }
 
-fn describe(case: &Case, fault: usize, outcome: &Outcome) -> String {
+fn describe(case: &Case, fault: usize, outcome: &InjectionOutcome) -> String {
     let Fault { point, answer, for_ever } = &case.faults[fault];
     let often = if *for_ever { "for ever from" } else { "once at" };
     let Point { role, call, index, .. } = point;

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use takumi_test::namespace::World;
+use takumi_test::namespace::MountNamespace;
 use takumi_test::poll::PATIENCE;
 use takumi_test::program::{example, init, installed};
 use takumi_test::state::{Compared, State};
@@ -52,7 +52,7 @@ pub struct Fault {
 
 /// The outcomes of the table; the texts say what was seen.
 #[derive(Debug, PartialEq)]
-pub enum Outcome {
+pub enum InjectionOutcome {
     Stopped,
     Ok,
     Weak(String),
@@ -79,7 +79,7 @@ pub struct Run {
 
 /// A place for the runs of one thread, one after the other.
 pub struct Worker {
-    world: World,
+    world: MountNamespace,
     init: PathBuf,
     probe: PathBuf,
     strace: PathBuf,
@@ -91,7 +91,7 @@ impl Worker {
     pub fn new() -> Worker {
         let (strace, unshare) = (installed("strace"), installed("unshare"));
         let (init, probe) = (init(), example("state_probe"));
-        let world = World::enter();
+        let world = MountNamespace::enter();
         let (init, probe) = (world.program(&init, 0o711), world.program(&probe, 0o755));
         Worker { world, init, probe, strace, unshare, runs: 0 }
     }
@@ -105,13 +105,13 @@ impl Worker {
         (trace::points(&run.log, &self.program(profile), self.probe.to_str().unwrap()), state)
     }
 
-    pub fn outcome(&mut self, profile: &Profile, fault: &Fault, base: &State) -> Outcome {
+    pub fn outcome(&mut self, profile: &Profile, fault: &Fault, base: &State) -> InjectionOutcome {
         let run = self.start(profile, Some(fault));
         let probe = self.probe.to_str().unwrap();
         if !trace::hit(&run.log, fault.point.role, &self.program(profile), probe) && run.code.is_some() {
-            return Outcome::NotHit;
+            return InjectionOutcome::NotHit;
         }
-        judge(&run, fault, base)
+        classify(&run, fault, base)
     }
 
     fn program(&self, profile: &Profile) -> String {
@@ -239,13 +239,13 @@ fn finished(report: &Path) -> Option<State> {
     }
 }
 
-fn judge(run: &Run, fault: &Fault, base: &State) -> Outcome {
+fn classify(run: &Run, fault: &Fault, base: &State) -> InjectionOutcome {
     let compared = run.state.as_ref().map(|state| state.compare(base));
     match (&compared, run.code) {
-        (Some(Compared::Leak(what)), _) => return Outcome::Leak(what.clone()),
-        (Some(Compared::Weak(what)), _) => return Outcome::Weak(what.clone()),
-        _ if !run.null_kept => return Outcome::Weak("/dev/null was given away".to_owned()),
-        (_, None) => return Outcome::Hang,
+        (Some(Compared::Leak(what)), _) => return InjectionOutcome::Leak(what.clone()),
+        (Some(Compared::Weak(what)), _) => return InjectionOutcome::Weak(what.clone()),
+        _ if !run.null_kept => return InjectionOutcome::Weak("/dev/null was given away".to_owned()),
+        (_, None) => return InjectionOutcome::Hang,
         _ => {}
     }
     let code = run.code.unwrap_or(0);
@@ -253,19 +253,19 @@ fn judge(run: &Run, fault: &Fault, base: &State) -> Outcome {
         // A volume that is not all the user's may do (its root was proved writable), but not in silence.
         let told = run.said.contains("init: warn: volume ");
         return match (run.owner_right || told, code) {
-            (false, _) => Outcome::Weak("the volume kept a wrong owner and nobody was told".to_owned()),
-            (true, COMMANDS_CODE) => Outcome::Ok,
-            (true, other) => Outcome::WrongCode(format!("{other} after COMMAND ended with {COMMANDS_CODE}")),
+            (false, _) => InjectionOutcome::Weak("the volume kept a wrong owner and nobody was told".to_owned()),
+            (true, COMMANDS_CODE) => InjectionOutcome::Ok,
+            (true, other) => InjectionOutcome::WrongCode(format!("{other} after COMMAND ended with {COMMANDS_CODE}")),
         };
     }
     let execs = fault.point.call.starts_with("execve");
     match code {
-        0 => Outcome::Silent,
-        _ if run.ran => Outcome::WrongCode(format!("{code}, COMMAND was started and left no report")),
-        _ if fault.point.before_main => Outcome::Stopped,
-        125 if run.said.is_empty() && !fault.point.call.starts_with("write") => Outcome::Mute,
-        125 => Outcome::Stopped,
-        126 | 127 if execs => Outcome::Stopped,
-        other => Outcome::WrongCode(format!("{other}: {}", run.said.trim_end())),
+        0 => InjectionOutcome::Silent,
+        _ if run.ran => InjectionOutcome::WrongCode(format!("{code}, COMMAND was started and left no report")),
+        _ if fault.point.before_main => InjectionOutcome::Stopped,
+        125 if run.said.is_empty() && !fault.point.call.starts_with("write") => InjectionOutcome::Mute,
+        125 => InjectionOutcome::Stopped,
+        126 | 127 if execs => InjectionOutcome::Stopped,
+        other => InjectionOutcome::WrongCode(format!("{other}: {}", run.said.trim_end())),
     }
 }

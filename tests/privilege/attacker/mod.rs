@@ -10,16 +10,16 @@ use rows::ROWS;
 use std::collections::BTreeSet;
 use table::{COLUMNS, Cell, Row};
 use takumi_test::require;
-use world::{Answer, Answers, Stack, World};
+use world::{AttackResult, AttackResults, AttackStack, Stack};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/threat-model.md");
 const BEGIN: &str = "<!-- attacker: begin -->\n";
 const END: &str = "<!-- attacker: end -->\n";
 
 /// Runs every attack on one stack and asks for what is wrong with the answers.
-fn attack(stack: Stack, objections: impl Fn(&Answers) -> Vec<String>) {
+fn attack(stack: Stack, objections: impl Fn(&AttackResults) -> Vec<String>) {
     require!(rootful_docker, root, demo, gosu, "tini-static");
-    let answers = World::of(stack).attack();
+    let answers = AttackStack::of(stack).attack();
     if std::env::var_os("PRINT_ANSWERS").is_some() {
         answers.values().for_each(|a| println!("{stack:?}\t{}\t{}\t{}", a.attack, a.outcome, a.by));
     }
@@ -130,8 +130,8 @@ fn what_the_second_lock_lets_through_is_owned_up_to() {
 fn no_two_columns_are_the_same() {
     for (column, other) in [(1, 0), (2, 1), (4, 3)] {
         let answer = |row: &Row| match row.cells[other] {
-            Cell::Yes | Cell::Depends => Answer::new(row.attack, true, ""),
-            Cell::No(by) | Cell::NotTried(by) => Answer::new(row.attack, false, by),
+            Cell::Yes | Cell::Depends => AttackResult::new(row.attack, true, ""),
+            Cell::No(by) | Cell::NotTried(by) => AttackResult::new(row.attack, false, by),
         };
         let answers = ROWS.iter().map(|row| (row.attack.to_owned(), answer(row))).collect();
         let differs =

@@ -1,7 +1,7 @@
 //! What each attack comes to, and the pages of docs/threat-model.md that say so.
 
 use super::rows::ROWS;
-use super::world::{Answers, Stack};
+use super::world::{AttackResults, Stack};
 use std::fmt::Write as _;
 
 /// The columns, from left to right.
@@ -55,7 +55,7 @@ impl Row {
     }
 
     /// What is wrong with one stack's answer; None if nothing is.
-    pub fn objection(&self, column: usize, kernel: (u32, u32), answers: &Answers) -> Option<String> {
+    pub fn objection(&self, column: usize, kernel: (u32, u32), answers: &AttackResults) -> Option<String> {
         let (stack, cell) = (COLUMNS[column], self.expected(column, kernel));
         let Some(answer) = answers.get(self.attack) else {
             return Some(format!("{}: {stack:?} has no answer", self.attack));
@@ -73,7 +73,7 @@ impl Row {
     }
 
     /// It has to succeed on the control or, as that stack's own test sees, on one of the table's, or to be said unproven.
-    pub fn unproven_objection(&self, control: &Answers) -> Option<String> {
+    pub fn unproven_objection(&self, control: &AttackResults) -> Option<String> {
         let answer = &control[self.attack];
         let right = answer.outcome == "succeeded" || self.cells.contains(&Yes) || !self.unproven.is_empty();
         (!right).then(|| format!("{}: succeeds nowhere; the control says {answer:?}", self.attack))

@@ -60,7 +60,7 @@ pub enum Stack {
 
 /// One attack's answer.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct Answer {
+pub struct AttackResult {
     /// Its name.
     pub attack: String,
     /// `succeeded`, `blocked` or `impossible`.
@@ -71,19 +71,19 @@ pub struct Answer {
     pub errno: String,
 }
 
-impl Answer {
-    pub fn new(attack: &str, succeeded: bool, by: &str) -> Answer {
+impl AttackResult {
+    pub fn new(attack: &str, succeeded: bool, by: &str) -> AttackResult {
         let outcome = if succeeded { "succeeded" } else { "blocked" };
         let by = if succeeded { "" } else { by };
-        Answer { attack: attack.into(), outcome: outcome.into(), by: by.into(), errno: String::new() }
+        AttackResult { attack: attack.into(), outcome: outcome.into(), by: by.into(), errno: String::new() }
     }
 }
 
 /// By the attack's name.
-pub type Answers = BTreeMap<String, Answer>;
+pub type AttackResults = BTreeMap<String, AttackResult>;
 
 /// A stack and what it needs. Fields are dropped in their order: containers before their networks.
-pub struct World {
+pub struct AttackStack {
     stack: Stack,
     neighbour: Container,
     outside: Container,
@@ -95,8 +95,8 @@ pub struct World {
     host_port: u16,
 }
 
-impl World {
-    pub fn of(stack: Stack) -> World {
+impl AttackStack {
+    pub fn of(stack: Stack) -> AttackStack {
         let image = match stack {
             Stack::Control => build(&Image::demo(), "ENTRYPOINT [\"python3\", \"/attacker/bare.py\"]\n"),
             Stack::Classic => build(&Image::classic(), "COPY entrypoint.sh /entrypoint.sh\n"),
@@ -112,7 +112,7 @@ impl World {
         std::fs::set_permissions(host.join("docker.sock"), PermissionsExt::from_mode(0o660)).unwrap();
         // It lives as long as the process: nobody has to answer on it.
         std::mem::forget(engine_socket);
-        World { stack, neighbour, outside, inner, outer, image, host, host_port: echo_on_the_host() }
+        AttackStack { stack, neighbour, outside, inner, outer, image, host, host_port: echo_on_the_host() }
     }
 
     fn options(&self) -> Vec<String> {
@@ -184,8 +184,9 @@ impl World {
     }
 
     /// Every attack against it. Three at a time: one that has to wait leaves the processors to two others.
-    pub fn attack(&self) -> Answers {
-        let parts: [fn(&World) -> Vec<Answer>; 3] = [World::alive, World::next_starts, World::ends];
+    pub fn attack(&self) -> AttackResults {
+        let parts: [fn(&AttackStack) -> Vec<AttackResult>; 3] =
+            [AttackStack::alive, AttackStack::next_starts, AttackStack::ends];
         std::thread::scope(|scope| {
             let threads = parts.map(|part| scope.spawn(move || part(self)));
             let found = threads.into_iter().flat_map(|thread| thread.join().unwrap());
@@ -202,7 +203,7 @@ impl World {
     }
 
     /// While the app lives, with a process beside it.
-    fn alive(&self) -> Vec<Answer> {
+    fn alive(&self) -> Vec<AttackResult> {
         let themes = ["processes", "files", "mounts", "network", "resources", "secrets_of_the_start"];
         let volumes = Volumes::new(&self.image);
         let container = self.start(&volumes, &[&["/attacker/run.py"], &themes[..]].concat());
@@ -215,7 +216,7 @@ impl World {
     }
 
     /// Three starts on one volume.
-    fn next_starts(&self) -> Vec<Answer> {
+    fn next_starts(&self) -> Vec<AttackResult> {
         let volumes = Volumes::new(&self.image);
         let first = self.start(&volumes, &["/attacker/start.py", "first"]).end();
         assert_eq!((first.code, answers(&first.stdout).len()), (0, 1), "{:?}: {first:?}", self.stack);
@@ -231,27 +232,31 @@ impl World {
             find /data -perm /6000 -uid 0 -printf 'roots\\n'";
         let seen = volumes.root_shell(&self.image, look);
         let saw = |word| seen.lines().any(|line| line == word);
-        found.push(Answer::new("lead-the-walk-through-a-link", saw("stolen"), "links are not followed"));
+        found.push(AttackResult::new("lead-the-walk-through-a-link", saw("stolen"), "links are not followed"));
         let locked = matches!(self.stack, Stack::Locked | Stack::ForgottenLocked);
         let taken = if locked { "it cannot be made" } else { "the walk's chown takes the bit" };
-        found.push(Answer::new("keep-a-setuid-file-over-a-start", saw("kept"), taken));
-        found.push(Answer::new("keep-a-setgid-file-over-a-start", saw("group"), "the walk's chown takes the bit"));
-        found.push(Answer::new("make-a-setuid-file-roots", saw("roots"), "it stays the app's own user's"));
+        found.push(AttackResult::new("keep-a-setuid-file-over-a-start", saw("kept"), taken));
+        found.push(AttackResult::new(
+            "keep-a-setgid-file-over-a-start",
+            saw("group"),
+            "the walk's chown takes the bit",
+        ));
+        found.push(AttackResult::new("make-a-setuid-file-roots", saw("roots"), "it stays the app's own user's"));
         let third = self.start(&volumes, &["/attacker/start.py", "third"]).end();
         let away = volumes.root_shell(&self.image, "find /state ! -uid 0");
-        found.push(Answer::new(
+        found.push(AttackResult::new(
             "lead-a-new-directory-through-a-link",
             !away.is_empty(),
             "125: a link in a volume's path",
         ));
         // A refusal for ever is a success of its own.
-        found.push(Answer::new("prevent-the-next-start", third.code == 125, "it starts"));
+        found.push(AttackResult::new("prevent-the-next-start", third.code == 125, "it starts"));
         found.retain(|answer| answer.attack != "started");
         found
     }
 
     /// Ends of the container, one a container. Silence is success, except for the daemon that has to speak.
-    fn ends(&self) -> Vec<Answer> {
+    fn ends(&self) -> Vec<AttackResult> {
         let names = [
             ("term", "end-pid-1-by-term"),
             ("signals", "end-pid-1-by-any-signal"),
@@ -264,9 +269,9 @@ impl World {
             let ended = self.start(&volumes, &["/attacker/end.py", word]).end();
             let said = answers(&ended.stdout).pop();
             match (*word, said) {
-                ("outlive", said) => Answer::new(name, said.is_some(), "ends with the container"),
-                (_, None) => Answer::new(name, ended.code != 0, ""),
-                (_, Some(said)) => Answer { attack: (*name).into(), ..said },
+                ("outlive", said) => AttackResult::new(name, said.is_some(), "ends with the container"),
+                (_, None) => AttackResult::new(name, ended.code != 0, ""),
+                (_, Some(said)) => AttackResult { attack: (*name).into(), ..said },
             }
         };
         names.iter().map(one).collect()
@@ -300,7 +305,7 @@ impl Volumes {
     }
 }
 
-fn answers(printed: &str) -> Vec<Answer> {
+fn answers(printed: &str) -> Vec<AttackResult> {
     let lines = printed.lines().filter(|line| line.starts_with('{'));
     lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }

@@ -1,6 +1,6 @@
 //! User namespaces: a target that is not mapped is refused before anything is tried, and the map is named.
 
-use super::start::{COMMANDS_CODE, Seen, Stage, holds_nothing, is_user};
+use super::start::{COMMANDS_CODE, DropResult, Stage, holds_nothing, is_user};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
@@ -65,7 +65,7 @@ fn uid_0_of_a_rootless_map_is_allowed_and_holds_nothing() {
 }
 
 /// As a rootless engine does it: the namespace first, then its map from outside, then the program.
-fn rootless(stage: &Stage, settings: &[(&str, &str)]) -> Seen {
+fn rootless(stage: &Stage, settings: &[(&str, &str)]) -> DropResult {
     let report = stage.path("rootless");
     let _ = fs::remove_file(&report);
     let mut command = stage.command(&format!("{PLAIN} unshare --user /bin/sh -c"), settings);
@@ -78,7 +78,7 @@ fn rootless(stage: &Stage, settings: &[(&str, &str)]) -> Seen {
     }
     child.stdin.take().unwrap().write_all(b"mapped\n").unwrap();
     let output = child.wait_with_output().unwrap();
-    Seen {
+    DropResult {
         code: output.status.code().unwrap_or(-1),
         said: String::from_utf8_lossy(&output.stderr).into_owned(),
         state: takumi_test::state::State::read(report.as_ref()),

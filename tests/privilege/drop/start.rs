@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use takumi_test::namespace::World;
+use takumi_test::namespace::MountNamespace;
 use takumi_test::poll::eventually;
 use takumi_test::program;
 use takumi_test::state::State;
@@ -12,14 +12,14 @@ pub const COMMANDS_CODE: i32 = 42;
 
 /// A world with the programs that every test starts.
 pub struct Stage {
-    pub world: World,
+    pub world: MountNamespace,
     pub init: String,
     pub probe: String,
 }
 
 /// What a start did.
 #[derive(Debug)]
-pub struct Seen {
+pub struct DropResult {
     pub code: i32,
     pub said: String,
     pub state: Option<State>,
@@ -28,7 +28,7 @@ pub struct Seen {
 impl Stage {
     /// `require!(namespaces, …)`, and the tools that its starts name.
     pub fn set() -> Stage {
-        let world = World::enter();
+        let world = MountNamespace::enter();
         let place = |path: PathBuf| path.to_str().unwrap().to_owned();
         let (init, probe) = (program::init(), program::example("state_probe"));
         let (init, probe) = (world.program(&init, 0o711), world.program(&probe, 0o755));
@@ -36,18 +36,18 @@ impl Stage {
     }
 
     /// `init` under the words of a launcher (may be none), with these settings.
-    pub fn init(&self, launcher: &str, settings: &[(&str, &str)]) -> Seen {
+    pub fn init(&self, launcher: &str, settings: &[(&str, &str)]) -> DropResult {
         self.start(&format!("{launcher} {}", self.init), settings)
     }
 
     /// Any program that ends by starting COMMAND. Words are split at spaces.
-    pub fn start(&self, words: &str, settings: &[(&str, &str)]) -> Seen {
+    pub fn start(&self, words: &str, settings: &[(&str, &str)]) -> DropResult {
         let report = self.world.scratch.join("report");
         let _ = fs::remove_file(&report);
         let mut command = self.command(words, settings);
         command.args([&self.probe, "report"]).arg(&report).stdout(Stdio::null());
         let (code, said) = self.finish(command);
-        Seen { code, said, state: State::read(&report) }
+        DropResult { code, said, state: State::read(&report) }
     }
 
     pub fn command(&self, words: &str, settings: &[(&str, &str)]) -> Command {
@@ -74,7 +74,7 @@ impl Stage {
     }
 }
 
-impl Seen {
+impl DropResult {
     /// COMMAND ran and its code came through.
     pub fn ran(&self) -> &State {
         assert_eq!(self.code, COMMANDS_CODE, "{self:?}");

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::programs::{Place, Program, working};
+use crate::programs::{BenchFolder, Program, working};
 use crate::table::{Goal, print};
 
 /// System calls from PROGRAM's exec to its COMMAND's, loader included; of `init` each by name.
-pub fn calls(place: &Place) -> Vec<Goal> {
+pub fn calls(place: &BenchFolder) -> Vec<Goal> {
     if !Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) {
         println!("\nsyscalls: strace is not installed, left out");
         return Vec::new();
@@ -39,7 +39,7 @@ struct Call {
 }
 
 /// The calls before that which executes `stamp`; a call that strace shows in two parts counts once.
-fn trace(place: &Place, program: &Program) -> Vec<Call> {
+fn trace(place: &BenchFolder, program: &Program) -> Vec<Call> {
     let log = place.work.join("strace");
     let strace: Vec<PathBuf> = ["strace", "-f", "-qq", "-o"].iter().map(PathBuf::from).chain([log.clone()]).collect();
     program.over(&strace, &[place.stamp()]).output().unwrap();

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::os;
-use crate::programs::Place;
+use crate::programs::BenchFolder;
 use crate::table::{Goal, median, number, order, print, quantile, ratio};
 
 /// A server that costs as little as one can: what is measured is who asks.
@@ -33,7 +33,7 @@ fn serve() -> String {
 }
 
 /// `init` over a COMMAND that sleeps, asked as root and as an ordinary user, beside curl and Python.
-pub fn check(place: &Place, runs: usize) -> Vec<Goal> {
+pub fn check(place: &BenchFolder, runs: usize) -> Vec<Goal> {
     let url = serve();
     let _app = App::start(place, &url, "10s");
     let init = place.init();
@@ -105,7 +105,7 @@ pub struct App {
 
 impl App {
     /// Returns when COMMAND runs.
-    pub fn start(place: &Place, url: &str, limit: &str) -> App {
+    pub fn start(place: &BenchFolder, url: &str, limit: &str) -> App {
         let mut command = Command::new(place.init());
         command.args(["/bin/sleep", "600"]).env_clear();
         command.envs([("PATH", "/usr/bin:/bin"), ("TAKUMI_LOG", "warn")]);

@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use crate::check::App;
 use crate::os;
-use crate::programs::{Place, Program, as_pid_1, working};
+use crate::programs::{BenchFolder, Program, as_pid_1, working};
 use crate::table::{Goal, median, number, order, print, quantile};
 
 /// COMMAND's last word to the program's end, in milliseconds.
-pub fn ends(place: &Place, runs: usize) -> Vec<Goal> {
+pub fn ends(place: &BenchFolder, runs: usize) -> Vec<Goal> {
     let command = [place.stamp()];
     let programs: Vec<Program> = working(place.supervisors(), &as_pid_1(), &command);
     let mut delays: Vec<Vec<f64>> = programs.iter().map(|_| Vec::new()).collect();
@@ -40,7 +40,7 @@ pub fn ends(place: &Place, runs: usize) -> Vec<Goal> {
     goals
 }
 
-fn crowd(place: &Place) -> f64 {
+fn crowd(place: &BenchFolder) -> f64 {
     let line = "trap '' TERM; i=0; while [ $i -lt 2000 ]; do sleep 600 >/dev/null & i=$((i + 1)); done; echo";
     let words = [&as_pid_1()[..], &[place.init(), "/bin/sh".into(), "-c".into(), line.into()]].concat();
     let mut run = init(&words);
@@ -51,7 +51,7 @@ fn crowd(place: &Place) -> f64 {
     milliseconds(began)
 }
 
-fn silent_check(place: &Place) -> f64 {
+fn silent_check(place: &BenchFolder) -> f64 {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", server.local_addr().unwrap());
     let _app = App::start(place, &url, "2s");
@@ -62,7 +62,7 @@ fn silent_check(place: &Place) -> f64 {
     milliseconds(began)
 }
 
-fn silent_report(place: &Place) -> f64 {
+fn silent_report(place: &BenchFolder) -> f64 {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     report(place, &server.local_addr().unwrap().to_string())
 }
@@ -72,7 +72,7 @@ fn closed() -> String {
     server.local_addr().unwrap().to_string()
 }
 
-fn report(place: &Place, proxy: &str) -> f64 {
+fn report(place: &BenchFolder, proxy: &str) -> f64 {
     let mut report = init(&[place.init(), "--report".into()]);
     report.env("HTTPS_PROXY", format!("http://{proxy}")).env("TAKUMI_EGRESS", "require");
     let began = Instant::now();

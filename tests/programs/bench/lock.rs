@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use crate::os;
-use crate::programs::Place;
+use crate::programs::BenchFolder;
 use crate::table::{Goal, median, number, order, print, quantile, ratio};
 
 const SETTINGS: [&str; 3] = ["off", "auto", "strict"];
@@ -21,11 +21,11 @@ const IMPORT: &str = "import numpy, PIL.Image, aiohttp";
 type Sample = (f64, f64);
 
 /// Opening 10 000 files, and a Python that imports NumPy, Pillow and aiohttp (which scripts/bench.sh has from pip).
-pub fn lock(place: &Place, runs: usize) -> Vec<Goal> {
+pub fn lock(place: &BenchFolder, runs: usize) -> Vec<Goal> {
     let folder = place.work.join(DEPTH);
     fs::create_dir_all(&folder).unwrap();
     files(&folder).for_each(|file| drop(File::create(file).unwrap()));
-    let mut inside: Vec<Inside> = SETTINGS.iter().map(|setting| Inside::start(place, setting)).collect();
+    let mut inside: Vec<ConfinedChild> = SETTINGS.iter().map(|setting| ConfinedChild::start(place, setting)).collect();
     let mut goals = measured(&mut inside, "open", &format!("open and close {FILES} files"), runs, [1.10, 1.40]);
     if place.work.join("site").exists() {
         goals.extend(measured(&mut inside, "import", IMPORT, runs, [1.01, 1.01]));
@@ -40,7 +40,7 @@ fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     (0..FILES).map(move |number| folder.join(number.to_string()))
 }
 
-fn measured(inside: &mut [Inside], work: &str, what: &str, runs: usize, limits: [f64; 2]) -> Vec<Goal> {
+fn measured(inside: &mut [ConfinedChild], work: &str, what: &str, runs: usize, limits: [f64; 2]) -> Vec<Goal> {
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); SETTINGS.len()];
     // The first round warms the caches.
     for round in 0..=runs {
@@ -69,7 +69,7 @@ fn measured(inside: &mut [Inside], work: &str, what: &str, runs: usize, limits: 
         let name = format!("{work} under {} / without the lock", SETTINGS[index]);
         let goal = Goal::at_most(&name, Some(median(&paired(index, |sample| sample.1))), limit);
         let fastest = ratio(&of(index, |sample| sample.1), &of(0, |sample| sample.1), 0.1);
-        goal.beside("p10", fastest).beside("wall", Some(median(&paired(index, |sample| sample.0))))
+        goal.compared_with("p10", fastest).compared_with("wall", Some(median(&paired(index, |sample| sample.0))))
     };
     let goals: Vec<Goal> = (1..).zip(limits).map(goal).collect();
     let title = format!("lock: {what}, {runs} rounds of each in turn, us");
@@ -78,14 +78,14 @@ fn measured(inside: &mut [Inside], work: &str, what: &str, runs: usize, limits: 
 }
 
 /// `init` over this program's `within`.
-struct Inside {
+struct ConfinedChild {
     child: Child,
     ask: ChildStdin,
     answer: BufReader<ChildStdout>,
 }
 
-impl Inside {
-    fn start(place: &Place, setting: &str) -> Inside {
+impl ConfinedChild {
+    fn start(place: &BenchFolder, setting: &str) -> ConfinedChild {
         let mut command = Command::new(place.init());
         command.arg(place.bench()).arg("within").arg(&place.work).env_clear().envs([
             ("PATH", "/usr/bin:/bin"),
@@ -99,7 +99,7 @@ impl Inside {
         os::before_exec(&mut command, os::filter_as_an_engine_does);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (ask, answer) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Inside { child, ask, answer: BufReader::new(answer) }
+        ConfinedChild { child, ask, answer: BufReader::new(answer) }
     }
 
     fn does(&mut self, work: &str) -> Sample {
@@ -111,7 +111,7 @@ impl Inside {
     }
 }
 
-impl Drop for Inside {
+impl Drop for ConfinedChild {
     fn drop(&mut self) {
         os::kill(self.child.id(), libc::SIGTERM);
         let _ = self.child.wait();

@@ -20,7 +20,7 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, exit};
 
-use programs::Place;
+use programs::BenchFolder;
 
 const TOPICS: &[&str] = &[
     "start", "exec", "unprivileged", "rest", "orphans", "signal", "ends", "syscalls", "ownership", "check", "lock",
@@ -35,12 +35,12 @@ fn main() {
         ["orphans", count] => os::orphans(count.parse().unwrap()),
         ["within", work] => lock::within(work.as_ref()),
         ["walk", looks, owner, top] => os::bare_walk(top.as_ref(), owner.parse().unwrap(), looks == "looks"),
-        [work, ref options @ ..] => exit(measure(Place { work: work.into() }, options)),
+        [work, ref options @ ..] => exit(measure(BenchFolder { work: work.into() }, options)),
         [] => usage(),
     }
 }
 
-fn measure(place: Place, options: &[&str]) -> i32 {
+fn measure(place: BenchFolder, options: &[&str]) -> i32 {
     let (mut runs, mut rounds, mut only, mut strict) = (200, 3, None, false);
     let mut options_left = options.iter().copied();
     while let Some(option) = options_left.next() {
@@ -80,7 +80,7 @@ fn measure(place: Place, options: &[&str]) -> i32 {
 }
 
 /// The unprivileged topic in a process that is uid 1000 from the start: what it starts has nothing to drop.
-fn as_ordinary_user(place: &Place, runs: usize) -> i32 {
+fn as_ordinary_user(place: &BenchFolder, runs: usize) -> i32 {
     let mut bench = Command::new(place.bench());
     bench.arg(&place.work).args(["--runs", &runs.to_string(), "--only", "unprivileged", "--strict"]);
     let status = bench.uid(1000).gid(1000).status().unwrap();

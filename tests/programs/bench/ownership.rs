@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::os;
-use crate::programs::Place;
+use crate::programs::BenchFolder;
 use crate::table::{Goal, median, number, order, print, quantile, ratio};
 
 /// The app's user and group, and somebody else's: nobody's on the machine that runs this.
@@ -32,7 +32,7 @@ pub const SMALL: Shape = Shape { branches: 10, depth: 3 };
 const WIDE: usize = 300_000;
 
 /// Who owns the tree before a run.
-enum Before {
+enum InitialOwner {
     /// The app: there is nothing to do.
     App,
     /// Root: nobody can exchange a name in its directories.
@@ -41,25 +41,25 @@ enum Before {
     Somebody,
 }
 
-impl Before {
+impl InitialOwner {
     fn owner(&self) -> &'static str {
         match self {
-            Before::App => APP,
-            Before::Root => "0",
-            Before::Somebody => SOMEBODY,
+            InitialOwner::App => APP,
+            InitialOwner::Root => "0",
+            InitialOwner::Somebody => SOMEBODY,
         }
     }
 }
 
 /// The times of all programs over the three states of the tree, the calls an entry, and the memory of `init`.
-pub fn ownership(place: &Place, rounds: usize) -> Vec<Goal> {
+pub fn ownership(place: &BenchFolder, rounds: usize) -> Vec<Goal> {
     let tree = Tree::new(place, &LARGE);
     println!("\n{} entries, {} rounds, on {}", tree.entries, rounds, tree.filesystem());
     let mut goals = Vec::new();
     for (title, before, limit) in [
-        ("every owner right", Before::App, 0.60),
-        ("every owner wrong, directories of root", Before::Root, 1.10),
-        ("every owner wrong, directories of another user", Before::Somebody, 1.10),
+        ("every owner right", InitialOwner::App, 0.60),
+        ("every owner wrong, directories of root", InitialOwner::Root, 1.10),
+        ("every owner wrong, directories of another user", InitialOwner::Somebody, 1.10),
     ] {
         goals.extend(walks(&tree, &format!("ownership: {title}, spawn to end, ms"), &before, rounds, limit));
     }
@@ -70,13 +70,13 @@ pub fn ownership(place: &Place, rounds: usize) -> Vec<Goal> {
     goals
 }
 
-fn walks(tree: &Tree<'_>, title: &str, before: &Before, rounds: usize, limit: f64) -> Vec<Goal> {
+fn walks(tree: &Tree<'_>, title: &str, before: &InitialOwner, rounds: usize, limit: f64) -> Vec<Goal> {
     tree.give_to(before);
     let mut samples: Vec<Vec<(f64, f64)>> = PROGRAMS.iter().map(|_| Vec::new()).collect();
     // The first round warms the caches and shows that each program did its work.
     for round in 0..=rounds {
         for index in order(round, PROGRAMS.len()) {
-            if !matches!(before, Before::App) {
+            if !matches!(before, InitialOwner::App) {
                 tree.give_to(before);
             }
             let sample = timed(walk_command(tree.place, PROGRAMS[index], &tree.path));
@@ -102,13 +102,13 @@ fn walks(tree: &Tree<'_>, title: &str, before: &Before, rounds: usize, limit: f6
     };
     let rows: Vec<_> = (0..PROGRAMS.len()).map(row).collect();
     let goal = Goal::ratio("init / chown -R", &wall(0), &wall(1), limit);
-    let goals = vec![goal.beside("CPU", ratio_to_chown(&cpu(0), &cpu(1)))];
+    let goals = vec![goal.compared_with("CPU", ratio_to_chown(&cpu(0), &cpu(1)))];
     print(title, &["program", "median", "fastest", "x chown -R", "CPU", "CPU x chown -R"], &rows, &goals);
     goals
 }
 
 /// System calls of `init` for each entry, without those of a start on an empty volume.
-fn calls(place: &Place) -> Vec<Goal> {
+fn calls(place: &BenchFolder) -> Vec<Goal> {
     let empty = place.work.join("empty");
     fs::create_dir(&empty).unwrap();
     sh("chown", &[APP.as_ref(), empty.as_ref()]);
@@ -123,19 +123,23 @@ fn calls(place: &Place) -> Vec<Goal> {
         fs::read_to_string(log).unwrap().lines().filter(|line| !line.starts_with("---")).count() as f64
     };
     let of_a_start = count(&empty);
-    let an_entry = |before: Before| {
+    let an_entry = |before: InitialOwner| {
         tree.give_to(&before);
         (count(&tree.path) - of_a_start) / tree.entries as f64
     };
-    let right = an_entry(Before::App);
-    let cases = [("right", right), ("root's", an_entry(Before::Root)), ("another user's", an_entry(Before::Somebody))];
+    let right = an_entry(InitialOwner::App);
+    let cases = [
+        ("right", right),
+        ("root's", an_entry(InitialOwner::Root)),
+        ("another user's", an_entry(InitialOwner::Somebody)),
+    ];
     let rows: Vec<_> = cases.iter().map(|(name, calls)| vec![(*name).to_owned(), number(*calls)]).collect();
     let goals = vec![Goal::at_most("calls an entry, owners right", Some(right), 1.25)];
     print("ownership: system calls of init an entry (strace)", &["owners", "calls"], &rows, &goals);
     goals
 }
 
-fn memory(place: &Place, peak_of_the_tree: f64) -> Vec<Goal> {
+fn memory(place: &BenchFolder, peak_of_the_tree: f64) -> Vec<Goal> {
     let path = place.work.join("wide");
     fs::create_dir(&path).unwrap();
     (0..WIDE).for_each(|index| drop(File::create(path.join(index.to_string())).unwrap()));
@@ -152,7 +156,7 @@ fn memory(place: &Place, peak_of_the_tree: f64) -> Vec<Goal> {
 }
 
 /// VmHWM once COMMAND runs, so after the walk. Not rusage's: that one counts what the process was before it became `init`.
-fn peak(place: &Place, volume: &Path) -> f64 {
+fn peak(place: &BenchFolder, volume: &Path) -> f64 {
     let mut init = init(place, volume);
     let mut running = init.arg(place.bench()).arg("app").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     running.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
@@ -164,7 +168,7 @@ fn peak(place: &Place, volume: &Path) -> f64 {
 }
 
 /// `program` with what makes it go through `volume` for the app.
-pub fn walk_command(place: &Place, program: &str, volume: &Path) -> Command {
+pub fn walk_command(place: &BenchFolder, program: &str, volume: &Path) -> Command {
     let owner = format!("{APP}:{APP}");
     let mut command = match program {
         "init" => {
@@ -195,7 +199,7 @@ pub fn walk_command(place: &Place, program: &str, volume: &Path) -> Command {
 }
 
 /// `init` with a container's capabilities; COMMAND is for the caller to add.
-fn init(place: &Place, volume: &Path) -> Command {
+fn init(place: &BenchFolder, volume: &Path) -> Command {
     let mut init = Command::new("/usr/bin/setpriv");
     init.args(["--bounding-set", CAPABILITIES, "--inh-caps", "-all", "--"]).arg(place.init());
     init.env_clear().env("PATH", "/usr/bin:/bin").env("TAKUMI_VOLUMES", volume).env("TAKUMI_LOG", "warn");
@@ -216,13 +220,13 @@ pub fn timed(mut command: Command) -> (f64, f64) {
 
 /// A tree on the disk; gone with the value.
 pub struct Tree<'a> {
-    place: &'a Place,
+    place: &'a BenchFolder,
     pub path: PathBuf,
     entries: usize,
 }
 
 impl<'a> Tree<'a> {
-    pub fn new(place: &'a Place, shape: &Shape) -> Self {
+    pub fn new(place: &'a BenchFolder, shape: &Shape) -> Self {
         let path = place.work.join("tree");
         let entries = plant(&path, shape.branches, shape.depth);
         // The disk's work for the making is over before anything is timed.
@@ -231,7 +235,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Everything becomes `before`'s.
-    fn give_to(&self, before: &Before) {
+    fn give_to(&self, before: &InitialOwner) {
         let owner = format!("{0}:{0}", before.owner());
         sh("chown", &["-R".as_ref(), owner.as_ref(), self.path.as_ref()]);
     }

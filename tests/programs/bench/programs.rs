@@ -26,11 +26,11 @@ pub struct Program {
 }
 
 /// What the run is about: the binary under test and the directory that scripts/bench.sh prepared.
-pub struct Place {
+pub struct BenchFolder {
     pub work: PathBuf,
 }
 
-impl Place {
+impl BenchFolder {
     /// `true` at another name: the COMMAND of which only the first and the last moment matter.
     pub fn stamp(&self) -> PathBuf {
         self.work.join("stamp")

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::os;
 use crate::ownership::{APP, LARGE, SMALL, Tree, sh, timed, walk_command};
-use crate::programs::Place;
+use crate::programs::BenchFolder;
 use crate::table::{Goal, median, number, order, print, ratio};
 
 /// A directory as it was when all in it was right. Nothing but the kernel sets a ctime.
@@ -28,7 +28,7 @@ fn is_wrong(of: &Metadata) -> bool {
 
 /// Which entries are looked at.
 #[derive(Clone, Copy, PartialEq)]
-enum Look {
+enum WalkScope {
     Every,
     Directories,
     /// Directories, and every entry of those that changed since the stamp.
@@ -36,21 +36,21 @@ enum Look {
     Top,
 }
 
-const LOOKS: [(&str, Look); 4] = [
-    ("every entry", Look::Every),
-    ("directories only", Look::Directories),
-    ("stamps of directories", Look::Stamps),
-    ("the top only", Look::Top),
+const LOOKS: [(&str, WalkScope); 4] = [
+    ("every entry", WalkScope::Every),
+    ("directories only", WalkScope::Directories),
+    ("stamps of directories", WalkScope::Stamps),
+    ("the top only", WalkScope::Top),
 ];
 
-impl Look {
+impl WalkScope {
     /// How many wrong entries are seen below `top`.
     fn wrong_below(self, top: &Path, stamps: &[Stamp]) -> usize {
         match self {
-            Look::Every => wrong_in(top, true),
-            Look::Directories => wrong_in(top, false),
-            Look::Top => usize::from(is_wrong(&fs::symlink_metadata(top).unwrap())),
-            Look::Stamps => {
+            WalkScope::Every => wrong_in(top, true),
+            WalkScope::Directories => wrong_in(top, false),
+            WalkScope::Top => usize::from(is_wrong(&fs::symlink_metadata(top).unwrap())),
+            WalkScope::Stamps => {
                 let changed =
                     |stamp: &&Stamp| fs::symlink_metadata(&stamp.path).map_or(true, |now| facts(&now) != stamp.facts);
                 stamps.iter().filter(changed).map(|stamp| wrong_in(&stamp.path, true)).sum()
@@ -88,7 +88,7 @@ const CHANGES: &[(&str, &str)] = &[
 ];
 
 /// The time of each way beside `init` and `chown -R` on the large tree, all right; then what each does not see.
-pub fn skips(place: &Place, rounds: usize) -> Vec<Goal> {
+pub fn skips(place: &BenchFolder, rounds: usize) -> Vec<Goal> {
     times(place, rounds);
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (name, command) in CHANGES {
@@ -108,7 +108,7 @@ pub fn skips(place: &Place, rounds: usize) -> Vec<Goal> {
     Vec::new()
 }
 
-fn times(place: &Place, rounds: usize) {
+fn times(place: &BenchFolder, rounds: usize) {
     let tree = Tree::new(place, &LARGE);
     sh("chown", &["-R".as_ref(), format!("{APP}:{APP}").as_ref(), tree.path.as_ref()]);
     let mut names: Vec<&str> = LOOKS.iter().map(|(name, _)| *name).collect();
@@ -144,7 +144,7 @@ fn times(place: &Place, rounds: usize) {
 }
 
 /// A directory is looked at and changed at once: how often its ctime stays what it was.
-fn unshown(place: &Place) -> usize {
+fn unshown(place: &BenchFolder) -> usize {
     let directory = place.work.join("ticks");
     fs::create_dir(&directory).unwrap();
     let is_unshown = |index: &usize| {

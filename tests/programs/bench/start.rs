@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use crate::os;
-use crate::programs::{CONFINED, Place, Program, WITHOUT_CHECKS, as_pid_1, working};
+use crate::programs::{BenchFolder, CONFINED, Program, WITHOUT_CHECKS, as_pid_1, working};
 use crate::table::{Goal, median, number, order, print, quantile, ratio};
 
 /// Rounds before the counted ones: page cache, branch predictors, frequency.
 const WARM_UP: usize = 5;
 
 /// `PROGRAM /bin/true` as root: wall time, CPU time and page faults from the spawn to the end.
-pub fn start(place: &Place, runs: usize) -> Vec<Goal> {
+pub fn start(place: &BenchFolder, runs: usize) -> Vec<Goal> {
     let programs = place.as_root();
     let measured = to_end(programs, runs);
     let goals = vec![
@@ -28,7 +28,7 @@ pub fn start(place: &Place, runs: usize) -> Vec<Goal> {
 }
 
 /// `PROGRAM /bin/true`, everything started by an ordinary user: nothing to drop.
-pub fn unprivileged(place: &Place, runs: usize) -> Vec<Goal> {
+pub fn unprivileged(place: &BenchFolder, runs: usize) -> Vec<Goal> {
     let mut programs = place.supervisors();
     programs.extend(place.as_root().into_iter().filter(|program| program.name == WITHOUT_CHECKS));
     let measured = to_end(programs, runs);
@@ -42,7 +42,7 @@ pub fn unprivileged(place: &Place, runs: usize) -> Vec<Goal> {
 }
 
 /// From the exec of PROGRAM to the first instruction of its COMMAND, as an ordinary child and as PID 1 of a pid namespace.
-pub fn exec(place: &Place, runs: usize) -> Vec<Goal> {
+pub fn exec(place: &BenchFolder, runs: usize) -> Vec<Goal> {
     let stamp = place.stamp();
     let mut pid_1 = as_pid_1();
     pid_1.push(stamp.clone());
@@ -114,7 +114,7 @@ impl Measured {
         let wall = |name| self.column(name, |s| s.wall);
         let cpu = |name| self.column(name, |s| s.cpu);
         let goal = Goal::ratio(&format!("{one} / {other}"), &wall(one), &wall(other), limit);
-        goal.beside("CPU", ratio(&cpu(one), &cpu(other), 0.5))
+        goal.compared_with("CPU", ratio(&cpu(one), &cpu(other), 0.5))
     }
 
     /// What a part (the checks with their report and the state file, the second lock) adds to a start, round by round.

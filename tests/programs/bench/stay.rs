@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::os;
-use crate::programs::{Place, Program, as_pid_1, working};
+use crate::programs::{BenchFolder, Program, as_pid_1, working};
 use crate::table::{Goal, median, number, order, print, quantile, ratio};
 
 /// How long PID 1 is watched doing nothing: tini wakes each second.
@@ -17,7 +17,7 @@ const ORPHANS: u32 = 4000;
 const ORPHAN_RUNS: usize = 7;
 
 /// PID 1 over `sleep`: wake-ups, memory, threads, descriptors, size of the binary.
-pub fn rest(place: &Place) -> Vec<Goal> {
+pub fn rest(place: &BenchFolder) -> Vec<Goal> {
     let programs = supervisors(place);
     let sleeper = [PathBuf::from("/bin/sleep"), PathBuf::from("600")];
     let held: Vec<Pid1> = programs.iter().map(|program| Pid1::start(program, &sleeper, "sleep")).collect();
@@ -65,7 +65,7 @@ pub fn rest(place: &Place) -> Vec<Goal> {
 }
 
 /// PID 1's CPU time per orphan that it reaps, from a stream of orphans that die at once.
-pub fn orphans(place: &Place) -> Vec<Goal> {
+pub fn orphans(place: &BenchFolder) -> Vec<Goal> {
     let programs = supervisors(place);
     let command = [place.bench(), "orphans".into(), ORPHANS.to_string().into()];
     let mut per_orphan: Vec<Vec<f64>> = programs.iter().map(|_| Vec::new()).collect();
@@ -93,7 +93,7 @@ pub fn orphans(place: &Place) -> Vec<Goal> {
 }
 
 /// From the sending of SIGTERM to the moment that COMMAND's handler runs.
-pub fn signal(place: &Place, runs: usize) -> Vec<Goal> {
+pub fn signal(place: &BenchFolder, runs: usize) -> Vec<Goal> {
     let command = [place.bench(), "app".into()];
     let programs = working(place.supervisors(), &[], &command);
     let mut running: Vec<Child> = programs
@@ -139,7 +139,7 @@ fn samples_of<'a>(programs: &[Program], samples: &'a [Vec<f64>], name: &str) -> 
     programs.iter().position(|program| program.name == name).map_or(&[], |row| &samples[row])
 }
 
-fn supervisors(place: &Place) -> Vec<Program> {
+fn supervisors(place: &BenchFolder) -> Vec<Program> {
     let programs = working(place.supervisors(), &as_pid_1(), &[PathBuf::from("/bin/true")]);
     programs.into_iter().filter(|program| program.binary().is_some()).collect()
 }

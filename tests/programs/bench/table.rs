@@ -18,11 +18,11 @@ impl Goal {
     /// the two differ much, the machine had other work.
     pub fn ratio(what: &str, one: &[f64], other: &[f64], limit: f64) -> Self {
         let goal = Goal { what: what.to_owned(), value: ratio(one, other, 0.5), beside: Vec::new(), limit };
-        goal.beside("p10", ratio(one, other, 0.1))
+        goal.compared_with("p10", ratio(one, other, 0.1))
     }
 
     /// Shows another figure beside, on which no verdict hangs.
-    pub fn beside(mut self, name: &'static str, value: Option<f64>) -> Self {
+    pub fn compared_with(mut self, name: &'static str, value: Option<f64>) -> Self {
         self.beside.extend(value.map(|value| (name, value)));
         self
     }

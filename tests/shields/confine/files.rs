@@ -1,6 +1,6 @@
 //! Where COMMAND may write.
 
-use super::tried::{Answers, open, tried};
+use super::tried::{AttemptErrnos, open, tried};
 use libc::EACCES;
 use takumi_test::container::Start;
 use takumi_test::engine::Volume;
@@ -24,14 +24,14 @@ fn other(image: &Image) -> (Volume, String) {
     (volume, mount)
 }
 
-fn without_lock(image: &Image) -> Answers {
+fn without_lock(image: &Image) -> AttemptErrnos {
     let (_volume, mount) = other(image);
     tried(open(image, "off").options(&["--volume", &mount]), &["files", "/other"])
 }
 
 /// The control, and what a place looks like in which COMMAND may write.
 #[track_caller]
-fn all_succeed(answers: &Answers) {
+fn all_succeed(answers: &AttemptErrnos) {
     assert!(answers.len() == WRITES.len() + 3 && answers.values().all(|errno| *errno == 0), "{answers:?}");
 }
 

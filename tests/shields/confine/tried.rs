@@ -8,7 +8,7 @@ use takumi_test::program::Ended;
 pub const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shields/confine/attempts.py");
 
 /// Attempts and their errno; 0 is a success.
-pub type Answers = BTreeMap<String, i32>;
+pub type AttemptErrnos = BTreeMap<String, i32>;
 
 /// A container like the classic ones: a root that can be written, the engine's default capabilities, no filter of the engine's.
 /// The lock must hold there too.
@@ -29,12 +29,12 @@ pub fn with_program<'a>(start: Start<'a>, words: &[&str]) -> Start<'a> {
 }
 
 #[track_caller]
-pub fn tried(start: Start, words: &[&str]) -> Answers {
+pub fn tried(start: Start, words: &[&str]) -> AttemptErrnos {
     answers(&with_program(start, words).run())
 }
 
 #[track_caller]
-pub fn answers(ended: &Ended) -> Answers {
+pub fn answers(ended: &Ended) -> AttemptErrnos {
     assert_eq!(ended.code, 0, "{ended:?}");
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
 }

@@ -2,7 +2,7 @@
 //! no device cgroup is set.
 
 use super::stand_in::{NVIDIA, Nodes, Number, OPEN};
-use crate::seen::Seen;
+use crate::seen::ReportRun;
 use std::process::Command;
 use takumi_test::folder::Folder;
 use takumi_test::program::{init, run};
@@ -13,7 +13,7 @@ const USER: &str = "4242";
 
 /// What `init --report --json` says there, behind this line of shell.
 #[track_caller]
-fn seen(line: &str, variables: &[(&str, &str)]) -> Seen {
+fn run_report(line: &str, variables: &[(&str, &str)]) -> ReportRun {
     let folder = Folder::new();
     let program = folder.join("init");
     std::fs::copy(init(), &program).unwrap();
@@ -22,16 +22,16 @@ fn seen(line: &str, variables: &[(&str, &str)]) -> Seen {
     command.args(["--reuid", USER, "--regid", USER, "--groups", USER]);
     command.args(["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", &line]);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("TAKUMI_USER", "0:0");
-    Seen::of(run(command.envs(variables.iter().copied())))
+    ReportRun::of(run(command.envs(variables.iter().copied())))
 }
 
 /// The same of a node with this number, mode and group.
 #[track_caller]
-fn with_node(number: Number, mode: u32, group: u32) -> Seen {
+fn with_node(number: Number, mode: u32, group: u32) -> ReportRun {
     let nodes = Nodes::of(&["nvidia0"], number).mode(mode, group);
     let node = nodes.folder.join("nvidia0");
     let mount = "mount -t tmpfs none /dev; touch /dev/nvidia0; mount --bind";
-    seen(&format!("{mount} {} /dev/nvidia0;", node.display()), &[])
+    run_report(&format!("{mount} {} /dev/nvidia0;", node.display()), &[])
 }
 
 #[test]
@@ -53,6 +53,6 @@ fn a_group_that_is_not_mapped_cannot_be_joined() {
 #[test]
 fn a_gpu_that_is_missing_is_missing_for_a_rootless_reason() {
     require!(root, user_namespaces);
-    let missing = seen("", &[("TAKUMI_GPU", "require")]);
+    let missing = run_report("", &[("TAKUMI_GPU", "require")]);
     missing.says("gpu-nodes", "fail", "no GPU in /dev").fixed_by("nvidia-container-cli.no-cgroups --in-place");
 }

@@ -1,6 +1,6 @@
 //! Stand-ins for a GPU: nodes in a folder of the host, and what `init` says of them.
 
-use crate::seen::Seen;
+use crate::seen::ReportRun;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -82,12 +82,12 @@ pub fn start<'a>(image: &'a Image, options: &[String]) -> Start<'a> {
 
 /// `init --report --json` in a container of its own.
 #[track_caller]
-pub fn report(start: Start) -> Seen {
-    Seen::of(start.command(&["--report", "--json"]).run())
+pub fn report(start: Start) -> ReportRun {
+    ReportRun::of(start.command(&["--report", "--json"]).run())
 }
 
 /// `init --report --json` inside a container that runs.
 #[track_caller]
-pub fn report_inside(container: &Container) -> Seen {
-    Seen::of(container.exec(&["/init", "--report", "--json"]).into())
+pub fn report_inside(container: &Container) -> ReportRun {
+    ReportRun::of(container.exec(&["/init", "--report", "--json"]).into())
 }

@@ -1,7 +1,7 @@
 //! Namespaces, what runs in them, and `init --report` among it.
 
 use super::namespace::Namespace;
-use crate::seen::Seen;
+use crate::seen::ReportRun;
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -136,8 +136,8 @@ impl Net {
     }
 
     #[track_caller]
-    pub fn report(&self, environment: &[(&str, &str)]) -> Seen {
-        Seen::of(self.init(environment, &["--report", "--json"]))
+    pub fn report(&self, environment: &[(&str, &str)]) -> ReportRun {
+        ReportRun::of(self.init(environment, &["--report", "--json"]))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The file shield.
 
 use super::seen::{hardened, report, with_tmpfs};
-use crate::seen::Seen;
+use crate::seen::ReportRun;
 use takumi_test::container::Start;
 use takumi_test::folder::Folder;
 use takumi_test::image::Image;
@@ -130,7 +130,7 @@ fn directories_of_the_host_are_seen() {
     whole(own).is("dangerous-mounts", "pass", "no system directory of the host is mounted");
 }
 
-fn first_danger(seen: &Seen) -> &str {
+fn first_danger(seen: &ReportRun) -> &str {
     let finding = seen.says("dangerous-mounts", "fail", "");
     finding.detail.split(';').next().unwrap()
 }

@@ -1,6 +1,6 @@
 //! What `--report` sees in a container.
 
-use crate::seen::Seen;
+use crate::seen::ReportRun;
 use takumi_test::container::Start;
 use takumi_test::engine::{Container, engine};
 use takumi_test::folder::fresh_name;
@@ -31,6 +31,6 @@ pub fn run(start: &Start) -> Ended {
 }
 
 #[track_caller]
-pub fn report(start: Start) -> Seen {
-    Seen::of(run(&start.command(&["--report", "--json"])))
+pub fn report(start: Start) -> ReportRun {
+    ReportRun::of(run(&start.command(&["--report", "--json"])))
 }

@@ -18,10 +18,10 @@ const CAPABILITIES: [&str; 13] = [
 const UNDER_LOCKDOWN: [&str; 7] =
     ["kexec_load", "kexec_file_load", "init_module", "finit_module", "iopl", "ioperm", "perf_event_open"];
 
-type Answers = BTreeMap<String, String>;
+type CallResults = BTreeMap<String, String>;
 
 /// What calls.py says of the removed and of the allowed calls.
-fn answers(image: &Image, profile: &str) -> (Answers, Answers) {
+fn answers(image: &Image, profile: &str) -> (CallResults, CallResults) {
     let name = fresh_name("calls");
     let programs = format!("{PROGRAMS}:/programs:ro");
     let security = behind(profile);
@@ -31,7 +31,7 @@ fn answers(image: &Image, profile: &str) -> (Answers, Answers) {
     let capabilities = CAPABILITIES.map(|capability| format!("--cap-add={capability}"));
     words.extend(capabilities.iter().map(String::as_str));
     words.extend([image.name.as_str(), "/programs/calls.py"]);
-    let (mut removed, mut allowed) = (Answers::new(), Answers::new());
+    let (mut removed, mut allowed) = (CallResults::new(), CallResults::new());
     for line in ask(&words).lines() {
         let [kind, name, answer] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("calls.py says '{line}'") };
         let of_kind = if kind == "removed" { &mut removed } else { &mut allowed };

@@ -28,22 +28,22 @@ fn check(folder: &Path) -> Output {
     Command::new("python3").arg("-B").arg(folder.join("seccomp.py")).arg("--check").output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
 fn the_profile_is_what_the_generator_writes() {
     let here = check(Path::new(IMAGE));
-    assert!(here.status.success() && here.stdout.is_empty(), "run image/seccomp.py: {}", said(&here));
+    assert!(here.status.success() && here.stdout.is_empty(), "run image/seccomp.py: {}", output_text(&here));
 
     let other = copy();
     change(&other.0.join("seccomp.json"), "\"accept\",", "\"accept\", \"bpf\",");
     let check = check(&other.0);
     assert!(
-        !check.status.success() && said(&check).contains("bpf"),
+        !check.status.success() && output_text(&check).contains("bpf"),
         "control: a call was slipped in: {}",
-        said(&check)
+        output_text(&check)
     );
 }
 
@@ -52,7 +52,11 @@ fn upstream_is_the_file_that_is_named() {
     let other = copy();
     change(&other.0.join("seccomp/moby-20.10.24.json"), "\"accept\",", "\"accept\", \"bpf\",");
     let check = check(&other.0);
-    assert!(!check.status.success() && said(&check).contains("not the file that is named"), "{}", said(&check));
+    assert!(
+        !check.status.success() && output_text(&check).contains("not the file that is named"),
+        "{}",
+        output_text(&check)
+    );
 }
 
 #[test]
@@ -62,7 +66,11 @@ fn a_rule_for_some_is_decided_on_and_never_passed_to_all() {
         let other = copy();
         change(&other.0.join("seccomp.py"), line, &line.replace(": ", "-no-more\": ").replacen("\"-no", "-no", 1));
         let check = check(&other.0);
-        assert!(!check.status.success() && said(&check).contains("decide in seccomp.py"), "{line}: {}", said(&check));
+        assert!(
+            !check.status.success() && output_text(&check).contains("decide in seccomp.py"),
+            "{line}: {}",
+            output_text(&check)
+        );
     }
 }
 

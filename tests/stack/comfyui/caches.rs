@@ -1,7 +1,7 @@
 //! Who writes where: nothing that a library keeps needs the root.
 
 use super::libraries;
-use super::world::{Kept, World, as_app, told};
+use super::world::{ComfyImage, ComfyVolumes, as_app, parse_json};
 use serde_json::Value;
 use takumi_test::container::Start;
 use takumi_test::program::REPOSITORY;
@@ -30,8 +30,8 @@ fn all_held(probes: &Value) {
 #[test]
 fn twenty_eight_caches_have_a_place_at_the_first_start_and_at_the_second() {
     require!(comfyui, pip3);
-    let world = World::new();
-    let kept = Kept::new();
+    let world = ComfyImage::new();
+    let kept = ComfyVolumes::new();
     let first = kept.probe(world.start(), "caches");
     all_held(&first);
     assert_eq!(first["numba_cache"]["held"]["hits"], 0, "{first:#}");
@@ -59,7 +59,7 @@ fn the_caches_of_pytorch_have_a_place_and_what_is_compiled_is_found_again() {
     mounts.extend(["--env".to_owned(), "PYTHONPATH=/triton:/usr/lib/python3/dist-packages".to_owned()]);
     let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
     let start = || torch::start(&image).options(&mounts).command(&["python3", "-I", "/opt/launcher.py"]);
-    let kept = Kept::new();
+    let kept = ComfyVolumes::new();
     let probe = || {
         let probes = kept.probe(start(), &format!("caches {}", OF_TORCH.join(" ")));
         assert_eq!(names(&probes, "held"), OF_TORCH, "{probes:#}");
@@ -71,7 +71,7 @@ fn the_caches_of_pytorch_have_a_place_and_what_is_compiled_is_found_again() {
 }
 
 /// Which of these probes fail, or of all, with the environment that the libraries have elsewhere.
-fn without_variables(kept: &Kept, start: Start, python: &str, probes: &[&str]) -> Vec<String> {
+fn without_variables(kept: &ComfyVolumes, start: Start, python: &str, probes: &[&str]) -> Vec<String> {
     let redirects = [
         "XDG_CACHE_HOME", "HF_HOME", "TORCH_HOME", "TORCH_EXTENSIONS_DIR", "TORCHINDUCTOR_CACHE_DIR",
         "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "MPLCONFIGDIR", "PIP_CACHE_DIR", "UV_CACHE_DIR", "PYTHONPYCACHEPREFIX",
@@ -81,15 +81,15 @@ fn without_variables(kept: &Kept, start: Start, python: &str, probes: &[&str]) -
     command.extend(redirects.iter().flat_map(|name| ["-u", name]));
     command.extend(["HOME=/nobody", python, "-I", "/opt/launcher.py", "--probe", "caches"]);
     command.extend(probes);
-    names(&told(&kept.on(start).command(&command).run()), "error")
+    names(&parse_json(&kept.on(start).command(&command).run()), "error")
 }
 
 /// The control: the same libraries with the environment that they have elsewhere.
 #[test]
 fn without_the_image_s_variables_the_caches_fail() {
     require!(comfyui, pip3);
-    let world = World::new();
-    let failed = without_variables(&Kept::new(), world.start(), "/opt/venv/bin/python", &[]);
+    let world = ComfyImage::new();
+    let failed = without_variables(&ComfyVolumes::new(), world.start(), "/opt/venv/bin/python", &[]);
     for name in [
         "compiled_python", "git_config", "home", "huggingface_assets", "huggingface_hub_cache", "huggingface_token",
         "library_from_caches", "matplotlib_fonts", "numba_cache", "pip_cache", "program_from_caches",
@@ -102,8 +102,8 @@ fn without_the_image_s_variables_the_caches_fail() {
 #[test]
 fn the_stand_in_boots_twice_and_its_files_are_there_again() {
     require!(comfyui, pip3);
-    let world = World::new();
-    let kept = Kept::new();
+    let world = ComfyImage::new();
+    let kept = ComfyVolumes::new();
     for boot in ["first", "second"] {
         let app = kept.on(world.start()).app();
         // ComfyUI does not start without the folder of its nodes.

@@ -1,6 +1,6 @@
 //! Compiled Python files: the image's own lie in the image, those of the volumes in memory, and nobody runs what the app's user planted.
 
-use super::world::{Kept, World, as_app};
+use super::world::{ComfyImage, ComfyVolumes, as_app};
 use takumi_test::container::Start;
 use takumi_test::engine::{Container, Ended, engine};
 use takumi_test::folder::fresh_name;
@@ -42,7 +42,7 @@ print(count, *wrong[:20])
 "#;
 
 #[track_caller]
-fn said(ended: impl Into<Ended>) -> String {
+fn output_text(ended: impl Into<Ended>) -> String {
     ended.into().ends_with(0).stdout.trim().to_owned()
 }
 
@@ -50,7 +50,7 @@ fn said(ended: impl Into<Ended>) -> String {
 fn python(options: &[&str], words: &[&str]) -> String {
     let name = fresh_name("python");
     let head = ["run", "--rm", "--name", &name, "--network", "none"];
-    said(run(&mut engine(&[&head[..], options, words].concat())))
+    output_text(run(&mut engine(&[&head[..], options, words].concat())))
 }
 
 #[test]
@@ -84,12 +84,12 @@ fn a_changed_module_is_not_taken_from_its_compiled_file() {
 
 /// Everything compiled that lies in memory, after a start and a node's import.
 fn in_memory(start: Start) -> Vec<String> {
-    let app = Kept::new().on(start).app();
+    let app = ComfyVolumes::new().on(start).app();
     let node = "import os, sys; os.makedirs('/data/custom_nodes/node'); open('/data/custom_nodes/node/module.py', 'w').close(); \
                 sys.path.insert(0, '/data/custom_nodes/node'); import module, json.tool, pip";
-    said(as_app(&app.container, &["/cache/venv/bin/python", "-c", node]));
+    output_text(as_app(&app.container, &["/cache/venv/bin/python", "-c", node]));
     let mut found: Vec<String> =
-        said(app.container.exec(&["find", "/tmp", "-name", "*.pyc"])).lines().map(str::to_owned).collect();
+        output_text(app.container.exec(&["find", "/tmp", "-name", "*.pyc"])).lines().map(str::to_owned).collect();
     found.sort();
     found
 }
@@ -97,7 +97,7 @@ fn in_memory(start: Start) -> Vec<String> {
 #[test]
 fn only_what_lies_on_volumes_is_compiled_to_memory() {
     require!(comfyui, pip3);
-    let world = World::new();
+    let world = ComfyImage::new();
     let start = || Start::hardened(&world.image).env("TAKUMI_LOG", "warn");
     let found = in_memory(start());
     assert_eq!(found.len(), 1, "{found:?}");
@@ -114,18 +114,18 @@ fn plant(container: &Container) {
                    open('/tmp/planted.py', 'w').write('print(\"planted\")'); \
                    py_compile.compile('/tmp/planted.py', importlib.util.cache_from_source(baked.__file__), doraise=True, \
                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)";
-    said(as_app(container, &[PYTHON, "-c", program]));
+    output_text(as_app(container, &[PYTHON, "-c", program]));
 }
 
 #[test]
 fn root_s_python_runs_nothing_that_the_app_has_compiled() {
     require!(comfyui, pip3);
-    let world = World::new();
-    let app = Kept::new().on(Start::hardened(&world.image).env("TAKUMI_LOG", "warn")).app();
+    let world = ComfyImage::new();
+    let app = ComfyVolumes::new().on(Start::hardened(&world.image).env("TAKUMI_LOG", "warn")).app();
     plant(&app.container);
     let import = [PYTHON, "-c", "import takumi_aiohttp"];
-    assert_eq!(said(app.container.exec(&import)), "");
+    assert_eq!(output_text(app.container.exec(&import)), "");
     // The control: from memory it would.
     let before = app.container.exec(&[&["env", "PYTHONPYCACHEPREFIX=/tmp/pycache"], &import[..]].concat());
-    assert!(said(before).starts_with("planted"));
+    assert!(output_text(before).starts_with("planted"));
 }

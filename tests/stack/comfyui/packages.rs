@@ -1,6 +1,6 @@
 //! The packages of nodes: the virtual environment on a volume.
 
-use super::world::{Kept, World, as_app};
+use super::world::{ComfyImage, ComfyVolumes, as_app};
 use serde_json::Value;
 use takumi_test::container::App;
 use takumi_test::engine::{Container, Volume, ask, engine};
@@ -35,8 +35,8 @@ fn site_packages(container: &Container) -> String {
 #[test]
 fn what_a_node_needs_is_installed_once_and_stays() {
     require!(comfyui, pip3);
-    let world = World::new();
-    let kept = Kept::new();
+    let world = ComfyImage::new();
+    let kept = ComfyVolumes::new();
     let app: App = kept.on(world.start()).options(&["-v", &needs()]).app();
     let container = &app.container;
 
@@ -78,7 +78,7 @@ fn what_a_node_needs_is_installed_once_and_stays() {
     assert!(!String::from_utf8_lossy(&path.stdout).contains("/cache"), "{path:?}");
 
     // The control: without the volume they are gone.
-    let other: Value = Kept::new().probe(world.start(), "where");
+    let other: Value = ComfyVolumes::new().probe(world.start(), "where");
     assert_eq!(other["colorspacious"], Value::Null);
     assert_eq!(other["packaging"], "24.0");
 }
@@ -86,8 +86,8 @@ fn what_a_node_needs_is_installed_once_and_stays() {
 #[test]
 fn packages_of_another_python_are_refused_with_the_fix() {
     require!(comfyui, pip3);
-    let world = World::new();
-    let kept = Kept::new();
+    let world = ComfyImage::new();
+    let kept = ComfyVolumes::new();
     kept.probe(world.start(), "where");
     let spoil = |line: &str| kept.cache.root_shell(&world.image, line);
     let cases = [
@@ -123,8 +123,8 @@ fn packages_of_another_python_are_refused_with_the_fix() {
 #[test]
 fn comfyui_manager_uses_pip() {
     require!(comfyui, pip3);
-    let world = World::new();
-    let kept = Kept::new();
+    let world = ComfyImage::new();
+    let kept = ComfyVolumes::new();
     kept.probe(world.start(), "where");
     // Manager 4 as a package, Manager 3 as a node that has already written what it found.
     let before = "site=$(echo /data/venv/lib/python3*/site-packages); mkdir $site/comfyui_manager; chown 1000:1000 $site/comfyui_manager";
@@ -142,13 +142,13 @@ fn comfyui_manager_uses_pip() {
 #[test]
 fn comfyui_manager_as_a_node_uses_pip_from_its_first_start() {
     require!(comfyui, pip3);
-    let world = World::new();
+    let world = ComfyImage::new();
     let settings = |data: &Volume| {
         let found = data.root_shell(&world.image, "find /data/user -name config.ini");
         let text = data.root_shell(&world.image, "find /data/user -name config.ini -exec cat {} +");
         (found, text)
     };
-    let kept = Kept::new();
+    let kept = ComfyVolumes::new();
     kept.probe(world.start(), "where");
     assert_eq!(settings(&kept.data).0, "");
     let node = "mkdir -p /data/custom_nodes/Manager/glob; touch /data/custom_nodes/Manager/glob/manager_core.py";

@@ -1,6 +1,6 @@
 //! aiohttp and the proxy: ComfyUI's API nodes on a network that has no way out but a real tinyproxy.
 
-use super::world::{Kept, World, told};
+use super::world::{ComfyImage, ComfyVolumes, parse_json};
 use serde_json::Value;
 use takumi_test::container::Start;
 use takumi_test::engine::{Container, Network, ask};
@@ -19,8 +19,8 @@ fn tinyproxy(inside: &Network, outside: &Network) -> Container {
 }
 
 /// HTTP and HTTPS beyond the proxy. The container goes before its volumes.
-fn api(world: &World, outside: &Network) -> (Container, Kept) {
-    let kept = Kept::new();
+fn api(world: &ComfyImage, outside: &Network) -> (Container, ComfyVolumes) {
+    let kept = ComfyVolumes::new();
     let start = kept.on(world.start()).options(&["--network", &outside.name, "--network-alias", "api"]);
     let start = start.options(&["--sysctl", "net.ipv4.ip_unprivileged_port_start=0"]);
     let container = start.env("COMFYUI_ARGS", "--probe serve").spawn();
@@ -33,13 +33,13 @@ const PROXY: &str = "http://proxy:8888";
 #[test]
 fn aiohttp_s_default_session_takes_the_proxy() {
     require!(comfyui, gateway, pip3);
-    let world = World::new();
+    let world = ComfyImage::new();
     let inside = Network::new("inside", &["--internal"]);
     let outside = Network::new("outside", &[]);
     let proxy = tinyproxy(&inside, &outside);
     let _api = api(&world, &outside);
     proxy.await_words("Accepting connections");
-    let kept = Kept::new();
+    let kept = ComfyVolumes::new();
     let start = || -> Start<'_> {
         // As in image/compose.yaml, so that a name that nobody has is no long wait.
         let network = ["--network", &inside.name, "--dns", "127.0.0.1", "--dns-opt", "timeout:1"];
@@ -80,6 +80,6 @@ fn aiohttp_s_default_session_takes_the_proxy() {
         "import sys, glob; sys.path[1:1] = glob.glob('/opt/venv/lib/python3*/site-packages'); \
         sys.argv = ['probes', 'several', 'https://api/']; exec(open('/app/probes.py').read())",
     ];
-    let seen = told(&kept.on(with()).command(&off).run());
+    let seen = parse_json(&kept.on(with()).command(&off).run());
     assert!(seen["https://api/"]["error"].is_string(), "aiohttp takes the proxy by itself now: {seen:#}");
 }

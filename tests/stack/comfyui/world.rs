@@ -9,19 +9,19 @@ use takumi_test::image::{Image, comfyui};
 use takumi_test::program::{REPOSITORY, init, run};
 
 /// The image with the binary under test and the probes, its libraries, and the wheels for nodes: `require!(comfyui, pip3)`.
-pub struct World {
+pub struct ComfyImage {
     pub image: Image,
     libraries: [String; 2],
     wheels: PathBuf,
 }
 
-impl World {
+impl ComfyImage {
     #[track_caller]
-    pub fn new() -> World {
+    pub fn new() -> ComfyImage {
         let wheels = libraries::wheels();
         let image = build();
         let libraries = libraries::installed(&image, &wheels);
-        World { image, libraries, wheels }
+        ComfyImage { image, libraries, wheels }
     }
 
     /// A start as scripts/up.sh does it.
@@ -53,14 +53,14 @@ fn build() -> Image {
 }
 
 /// What people keep of a ComfyUI: /data and /cache.
-pub struct Kept {
+pub struct ComfyVolumes {
     pub data: Volume,
     pub cache: Volume,
 }
 
-impl Kept {
-    pub fn new() -> Kept {
-        Kept { data: Volume::new(), cache: Volume::new() }
+impl ComfyVolumes {
+    pub fn new() -> ComfyVolumes {
+        ComfyVolumes { data: Volume::new(), cache: Volume::new() }
     }
 
     /// With both in their places.
@@ -72,12 +72,12 @@ impl Kept {
     /// What the probe says that runs in ComfyUI's place.
     #[track_caller]
     pub fn probe(&self, start: Start, words: &str) -> Value {
-        told(&self.on(start).env("COMFYUI_ARGS", &format!("--probe {words}")).run())
+        parse_json(&self.on(start).env("COMFYUI_ARGS", &format!("--probe {words}")).run())
     }
 }
 
 #[track_caller]
-pub fn told(ended: &Ended) -> Value {
+pub fn parse_json(ended: &Ended) -> Value {
     assert_eq!(ended.code, 0, "{ended:?}");
     serde_json::from_str(ended.stdout.lines().last().unwrap_or_default())
         .unwrap_or_else(|error| panic!("{error}: {ended:?}"))

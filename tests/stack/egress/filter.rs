@@ -2,7 +2,7 @@
 
 use super::attempts::Attempt;
 use super::outcomes::arrivals;
-use super::world::{Egress, GOOD, NAMES, PEER_IMAGE, World, peer};
+use super::world::{Egress, EgressNetworks, GOOD, NAMES, PEER_IMAGE, peer};
 use takumi_test::engine::{Container, ask};
 use takumi_test::folder::fresh_name;
 use takumi_test::poll::eventually;
@@ -46,7 +46,7 @@ fn attempts() -> Vec<Attempt> {
 }
 
 /// The proxy, and the server that has all these addresses inside the proxy's own network.
-fn rebound(world: &World, kind: Egress) -> (Container, Container, String) {
+fn rebound(world: &EgressNetworks, kind: Egress) -> (Container, Container, String) {
     let hosts: Vec<String> =
         CLOSED.iter().chain(&OPEN).map(|(name, address)| format!("--add-host={name}:{address}")).collect();
     let mut options: Vec<&str> = hosts.iter().map(String::as_str).collect();
@@ -64,7 +64,7 @@ fn rebound(world: &World, kind: Egress) -> (Container, Container, String) {
 #[test]
 fn an_allowed_name_that_resolves_to_a_closed_network_is_not_reached() {
     require!(demo, gateway);
-    let world = World::new();
+    let world = EgressNetworks::new();
     let (_egress, server, address) = rebound(&world, Egress::Shipped);
     let outcomes = world.attempt(&address, &attempts());
     let (closed, open) = outcomes.split_at(CLOSED.len());
@@ -128,7 +128,7 @@ attempt("resolver", socket.getaddrinfo, "a.hf.co", 443)
 #[test]
 fn only_tls_leaves_and_only_clients_come_in() {
     require!(demo, gateway);
-    let world = World::new();
+    let world = EgressNetworks::new();
     let client = world.client_address();
     let _client = peer("client", &["--network", &world.inside.name, "--ip", &client], &["/peers/origin.py", "443"]);
     let datagrams = || world.names.logs().0.lines().filter(|line| line.starts_with("datagram")).count();
@@ -151,14 +151,14 @@ fn only_tls_leaves_and_only_clients_come_in() {
 
 /// A proxy, and a server beside it in the same network.
 struct Sides<'a> {
-    world: &'a World,
+    world: &'a EgressNetworks,
     egress: Container,
     address: String,
     _beside: Container,
 }
 
 impl Sides<'_> {
-    fn new(world: &World, kind: Egress) -> Sides<'_> {
+    fn new(world: &EgressNetworks, kind: Egress) -> Sides<'_> {
         let six = ["--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--sysctl", "net.ipv6.conf.lo.disable_ipv6=0"];
         let (egress, address) = world.egress(kind, &six);
         let network = format!("container:{}", egress.name);

@@ -83,7 +83,7 @@ const WRONG: [(&str, &str); 52] = [
 ];
 
 /// Writes the lists into one folder and has the image judge each, in one container; returns for each its code and what was said.
-fn judged(lists: &[(String, Vec<u8>)], command: &str) -> Vec<(i32, String)> {
+fn check_lists(lists: &[(String, Vec<u8>)], command: &str) -> Vec<(i32, String)> {
     let folder = Folder::new();
     for (name, content) in lists {
         std::fs::write(folder.join(format!("{name}.txt")), content).unwrap();
@@ -115,7 +115,7 @@ fn numbered<'a>(lines: impl Iterator<Item = &'a str>, before: &str) -> Vec<(Stri
 fn right_lines_become_anchored_patterns() {
     require!(gateway);
     let lists = numbered(RIGHT.iter().map(|(line, _)| *line), "# a comment\n\n");
-    for ((line, pattern), (code, said)) in RIGHT.iter().zip(judged(&lists, "/egress filter")) {
+    for ((line, pattern), (code, said)) in RIGHT.iter().zip(check_lists(&lists, "/egress filter")) {
         assert_eq!((code, said.as_str()), (0, format!("{pattern}\n").as_str()), "{line}");
     }
 }
@@ -124,7 +124,7 @@ fn right_lines_become_anchored_patterns() {
 fn wrong_lines_are_refused_with_file_number_line_and_reason() {
     require!(gateway);
     let lists = numbered(WRONG.iter().map(|(line, _)| *line), "good.example.org\n");
-    for (at, ((line, reason), (code, said))) in WRONG.iter().zip(judged(&lists, "/egress filter")).enumerate() {
+    for (at, ((line, reason), (code, said))) in WRONG.iter().zip(check_lists(&lists, "/egress filter")).enumerate() {
         assert_eq!(code, 125, "{line}: {said}");
         let printable: String =
             line.bytes().map(|byte| if (b' '..=b'~').contains(&byte) { byte as char } else { '?' }).collect();
@@ -156,7 +156,7 @@ fn whole_files_are_judged_too() {
     ]
     .map(|(name, content)| (name.to_owned(), content.to_vec()))
     .to_vec();
-    let answers = judged(&lists, "/egress filter");
+    let answers = check_lists(&lists, "/egress filter");
     let answer = |name: &str| &answers[lists.iter().position(|(list, _)| list == name).unwrap()];
     let right = [
         ("no-newline", "^a\\.example\\.org$\n"),
@@ -186,7 +186,7 @@ fn whole_files_are_judged_too() {
     }
     // The list none with a host in it is somebody's mistake.
     let lists = [("none".to_owned(), b"a.example.org\n".to_vec())];
-    let (code, said) = &judged(&lists, "/egress filter")[0];
+    let (code, said) = &check_lists(&lists, "/egress filter")[0];
     assert!(*code == 125 && said.contains("the list none has hosts"), "{said}");
 }
 

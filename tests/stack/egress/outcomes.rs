@@ -35,7 +35,7 @@ pub fn arrivals(origin: &Container) -> Vec<Arrival> {
 
 /// What came of one attempt.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct AttemptResult {
     /// Its name.
     pub name: String,
     /// The proxy's first status, or `closed`, `silent`, `garbage`.
@@ -50,7 +50,7 @@ pub struct Outcome {
     pub good_got: String,
 }
 
-impl Outcome {
+impl AttemptResult {
     /// Nothing arrived anywhere.
     pub fn nothing(&self) -> bool {
         self.good.is_empty() && self.evil.is_empty()
@@ -58,7 +58,7 @@ impl Outcome {
 }
 
 /// Gives each attempt what arrived between its beginning and the next one's.
-pub fn outcomes(output: &str, good: &[Arrival], evil: &[Arrival]) -> Vec<Outcome> {
+pub fn outcomes(output: &str, good: &[Arrival], evil: &[Arrival]) -> Vec<AttemptResult> {
     let lines: Vec<Vec<&str>> = output.lines().map(|line| line.split('\t').collect()).collect();
     let began = |line: &[&str]| line[1].parse::<f64>().unwrap();
     let mut outcomes = Vec::new();
@@ -72,7 +72,7 @@ pub fn outcomes(output: &str, good: &[Arrival], evil: &[Arrival]) -> Vec<Outcome
         };
         let (good, evil) = (during(good), during(evil));
         let got = good.iter().filter_map(|arrival| arrival.bytes.clone()).collect::<Vec<_>>().concat();
-        outcomes.push(Outcome {
+        outcomes.push(AttemptResult {
             name: pair[0][0].to_owned(),
             status: pair[0][3].to_owned(),
             answer: String::from_utf8_lossy(&unhex(pair[0][4])).into_owned(),

@@ -1,8 +1,8 @@
 //! Every attempt of `vectors/` at the shipped proxy, and at proxies that lack one part of it.
 
 use super::attempts::{self, Attempt};
-use super::outcomes::Outcome;
-use super::world::{EVIL, Egress, World};
+use super::outcomes::AttemptResult;
+use super::world::{EVIL, Egress, EgressNetworks};
 use takumi_test::engine::{Container, ask};
 use takumi_test::require;
 
@@ -37,7 +37,7 @@ fn expected(attempt: &Attempt) -> Expected {
     }
 }
 
-fn as_expected(attempt: &Attempt, outcome: &Outcome) -> bool {
+fn as_expected(attempt: &Attempt, outcome: &AttemptResult) -> bool {
     let refusal = matches!(outcome.status.as_str(), "closed" | "silent") || outcome.status.starts_with(['4', '5']);
     match expected(attempt) {
         Expected::Allowed => {
@@ -50,12 +50,12 @@ fn as_expected(attempt: &Attempt, outcome: &Outcome) -> bool {
     }
 }
 
-impl World {
+impl EgressNetworks {
     fn attempts(&self) -> Vec<Attempt> {
         attempts::all(self.public.address(EVIL))
     }
 
-    fn attempt_these(&self, proxy: &str, names: &[&str]) -> Vec<Outcome> {
+    fn attempt_these(&self, proxy: &str, names: &[&str]) -> Vec<AttemptResult> {
         let attempts: Vec<_> = self.attempts().into_iter().filter(|each| names.contains(&each.name.as_str())).collect();
         assert_eq!(attempts.len(), names.len(), "a name is in no vector file");
         self.attempt(proxy, &attempts)
@@ -65,7 +65,7 @@ impl World {
 #[test]
 fn every_attempt_ends_as_the_list_says_and_without_one_part_it_does_not() {
     require!(demo, gateway);
-    let world = World::new();
+    let world = EgressNetworks::new();
     let attempts = world.attempts();
     let (shipped, address) = world.egress(Egress::Shipped, &[]);
     let outcomes = world.attempt(&address, &attempts);
@@ -88,7 +88,7 @@ fn every_attempt_ends_as_the_list_says_and_without_one_part_it_does_not() {
 }
 
 /// A name that is looked up can carry data to whoever owns its domain.
-fn denied_names_are_not_even_asked_for(world: &World) {
+fn denied_names_are_not_even_asked_for(world: &EgressNetworks) {
     let (asked, _) = world.names.logs();
     let asked: Vec<&str> = asked.lines().filter_map(|line| line.strip_prefix("asked ")).collect();
     assert!(asked.contains(&"huggingface.co"), "the engine's resolver asks through the packet filter: {asked:?}");
@@ -97,14 +97,14 @@ fn denied_names_are_not_even_asked_for(world: &World) {
     assert!(others.is_empty(), "{others:?}");
 }
 
-fn no_header_tells_of_the_proxy(outcomes: &[Outcome]) {
+fn no_header_tells_of_the_proxy(outcomes: &[AttemptResult]) {
     let plain = outcomes.iter().find(|outcome| outcome.name == "GET port 443").unwrap();
     assert!(plain.good_got.starts_with("GET /x HTTP/1."), "{plain:?}");
     assert!(!plain.good_got.to_lowercase().contains("via"), "{plain:?}");
 }
 
 /// tinyproxy in the foreground dies of a hangup, which reloads most servers.
-fn the_health_check_and_a_hangup(world: &World, shipped: &Container, address: &str) {
+fn the_health_check_and_a_hangup(world: &EgressNetworks, shipped: &Container, address: &str) {
     ask(&["kill", "--signal", "HUP", &shipped.name]);
     let after = world.attempt_these(address, &["CONNECT allowed", "CONNECT evil"]);
     assert_eq!((after[0].status.as_str(), after[1].status.as_str()), ("200", "403"), "{after:?}");
@@ -117,7 +117,7 @@ fn the_health_check_and_a_hangup(world: &World, shipped: &Container, address: &s
     assert_eq!(healthy(), (Some(1), "the packet filter has changed since the start\n".to_owned()));
 }
 
-fn without_the_packet_filter_odd_ports_are_reached(world: &World) {
+fn without_the_packet_filter_odd_ports_are_reached(world: &EgressNetworks) {
     let (_egress, address) = world.egress(Egress::WithoutRules, &[]);
     let names =
         ["GET allowed", "GET odd port (allowed host)", "GET odd port 25", "GET port 8443", "Host header != URI"];
@@ -133,14 +133,14 @@ fn without_the_packet_filter_odd_ports_are_reached(world: &World) {
     assert!(stolen[0].good_got.ends_with("secret"), "{stolen:?}");
 }
 
-fn an_unanchored_list_lets_look_alikes_through(world: &World) {
+fn an_unanchored_list_lets_look_alikes_through(world: &EgressNetworks) {
     let (_egress, address) = world.egress(Egress::Unanchored, &[]);
     for outcome in world.attempt_these(&address, &["suffix trick", "prefix trick"]) {
         assert_eq!((outcome.status.as_str(), outcome.evil.as_slice()), ("200", &[443][..]), "{outcome:?}");
     }
 }
 
-fn default_deny_without_a_list_is_an_open_proxy(world: &World) {
+fn default_deny_without_a_list_is_an_open_proxy(world: &EgressNetworks) {
     let (egress, address) = world.egress(Egress::WithoutFilter, &[]);
     for outcome in
         world.attempt_these(&address, &["CONNECT evil", "CONNECT IP", "xhf.co", "dot wildcard", "decimal IP"])

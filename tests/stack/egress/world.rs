@@ -2,7 +2,7 @@
 //! `require!(demo, gateway)`.
 
 use super::attempts::{Attempt, INSIDE_THE_TUNNEL};
-use super::outcomes::{Outcome, arrivals, hex, outcomes};
+use super::outcomes::{AttemptResult, arrivals, hex, outcomes};
 use crate::images;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -70,7 +70,7 @@ pub enum Egress {
 }
 
 /// The networks, the origins and the name server.
-pub struct World {
+pub struct EgressNetworks {
     /// Listens on many ports.
     pub good: Container,
     /// The same.
@@ -89,9 +89,9 @@ pub struct World {
     next: std::cell::Cell<u32>,
 }
 
-impl World {
+impl EgressNetworks {
     /// A new one.
-    pub fn new() -> World {
+    pub fn new() -> EgressNetworks {
         let (private, public) = (Subnet::private(), Subnet::public());
         let inside = Network::new("inside", &["--internal", "--subnet", &private.to_string()]);
         let outside = Network::new("outside", &["--subnet", &public.to_string()]);
@@ -108,7 +108,18 @@ impl World {
         let names = peer("names", &["--network", &outside.name, "--ip", &address(NAMES)], &program);
         let lists = Folder::new();
         std::fs::write(lists.join("test.txt"), LIST).unwrap();
-        World { good, evil, names, inside, outside, public, private, image: images::egress(), lists, next: 20.into() }
+        EgressNetworks {
+            good,
+            evil,
+            names,
+            inside,
+            outside,
+            public,
+            private,
+            image: images::egress(),
+            lists,
+            next: 20.into(),
+        }
     }
 
     /// The address of a host outside.
@@ -165,7 +176,7 @@ impl World {
     }
 
     /// Makes the attempts one after the other and returns what came of each.
-    pub fn attempt(&self, proxy: &str, attempts: &[Attempt]) -> Vec<Outcome> {
+    pub fn attempt(&self, proxy: &str, attempts: &[Attempt]) -> Vec<AttemptResult> {
         let mut input = String::new();
         for attempt in attempts {
             let (bytes, inside) = (hex(&attempt.bytes), hex(INSIDE_THE_TUNNEL));

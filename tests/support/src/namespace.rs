@@ -15,19 +15,19 @@ pub const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
 pub const GROUP: &str = "root:x:0:\napp:x:1000:\nplain:x:1001:\nvideo:x:44:app\nrender:x:105:app\nwheel:x:2000:\n";
 
 /// A thread's own view of the file system, and a scratch directory that is removed with it.
-pub struct World {
+pub struct MountNamespace {
     /// The directory, which everybody may write.
     pub scratch: PathBuf,
 }
 
-impl World {
+impl MountNamespace {
     /// Leaves the mount namespace of the other threads for good: `require!(namespaces)`.
     #[track_caller]
-    pub fn enter() -> World {
+    pub fn enter() -> MountNamespace {
         // SAFETY: concerns the calling thread alone and takes no pointer.
         let entered = unsafe { libc::unshare(libc::CLONE_NEWNS) };
         assert_eq!(entered, 0, "a mount namespace: {}", std::io::Error::last_os_error());
-        let world = World { scratch: std::env::temp_dir().join(fresh_name("world")) };
+        let world = MountNamespace { scratch: std::env::temp_dir().join(fresh_name("world")) };
         fs::create_dir_all(&world.scratch).unwrap();
         fs::set_permissions(&world.scratch, fs::Permissions::from_mode(0o1777)).unwrap();
         mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE);
@@ -70,7 +70,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for MountNamespace {
     fn drop(&mut self) {
         for path in ["/etc", "/dev/null", "/run"] {
             unmount(path);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where the program under test runs.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
+pub enum PidPosition {
     /// PID 1 of a fresh pid namespace.
     First,
     /// Process 3 of a fresh pid namespace: 1 only reaps, 2 is the parent that waits for it.
@@ -24,7 +24,7 @@ pub enum Terminal {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Spec {
     /// In the pid namespace.
-    pub place: Place,
+    pub place: PidPosition,
     /// The program under test.
     pub file: Vec<u8>,
     /// Its own name included.
@@ -61,7 +61,7 @@ pub struct Spec {
 
 /// What `launch` reports, one JSON value a line.
 #[derive(Serialize, Deserialize)]
-pub enum News {
+pub enum LaunchEvent {
     /// The program runs; its pid as the harness sees it.
     Started(i32),
     /// execve failed with this errno.

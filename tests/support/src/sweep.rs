@@ -19,16 +19,16 @@ pub fn sweep(is_over: impl Fn(u32) -> bool) {
             continue;
         };
         for name in String::from_utf8_lossy(&listed.stdout).lines().filter(|name| over(name)) {
-            told(kind, name, &mut engine(&[remove, &[name]].concat()));
+            run_and_report(kind, name, &mut engine(&[remove, &[name]].concat()));
         }
     }
     for space in names("/run/netns").iter().filter(|name| over(name)) {
-        told("network namespace", space, Command::new("ip").args(["netns", "del", space]));
+        run_and_report("network namespace", space, Command::new("ip").args(["netns", "del", space]));
     }
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     for user in passwd.lines().filter_map(|line| line.split(':').next()).filter(|name| over(name)) {
         let _ = Command::new("pkill").args(["-KILL", "-u", user]).status();
-        told("user", user, Command::new("userdel").args(["-f", user]));
+        run_and_report("user", user, Command::new("userdel").args(["-f", user]));
     }
     let temporary = std::env::temp_dir();
     for name in names(&temporary).iter().filter(|name| over(name)) {
@@ -65,7 +65,7 @@ fn unmount_below(path: &Path) {
     }
 }
 
-fn told(kind: &str, name: &str, remove: &mut Command) {
+fn run_and_report(kind: &str, name: &str, remove: &mut Command) {
     let done = remove.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success());
     let word = if done { "removed" } else { "could not remove" };
     eprintln!("{word} the {kind} {name} of a test that is over");

@@ -1,13 +1,13 @@
 //! A capability that is missing refuses the start and is named with what to type, also where the volume would be of use: the
 //! app would find the file that was left at some later hour.
 
-use super::support::{APP, OTHER, Outcome, Place, own, owner};
+use super::support::{APP, OTHER, Outcome, VolumeFixture, own, owner};
 use takumi_test::require;
 
 #[test]
 fn without_chown() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let file = place.file("file", OTHER, 0o644);
     let init = || place.init().capable_of("-chown,-dac_override");
     init().run().refused().says("--cap-add CHOWN");
@@ -22,7 +22,7 @@ fn without_chown() {
 #[test]
 fn without_fowner_a_setuid_file_refuses_the_start() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let setuid = place.file("setuid", OTHER, 0o4755);
     let plain = place.file("z/plain", OTHER, 0o644);
     place
@@ -40,7 +40,7 @@ fn without_fowner_a_setuid_file_refuses_the_start() {
 #[test]
 fn without_dac_read_search_a_closed_directory_refuses_the_start() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let hidden = place.file("closed/hidden", OTHER, 0o644);
     let closed = place.directory("closed", OTHER, 0o700);
     let plain = place.file("z/plain", OTHER, 0o644);
@@ -54,7 +54,7 @@ fn without_dac_read_search_a_closed_directory_refuses_the_start() {
 #[test]
 fn a_closed_volume_of_the_apps_own_needs_nothing_to_be_of_use() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     own(&place.volume, APP, 0o700);
     place.init().capable_of("-dac_read_search,-dac_override").run().succeeded().says("--cap-add DAC_READ_SEARCH");
 }
@@ -63,7 +63,7 @@ fn a_closed_volume_of_the_apps_own_needs_nothing_to_be_of_use() {
 fn nothing_is_changed_for_a_user_that_nobody_can_become() {
     require!(root, setpriv);
     for missing in ["setuid", "setgid", "setpcap"] {
-        let place = Place::new();
+        let place = VolumeFixture::new();
         let file = place.file("file", OTHER, 0o644);
         let ended = place.init().capable_of(&format!("-{missing}")).run().refused();
         ended.says(&format!("--cap-add {}", missing.to_uppercase()));

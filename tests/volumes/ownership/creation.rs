@@ -1,13 +1,13 @@
 //! A volume's own path.
 
-use super::support::{APP, Init, OTHER, Outcome, Place, ROOT, own, owner};
+use super::support::{APP, Init, OTHER, Outcome, ROOT, VolumeFixture, own, owner};
 use std::os::unix::fs::{lchown, symlink};
 use takumi_test::require;
 
 #[test]
 fn a_missing_volume_is_created_for_the_app() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let volume = place.outside.join("deep/er/volume");
     Init::on(&volume).run().succeeded();
     assert_eq!(owner(&volume), APP);
@@ -17,7 +17,7 @@ fn a_missing_volume_is_created_for_the_app() {
 #[test]
 fn a_missing_volume_inside_the_apps_directory_is_created_as_the_app() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     own(&place.volume, APP, 0o755);
     let volume = place.volume.join("a/b");
     // Without DAC_OVERRIDE root may not write there.
@@ -28,7 +28,7 @@ fn a_missing_volume_inside_the_apps_directory_is_created_as_the_app() {
 #[test]
 fn a_missing_volume_inside_a_strangers_directory_is_refused() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     own(&place.volume, OTHER, 0o755);
     Init::on(&place.volume.join("a")).run().refused().says("cannot create").says("Permission denied");
 }
@@ -36,7 +36,7 @@ fn a_missing_volume_inside_a_strangers_directory_is_refused() {
 #[test]
 fn verify_creates_nothing() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     own(&place.volume, APP, 0o755);
     let volume = place.volume.join("a");
     Init::on(&volume).with("TAKUMI_OWNERSHIP", "verify").run().refused().says("No such file or directory");
@@ -46,7 +46,7 @@ fn verify_creates_nothing() {
 #[test]
 fn a_link_in_the_path_is_refused_and_named() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let link = place.root().join("link");
     symlink(&place.outside, &link).unwrap();
     for volume in [link.clone(), link.join("below")] {
@@ -71,7 +71,7 @@ fn a_link_in_the_path_is_refused_and_named() {
 #[test]
 fn a_file_in_the_path_is_refused() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let file = place.file("file", ROOT, 0o644);
     Init::on(&file).run().refused().says("is not a directory");
     Init::on(&file.join("below")).run().refused().says("is not a directory");
@@ -89,7 +89,7 @@ fn the_root_directory_is_no_volume() {
 #[test]
 fn an_ordinary_users_start_proves_and_creates_and_changes_no_owner() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let as_app = ["setpriv", "--reuid", "61000", "--regid", "61001", "--clear-groups", "--"];
     own(&place.volume, APP, 0o755);
     let stranger = place.file("stranger", OTHER, 0o644);

@@ -1,6 +1,6 @@
 //! Nothing leads out of the volume, and nothing dangerous is handed over.
 
-use super::support::{APP, OTHER, Outcome, Place, ROOT, file, own, owner};
+use super::support::{APP, OTHER, Outcome, ROOT, VolumeFixture, file, own, owner};
 use std::fs;
 use std::os::unix::fs::symlink;
 use takumi_test::require;
@@ -8,7 +8,7 @@ use takumi_test::require;
 #[test]
 fn links_are_changed_themselves_and_not_followed() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let victim = file(&place.outside.join("below/victim"), OTHER, 0o644);
     symlink(&victim, place.volume.join("to_file")).unwrap();
     symlink(place.outside.join("below"), place.volume.join("to_directory")).unwrap();
@@ -26,7 +26,7 @@ fn links_are_changed_themselves_and_not_followed() {
 #[test]
 fn a_bind_mount_of_the_same_filesystem_is_not_crossed() {
     require!(root, setpriv, namespaces);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let victim = file(&place.outside.join("victim"), OTHER, 0o644);
     let lone = file(&place.root().join("lone"), OTHER, 0o644);
     let mount = place.directory("mount", ROOT, 0o755);
@@ -45,7 +45,7 @@ fn a_bind_mount_of_the_same_filesystem_is_not_crossed() {
 #[test]
 fn a_hard_link_is_left_and_reported() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let victim = file(&place.outside.join("victim"), OTHER, 0o644);
     let link = place.volume.join("link");
     fs::hard_link(&victim, &link).unwrap();
@@ -68,7 +68,7 @@ fn a_hard_link_is_left_and_reported() {
 #[test]
 fn fifos_and_sockets_are_given_and_never_opened_and_devices_are_left() {
     require!(root, setpriv, strace);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let fifo = place.volume.join("fifo");
     sh!("mkfifo", fifo);
     let socket = place.volume.join("socket");
@@ -87,7 +87,7 @@ fn fifos_and_sockets_are_given_and_never_opened_and_devices_are_left() {
 #[test]
 fn an_immutable_file_is_left_and_the_rest_is_fixed() {
     require!(root, setpriv, chattr);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let frozen = place.file("frozen", OTHER, 0o644);
     sh!("chattr", "+i", frozen);
     let after = place.file("z/after", OTHER, 0o644);

@@ -1,14 +1,14 @@
 //! Filesystems that refuse, lie or break, each recognised at the first file.
 
-use super::support::{APP, Init, OTHER, Outcome, Place, own, owner};
+use super::support::{APP, Init, OTHER, Outcome, VolumeFixture, own, owner};
 use std::fs;
 use std::path::PathBuf;
 use takumi_test::program::Ended;
 use takumi_test::require;
 
 /// A volume with `count` wrong files in a directory that the app may write.
-fn usable(count: usize) -> Place {
-    let place = Place::new();
+fn usable(count: usize) -> VolumeFixture {
+    let place = VolumeFixture::new();
     for index in 0..count {
         place.file(format!("{index:04}"), OTHER, 0o644);
     }
@@ -57,7 +57,7 @@ fn a_volume_that_cannot_be_fixed_and_is_of_no_use_refuses_the_start() {
 }
 
 /// Mounts bindfs over the volume.
-fn bindfs(place: &Place, option: &str) -> PathBuf {
+fn bindfs(place: &VolumeFixture, option: &str) -> PathBuf {
     let point = place.root().join("fuse");
     fs::create_dir(&point).unwrap();
     sh!("bindfs", option, place.volume, point);
@@ -99,12 +99,12 @@ fn one_refused_file_is_no_refusing_filesystem() {
 }
 
 /// Sockets of engines are searched in every mount of this machine, and what lies there changes from start to start.
-fn watched(place: &Place) -> Init {
+fn watched(place: &VolumeFixture) -> Init {
     place.init().with("TAKUMI_SKIP", "runtime-socket")
 }
 
 /// The calls of getdents64 in a start on this place.
-fn listings(place: &Place) -> usize {
+fn listings(place: &VolumeFixture) -> usize {
     let (ended, trace) = watched(place).traced(&["-e", "trace=getdents64"]);
     ended.succeeded();
     trace.lines().filter(|line| line.contains("getdents64(")).count()
@@ -113,7 +113,7 @@ fn listings(place: &Place) -> usize {
 #[test]
 fn an_error_in_a_directory_is_never_its_end() {
     require!(root, setpriv, strace);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     for directory in ["a", "b", "c"] {
         place.file(format!("{directory}/file"), APP, 0o644);
         place.directory(directory, APP, 0o755);

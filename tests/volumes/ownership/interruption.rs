@@ -1,12 +1,12 @@
 //! A long walk tells how far it is, and a stop ends it where it is.
 
-use super::support::{APP, OTHER, Place, wrong};
+use super::support::{APP, OTHER, VolumeFixture, wrong};
 use std::io::Read;
 use std::process::Stdio;
 use takumi_test::require;
 
 /// A walk of many seconds: every look at a file takes 20 ms.
-fn slow(place: &Place) -> std::process::Command {
+fn slow(place: &VolumeFixture) -> std::process::Command {
     for index in 0..2000 {
         place.file(format!("{index}"), OTHER, 0o644);
     }
@@ -18,7 +18,7 @@ fn slow(place: &Place) -> std::process::Command {
 #[test]
 fn a_stop_ends_the_walk_where_it_is_and_a_long_walk_tells_of_itself() {
     require!(root, setpriv, strace);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let mut tracer = slow(&place).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     let mut stderr = tracer.stderr.take().unwrap();

@@ -3,7 +3,7 @@
 //! The same racer runs against coreutils, busybox and find. An attempt counts only if an exchange fell between the first and
 //! the last change of the walk, and where no control is seen to escape the test fails: it proved nothing.
 
-use super::support::{APP, Init, Place, ROOT, file, own, owner};
+use super::support::{APP, Init, ROOT, VolumeFixture, file, own, owner};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{lchown, symlink};
@@ -21,9 +21,9 @@ const FILES: usize = 150;
 const SENTINELS: [&str; 4] = ["a", "g", "n", "t"];
 
 /// A directory with files named by number, held so that it is found whatever its name is by now.
-struct Held(File);
+struct OpenDirectory(File);
 
-impl Held {
+impl OpenDirectory {
     fn new(path: &Path) -> Self {
         (0..FILES).for_each(|index| drop(file(&path.join(index.to_string()), ROOT, 0o644)));
         Self(File::open(path).unwrap())
@@ -36,12 +36,12 @@ impl Held {
 }
 
 struct Arena {
-    place: Place,
+    place: VolumeFixture,
     volume: PathBuf,
     bait: PathBuf,
     trap: PathBuf,
-    inside: Vec<Held>,
-    victims: Vec<Held>,
+    inside: Vec<OpenDirectory>,
+    victims: Vec<OpenDirectory>,
     sentinels: Vec<PathBuf>,
     /// Microseconds; see the racer.
     pause: u32,
@@ -49,12 +49,16 @@ struct Arena {
 
 impl Arena {
     /// A volume at `volume` with directories around the one of the race, and victims outside.
-    fn new(volume: impl FnOnce(&Place) -> PathBuf, race: impl FnOnce(&Path, &Path) -> (PathBuf, PathBuf)) -> Self {
-        let place = Place::new();
+    fn new(
+        volume: impl FnOnce(&VolumeFixture) -> PathBuf,
+        race: impl FnOnce(&Path, &Path) -> (PathBuf, PathBuf),
+    ) -> Self {
+        let place = VolumeFixture::new();
         let volume = volume(&place);
-        let mut inside: Vec<Held> = SENTINELS.iter().map(|name| Held::new(&volume.join(name))).collect();
-        inside.push(Held::new(&volume.join("play/bait")));
-        let victims = ["bait", "volume/play"].map(|name| Held::new(&place.outside.join(name))).into();
+        let mut inside: Vec<OpenDirectory> =
+            SENTINELS.iter().map(|name| OpenDirectory::new(&volume.join(name))).collect();
+        inside.push(OpenDirectory::new(&volume.join("play/bait")));
+        let victims = ["bait", "volume/play"].map(|name| OpenDirectory::new(&place.outside.join(name))).into();
         own(&volume.join("play"), APP, 0o755);
         let sentinels = SENTINELS.iter().map(|name| volume.join(name).join("0")).collect();
         let (bait, trap) = race(&volume, &place.outside);
@@ -117,12 +121,12 @@ impl Arena {
 
     /// Everything is root's again, whoever holds which name just now.
     fn reset(&self) {
-        let files = self.inside.iter().chain(&self.victims).flat_map(Held::files);
+        let files = self.inside.iter().chain(&self.victims).flat_map(OpenDirectory::files);
         files.chain([self.bait.clone(), self.trap.clone()]).for_each(|path| lchown(path, Some(0), Some(0)).unwrap());
     }
 
     fn has_escaped(&self) -> bool {
-        self.victims.iter().flat_map(Held::files).any(|victim| owner(&victim) != ROOT)
+        self.victims.iter().flat_map(OpenDirectory::files).any(|victim| owner(&victim) != ROOT)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `--report` finds what a start would find, and changes nothing.
 
-use super::support::{APP, Init, OTHER, Outcome, Place, file, own, owner, snapshot};
+use super::support::{APP, Init, OTHER, Outcome, VolumeFixture, file, own, owner, snapshot};
 use serde_json::Value;
 use takumi_test::report::Report;
 use takumi_test::require;
@@ -16,7 +16,7 @@ fn report(init: Init) -> (Option<i32>, Vec<Value>) {
 #[test]
 fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let file = place.file("file", OTHER, 0o644);
     let before = snapshot(&place.volume);
     let (code, found) = report(place.init());
@@ -38,7 +38,7 @@ fn wrong_owners_are_found_and_left_and_the_hosts_command_is_named() {
 #[test]
 fn a_right_volume_and_one_to_be_created_are_held() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     own(&place.volume, APP, 0o755);
     let (code, found) = report(place.init());
     assert_eq!((code, found[0]["status"].as_str(), &found[0]["fix"]), (Some(0), Some("pass"), &Value::Null));
@@ -52,7 +52,7 @@ fn a_right_volume_and_one_to_be_created_are_held() {
 #[test]
 fn volumes_and_nodes_are_unknown_until_somebody_looked() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let nodes = place.directory("nodes", APP, 0o755);
     let required = || place.init().with("TAKUMI_NODES", &nodes).with("TAKUMI_REQUIRE", "volumes,node-scan");
     required().run().succeeded();
@@ -68,7 +68,7 @@ fn volumes_and_nodes_are_unknown_until_somebody_looked() {
 #[test]
 fn what_would_refuse_a_start_is_required_and_missing() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let link = place.root().join("link");
     std::os::unix::fs::symlink(&place.volume, &link).unwrap();
     let (code, found) = report(Init::on(&link));
@@ -83,7 +83,7 @@ fn what_would_refuse_a_start_is_required_and_missing() {
 #[test]
 fn a_name_with_parentheses_stays_whole_beside_its_fix() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let (volume, link) = (place.root().join("photos (old)"), place.root().join("link (old)"));
     file(&volume.join("file"), OTHER, 0o644);
     own(&volume, OTHER, 0o755);
@@ -111,7 +111,7 @@ fn a_name_with_parentheses_stays_whole_beside_its_fix() {
 #[test]
 fn a_capability_that_the_drop_lacks_is_foreseen() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let output = |set: &str| {
         let init = place.init().capable_of(set).running(&["--report", "--json"]);
         let output = init.command().output().unwrap();

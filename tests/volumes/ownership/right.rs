@@ -1,11 +1,11 @@
 //! Only what is wrong is touched.
 
-use super::support::{APP, OTHER, Outcome, Place, ROOT, own, owner, snapshot, wrong};
+use super::support::{APP, OTHER, Outcome, ROOT, VolumeFixture, own, owner, snapshot, wrong};
 use std::os::unix::fs::symlink;
 use takumi_test::require;
 
-fn right_tree() -> Place {
-    let place = Place::new();
+fn right_tree() -> VolumeFixture {
+    let place = VolumeFixture::new();
     for name in ["a/b/c/file", "a/b/other", "a/run", "top"] {
         place.file(name, APP, 0o644);
     }
@@ -61,7 +61,7 @@ fn wrong_owners_are_fixed_and_right_ones_beside_them_are_left() {
 #[test]
 fn a_setuid_file_with_a_wrong_owner_is_fixed_and_reported() {
     require!(root, setpriv, setcap);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     own(&place.file("tool", OTHER, 0o755), OTHER, 0o4755);
     sh!("setcap", "cap_net_raw+ep", place.file("capable", OTHER, 0o755));
     place.init().run().succeeded().says("lost their setuid").says("lost their file capabilities");
@@ -85,7 +85,7 @@ fn verify_reports_and_changes_nothing() {
 #[test]
 fn verify_refuses_a_volume_that_the_app_cannot_write() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     place.init().with("TAKUMI_OWNERSHIP", "verify").run().refused().says("cannot write in").says("Permission denied");
     assert_eq!(owner(&place.volume), ROOT);
 }

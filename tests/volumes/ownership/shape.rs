@@ -1,6 +1,6 @@
 //! Any tree: names, depth, size.
 
-use super::support::{APP, OTHER, Outcome, Place, ROOT, file, wrong};
+use super::support::{APP, OTHER, Outcome, ROOT, VolumeFixture, file, wrong};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use takumi_test::require;
 #[test]
 fn names_are_bytes() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let names: [&[u8]; 7] = [b"new\nline", b"\xff\xfe", b"-R", b" ", b"...", b"\x1b[31m", &[b'x'; 255]];
     for name in names {
         place.file(OsStr::from_bytes(name), OTHER, 0o644);
@@ -27,7 +27,7 @@ fn names_are_bytes() {
 #[test]
 fn a_name_cannot_write_a_line_of_the_log() {
     require!(root, setpriv);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let victim = file(&place.outside.join("victim"), OTHER, 0o644);
     fs::hard_link(victim, place.volume.join("evil\ninit: all is well\u{1b}[2J")).unwrap();
     let said = place.init().run().succeeded().says("evil\\ninit: all is well\\u{1b}[2J").text();
@@ -38,7 +38,7 @@ fn a_name_cannot_write_a_line_of_the_log() {
 #[test]
 fn a_tree_6000_deep_is_fixed_with_few_descriptors() {
     require!(root, setpriv, python3);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     // Each level has a file before and one behind the directory that leads on, so that the way back up is walked as well.
     let script = r#"
 import os, sys
@@ -56,7 +56,7 @@ for level in range(6000):
     assert_eq!(mismatched, "");
 }
 
-fn peak_memory_kib(place: &Place) -> u64 {
+fn peak_memory_kib(place: &VolumeFixture) -> u64 {
     // COMMAND reads what its parent, init, has needed at most.
     let ended = place.init().running(&["sh", "-c", "grep VmHWM /proc/$PPID/status >&2"]).run().succeeded();
     let line = ended.stderr.lines().find(|line| line.contains("VmHWM")).unwrap().to_owned();
@@ -67,7 +67,7 @@ fn peak_memory_kib(place: &Place) -> u64 {
 fn memory_does_not_grow_with_a_directory() {
     require!(root, setpriv);
     let entries = if full() { 300_000 } else { 20_000 };
-    let place = Place::new();
+    let place = VolumeFixture::new();
     place.file("one", OTHER, 0o644);
     let small = peak_memory_kib(&place);
     let big = place.directory("big", ROOT, 0o755);
@@ -83,7 +83,7 @@ fn memory_does_not_grow_with_a_directory() {
 #[test]
 fn a_right_tree_costs_few_calls() {
     require!(root, setpriv, strace);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     for directory in 0..50 {
         for index in 0..20 {
             place.file(format!("{directory}/{index}"), APP, 0o644);
@@ -107,7 +107,7 @@ fn a_right_tree_costs_few_calls() {
 #[test]
 fn control_the_peers_stop_where_a_path_ends() {
     require!(root, python3, busybox);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let script = "import os,sys\nos.chdir(sys.argv[1])\nfor _ in range(6000): os.mkdir('deeper'); os.chdir('deeper')";
     sh!("python3", "-c", script, place.volume);
     let busybox = Command::new("busybox").args(["chown", "-R", "61000"]).arg(&place.volume).output().unwrap();

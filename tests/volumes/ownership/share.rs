@@ -1,13 +1,13 @@
 //! Owners are left and the app is let in by ACL, on file systems that have them and on some that do not.
 
-use super::support::{APP, Init, OTHER, Outcome, Place, snapshot, wrong};
+use super::support::{APP, Init, OTHER, Outcome, VolumeFixture, snapshot, wrong};
 use std::path::Path;
 use takumi_test::require;
 
 #[test]
 fn a_filesystem_without_acls_is_told_at_the_first_file() {
     require!(root, setpriv, strace);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     for index in 0..100 {
         place.file(index.to_string(), OTHER, 0o644);
     }
@@ -28,7 +28,7 @@ fn a_filesystem_without_acls_is_told_at_the_first_file() {
 #[test]
 fn an_acl_gives_what_the_owner_may_and_nobody_else_gains() {
     require!(root, setpriv, getfacl);
-    let place = Place::new();
+    let place = VolumeFixture::new();
     let closed = place.file("closed", OTHER, 0o600);
     let script = place.file("script", OTHER, 0o755);
     let read_only = place.file("read_only", OTHER, 0o444);

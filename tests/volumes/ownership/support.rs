@@ -16,13 +16,13 @@ pub const ROOT: (u32, u32) = (0, 0);
 pub const OTHER: (u32, u32) = (62_000, 62_000);
 
 /// A directory that everybody may pass, with `volume/` and `outside/` in it; gone at the end, also of a failed test.
-pub struct Place {
+pub struct VolumeFixture {
     root: Folder,
     pub volume: PathBuf,
     pub outside: PathBuf,
 }
 
-impl Place {
+impl VolumeFixture {
     pub fn new() -> Self {
         let root = Folder::new();
         let place = Self { volume: root.join("volume"), outside: root.join("outside"), root };
@@ -55,7 +55,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for VolumeFixture {
     fn drop(&mut self) {
         // What is mounted below goes first, the innermost at the front; then whatever chattr froze.
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

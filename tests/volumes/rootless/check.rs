@@ -86,7 +86,7 @@ fn docker_desktop_on_linux_is_a_conflict_while_it_runs() {
     machine.run(&["check"]).row("desktop", "conflict", "systemctl --user disable --now docker-desktop");
     machine.write("/proc/net/unix", "").write("/usr/lib/systemd/user/docker-desktop.service", "");
     machine.run(&["check"]).row("desktop", "ok", "does not run");
-    machine.tell("desktop", "").run(&["check"]).row("desktop", "conflict", "docker-desktop.service is active");
+    machine.stub("desktop", "").run(&["check"]).row("desktop", "conflict", "docker-desktop.service is active");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_runtime_directory_is_systemds_whatever_the_variable_says() {
     require!(root, rootless_scripts);
     let mut machine = Machine::new();
     machine.set("XDG_RUNTIME_DIR", "/mnt/wslg/runtime-dir/").set("LC_ALL", "de_DE.UTF-8");
-    machine.tell("enabled", "").run(&["check"]).row(
+    machine.stub("enabled", "").run(&["check"]).row(
         "engine",
         "missing",
         &format!("/run/user/{}/docker.sock", machine.user.uid),
@@ -257,7 +257,7 @@ fn what_else_is_missing_is_named() {
     machine.run(&["check"]).row("packages", "missing", "not installed: dbus-user-session slirp4netns uidmap");
     machine.write("/proc/sys/kernel/osrelease", "5.10.0-28-amd64\n");
     machine.run(&["check"]).row("packages", "missing", "dbus-user-session fuse-overlayfs slirp4netns");
-    machine.tell("no-iptables", "").run(&["check"]).row("iptables", "missing", "containers would have no network");
+    machine.stub("no-iptables", "").run(&["check"]).row("iptables", "missing", "containers would have no network");
     machine.write_home(".docker/config.json", "{\n\t\"credsStore\": \"desktop.exe\"\n}");
     machine.run(&["check"]).row("credentials", "missing", "Docker Desktop's");
     machine.write_home(".docker/config.json", "{\n\t\"credsStore\": \"secretservice\"\n}");
@@ -272,7 +272,7 @@ fn a_gpu_is_looked_for_where_the_machine_has_it() {
     machine.write("/proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue\n");
     machine.run(&["check"]).ends_with(1).row("gpu", "conflict", "NVIDIA's package source").says("would refuse: gpu");
     machine.run(&["check", "--no-gpu"]).row("gpu", "ok", "no NVIDIA GPU");
-    machine.tell("nvidia-source", "").run(&["check"]).row("packages", "missing", "nvidia-container-toolkit");
+    machine.stub("nvidia-source", "").run(&["check"]).row("packages", "missing", "nvidia-container-toolkit");
     machine.gpu().run(&["check"]).row("gpu", "missing", "nvidia-ctk cdi generate");
     // Under WSL2 every maker's GPU is /dev/dxg.
     machine.remove("/proc/driver").remove("/dev/nvidiactl").wsl2().write("/dev/dxg", "");

@@ -15,7 +15,7 @@ fn bare(machine: &Machine) {
         ".docker/config.json",
         "{\n\t\"auths\": {\"example.invalid\": {}},\n\t\"credsStore\": \"desktop.exe\"\n}",
     );
-    machine.uninstall("slirp4netns").tell("no-iptables", "").write("/run/docker.sock", "").tell("rootful", "").gpu();
+    machine.uninstall("slirp4netns").stub("no-iptables", "").write("/run/docker.sock", "").stub("rootful", "").gpu();
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_change_that_does_not_hold_ends_the_install() {
     require!(root, rootless_scripts);
     let machine = Machine::new();
     // modprobe says 0, and the rules work no better.
-    machine.tell("no-iptables", "").tell("no-modules", "");
+    machine.stub("no-iptables", "").stub("no-modules", "");
     machine.run(&["install", "--yes"]).ends_with(1).says("iptables: iptables does not work");
     assert!(!machine.double("started").exists(), "the engine is not reached");
     fs::remove_file(machine.double("no-modules")).unwrap();
@@ -214,7 +214,7 @@ fn no_cgroups_is_set_only_under_wsl2_and_for_old_toolkits() {
     machine.run(&["install", "--yes"]).ends_with(0).says("nothing to do\n");
 
     let machine = Machine::new();
-    let said = machine.gpu().tell("toolkit", "1.11.0").run(&["install", "--yes"]).ends_with(0);
+    let said = machine.gpu().stub("toolkit", "1.11.0").run(&["install", "--yes"]).ends_with(0);
     said.says("docker run --gpus all").says("rootful engine");
     assert_eq!(machine.calls("nvidia-ctk cdi"), [""; 0]);
     assert_eq!(machine.read("/etc/nvidia-container-runtime/config.toml"), wanted);
@@ -223,7 +223,7 @@ fn no_cgroups_is_set_only_under_wsl2_and_for_old_toolkits() {
 
     // An engine without CDI.
     let machine = Machine::new();
-    machine.gpu().tell("version", "20.10.24").run(&["install", "--yes"]).ends_with(0).says("docker run --gpus all");
+    machine.gpu().stub("version", "20.10.24").run(&["install", "--yes"]).ends_with(0).says("docker run --gpus all");
 }
 
 #[test]
@@ -260,14 +260,14 @@ fn the_proof_fails_for_what_is_not_rootless() {
     machine.gpu().run(&["install", "--yes"]).ends_with(0);
     machine.run(&["prove"]).ends_with(0);
     // As a rootful engine shows it.
-    machine.tell("uid_map", "         0          0 4294967295\n").run(&["prove"]).ends_with(1).says("NOT rootless");
+    machine.stub("uid_map", "         0          0 4294967295\n").run(&["prove"]).ends_with(1).says("NOT rootless");
     let few = format!("0 {} 1\n1 100000 1000\n", machine.user.uid);
-    machine.tell("uid_map", &few).run(&["prove"]).ends_with(1).says("only 1000 more ids");
+    machine.stub("uid_map", &few).run(&["prove"]).ends_with(1).says("only 1000 more ids");
     fs::remove_file(machine.double("uid_map")).unwrap();
-    machine.tell("nodes", "null\nnvidia-uvm\n").run(&["prove"]).ends_with(1).says("the GPU is not visible");
+    machine.stub("nodes", "null\nnvidia-uvm\n").run(&["prove"]).ends_with(1).says("the GPU is not visible");
     assert!(!machine.double("image").exists(), "a failed proof takes its image along too");
     machine
-        .tell("security", "[\"name=seccomp,profile=builtin\"]\n")
+        .stub("security", "[\"name=seccomp,profile=builtin\"]\n")
         .run(&["prove"])
         .ends_with(1)
         .says("no rootless engine");

@@ -161,7 +161,7 @@ impl Machine {
         self.folder.join("doubles").join(name)
     }
 
-    pub fn tell(&self, name: &str, text: &str) -> &Self {
+    pub fn stub(&self, name: &str, text: &str) -> &Self {
         put(&self.double(name), text);
         self
     }
@@ -198,12 +198,12 @@ impl Machine {
         let config = "disable-require = false\n\n[nvidia-container-cli]\n#no-cgroups = false\n#user = \"root:video\"\n\n[nvidia-ctk]\npath = \"nvidia-ctk\"\n";
         self.write("/etc/nvidia-container-runtime/config.toml", config);
         if self.read("/proc/sys/kernel/osrelease").contains("microsoft") {
-            self.write("/dev/dxg", "").write("/usr/lib/wsl/lib/libcuda.so.1", "").tell("nodes", "dxg\nnull\n");
+            self.write("/dev/dxg", "").write("/usr/lib/wsl/lib/libcuda.so.1", "").stub("nodes", "dxg\nnull\n");
         } else {
             let version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5\n";
             self.write("/dev/nvidiactl", "")
                 .write("/proc/driver/nvidia/version", version)
-                .tell("nodes", "null\nnvidia0\nnvidiactl\n");
+                .stub("nodes", "null\nnvidia0\nnvidiactl\n");
         }
         self
     }

@@ -32,17 +32,17 @@ exit \"$(<\"${request%.new}/code\")\"
 ";
 
 /// /dev/net/tun as every ordinary machine has it, and back again.
-struct Tun(u32);
+struct TunService(u32);
 
-impl Tun {
-    fn open() -> Tun {
+impl TunService {
+    fn open() -> TunService {
         let mode = fs::metadata("/dev/net/tun").unwrap().mode();
         fs::set_permissions("/dev/net/tun", fs::Permissions::from_mode(0o666)).unwrap();
-        Tun(mode)
+        TunService(mode)
     }
 }
 
-impl Drop for Tun {
+impl Drop for TunService {
     fn drop(&mut self) {
         let _ = fs::set_permissions("/dev/net/tun", fs::Permissions::from_mode(self.0 & 0o7777));
     }
@@ -54,7 +54,7 @@ struct Host {
     asked: Arc<Mutex<Vec<String>>>,
     ended: Arc<AtomicBool>,
     answering: Option<JoinHandle<()>>,
-    _tun: Tun,
+    _tun: TunService,
 }
 
 impl Host {
@@ -71,7 +71,7 @@ impl Host {
         user.own(&user.home);
         let (asked, ended) = (Arc::default(), Arc::default());
         let answering = answer(requests, user.name.clone(), Arc::clone(&asked), Arc::clone(&ended));
-        Host { user, asked, ended, answering: Some(answering), _tun: Tun::open() }
+        Host { user, asked, ended, answering: Some(answering), _tun: TunService::open() }
     }
 
     /// A line of shell as the user, as after a login.

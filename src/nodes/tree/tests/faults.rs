@@ -1,21 +1,21 @@
 //! What has no digest, and why.
 
 use super::*;
-use crate::nodes::tree::gather::{self, Trouble};
+use crate::nodes::tree::hasher::{self, ReadError};
 use crate::sys::{GroupId, UserId, credentials, in_child};
 use std::io::Seek as _;
 use std::time::Duration;
 
 #[test]
 fn what_is_exchanged_during_the_walk_is_a_fault() {
-    let nodes = Nodes::new("exchange");
+    let nodes = NodesFolder::new("exchange");
     for name in ["n/a", "n/b", "n/d/x", "n/gone", "n/z"] {
         nodes.write(name, b"1");
     }
     nodes.write("secret", b"2");
     let root: OwnedFd = std_fs::File::open(nodes.at("n")).unwrap().into();
-    let mut gather = Gather::new(LIMITS);
-    walk(&mut gather, root.as_fd(), b"", |_, found| {
+    let mut hasher = TreeHasher::new(LIMITS);
+    walk(&mut hasher, root.as_fd(), b"", |_, found| {
         let path = nodes.at("n").join(std::ffi::OsStr::from_bytes(found.path));
         match found.path {
             b"b" | b"gone" => std_fs::remove_file(&path).unwrap(),
@@ -28,7 +28,7 @@ fn what_is_exchanged_during_the_walk_is_a_fault() {
         true
     })
     .unwrap();
-    let tree = gather.into_tree(c"n".to_owned(), root);
+    let tree = hasher.into_tree(c"n".to_owned(), root);
     assert_eq!(paths(&tree), ["a", "z"]);
     assert_eq!(tree.digest, None);
     assert_eq!(tree.faults.len(), 3, "{:?}", tree.faults);
@@ -39,7 +39,7 @@ fn what_is_exchanged_during_the_walk_is_a_fault() {
 
 #[test]
 fn a_file_that_grows_shrinks_or_changes_while_it_is_read_has_no_digest() {
-    let nodes = Nodes::new("grows");
+    let nodes = NodesFolder::new("grows");
     let mut buffer = vec![0; 16];
     for (number, change) in [&b"longer than before"[..], b"", b"Same"].into_iter().enumerate() {
         let name = format!("{number}");
@@ -50,16 +50,16 @@ fn a_file_that_grows_shrinks_or_changes_while_it_is_read_has_no_digest() {
         while fs::stat(file.as_fd(), Freshness::Asked).unwrap().changed == stat.changed {
             std_fs::write(nodes.at(&name), change).unwrap();
         }
-        assert!(matches!(gather::digest_of(&file, &stat, &mut buffer), Err(Trouble::Changed)));
+        assert!(matches!(hasher::digest_file(&file, &stat, &mut buffer), Err(ReadError::Changed)));
         let file: OwnedFd = std_fs::File::open(nodes.at(&name)).unwrap().into();
         let stat = fs::stat(file.as_fd(), Freshness::Cached).unwrap();
-        assert!(gather::digest_of(&file, &stat, &mut buffer).is_ok(), "it is read whole once nobody writes");
+        assert!(hasher::digest_file(&file, &stat, &mut buffer).is_ok(), "it is read whole once nobody writes");
     }
 }
 
 #[test]
 fn a_chain_of_directories_ends_at_its_limit_with_a_fault() {
-    let nodes = Nodes::new("deep");
+    let nodes = NodesFolder::new("deep");
     std_fs::create_dir(nodes.at("n")).unwrap();
     let mut above: OwnedFd = std_fs::File::open(nodes.at("n")).unwrap().into();
     for level in 1..=2000 {
@@ -81,7 +81,7 @@ fn a_chain_of_directories_ends_at_its_limit_with_a_fault() {
 
 #[test]
 fn too_many_files_end_the_walk_at_once() {
-    let nodes = Nodes::in_memory("many");
+    let nodes = NodesFolder::in_memory("many");
     nodes.write("n/a/0", b"1");
     nodes.write("n/z", b"");
     for number in 0..60_000 {
@@ -93,7 +93,7 @@ fn too_many_files_end_the_walk_at_once() {
     // Not all of them are listed first, however many there are.
     let where_it_stops = |entries: usize| {
         let directory = fs::open_directory_at(nodes.open().as_fd(), c"n").unwrap();
-        let listed = Gather::new(Limits { entries, ..LIMITS }).list(directory.as_fd(), b"");
+        let listed = TreeHasher::new(TreeLimits { entries, ..LIMITS }).list_directory(directory.as_fd(), b"");
         assert_eq!(listed.is_ok(), entries > 60_000);
         std_fs::File::from(directory).stream_position().unwrap()
     };
@@ -102,40 +102,40 @@ fn too_many_files_end_the_walk_at_once() {
 
 #[test]
 fn each_limit_counts_over_the_whole_tree() {
-    let nodes = Nodes::new("limits");
+    let nodes = NodesFolder::new("limits");
     for name in ["n/a/1", "n/a/2", "n/b/1", "n/b/2"] {
         nodes.write(name, &[b'x'; 100]);
     }
-    let faults = |limits: Limits| {
+    let faults = |limits: TreeLimits| {
         let root: OwnedFd = std_fs::File::open(nodes.at("n")).unwrap().into();
-        let mut gather = Gather::new(limits);
-        let result = walk(&mut gather, root.as_fd(), b"", |_, _| true);
-        let tree = gather.into_tree(c"n".to_owned(), root);
+        let mut hasher = TreeHasher::new(limits);
+        let result = walk(&mut hasher, root.as_fd(), b"", |_, _| true);
+        let tree = hasher.into_tree(c"n".to_owned(), root);
         assert_eq!((result.is_err(), tree.digest.is_none()), (!tree.faults.is_empty(), !tree.faults.is_empty()));
         tree.faults
     };
     assert_eq!(faults(LIMITS), [""; 0]);
-    assert_eq!(faults(Limits { entries: 6, ..LIMITS }), [""; 0]);
-    assert_eq!(faults(Limits { entries: 5, ..LIMITS }), ["more than 5 files: move its data outside the node"]);
-    assert_eq!(faults(Limits { levels: 1, ..LIMITS }), [""; 0]);
+    assert_eq!(faults(TreeLimits { entries: 6, ..LIMITS }), [""; 0]);
+    assert_eq!(faults(TreeLimits { entries: 5, ..LIMITS }), ["more than 5 files: move its data outside the node"]);
+    assert_eq!(faults(TreeLimits { levels: 1, ..LIMITS }), [""; 0]);
     assert_eq!(
-        faults(Limits { levels: 0, ..LIMITS }),
+        faults(TreeLimits { levels: 0, ..LIMITS }),
         ["more than 0 directories deep (a): move its data outside the node"]
     );
     assert_eq!(
-        faults(Limits { mebibytes_of_names: 0, ..LIMITS }),
+        faults(TreeLimits { mebibytes_of_names: 0, ..LIMITS }),
         ["more than 0 MiB of names: move its data outside the node"]
     );
     // A file with holes costs nothing, and is not read: what was seen before it leaves less than 1 GiB.
     nodes.write("n/c/huge", b"");
     std_fs::File::options().write(true).open(nodes.at("n/c/huge")).unwrap().set_len(1 << 30).unwrap();
     let fault = "more than 1 GiB (c/huge): move its data outside the node";
-    assert_eq!(faults(Limits { gibibytes: 1, ..LIMITS }), [fault]);
+    assert_eq!(faults(TreeLimits { gibibytes: 1, ..LIMITS }), [fault]);
 }
 
 #[test]
 fn what_cannot_be_read_is_a_fault_with_its_name() {
-    let nodes = Nodes::new("closed");
+    let nodes = NodesFolder::new("closed");
     for name in ["n/a.py", "n/b\n.py", "n/d/x", "n/e.py", "m/x"] {
         nodes.write(name, b"1");
     }
@@ -173,13 +173,13 @@ fn what_cannot_be_read_is_a_fault_with_its_name() {
 
 #[test]
 fn many_faults_are_counted_not_listed() {
-    let nodes = Nodes::new("faults");
+    let nodes = NodesFolder::new("faults");
     std_fs::create_dir(nodes.at("n")).unwrap();
     let root: OwnedFd = std_fs::File::open(nodes.at("n")).unwrap().into();
-    let mut gather = Gather::new(LIMITS);
+    let mut hasher = TreeHasher::new(LIMITS);
     for _ in 0..1000 {
-        gather.entry(root.as_fd(), c"none", libc::DT_REG, b"none").unwrap();
+        hasher.hash_entry(root.as_fd(), c"none", libc::DT_REG, b"none").unwrap();
     }
-    let tree = gather.into_tree(c"n".to_owned(), root);
+    let tree = hasher.into_tree(c"n".to_owned(), root);
     assert_eq!((tree.faults.len(), tree.faults[8].as_str()), (9, "992 more like this"));
 }

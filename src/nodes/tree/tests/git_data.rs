@@ -6,7 +6,7 @@ use takumi_test::require;
 #[test]
 fn git_itself_may_look_for_updates_and_tidy_up() {
     require!(git);
-    let nodes = Nodes::new("real-git");
+    let nodes = NodesFolder::new("real-git");
     let git = |place: &str, arguments: &[&str]| {
         let identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "init.defaultBranch=main"];
         let mut command = Command::new("git");
@@ -33,7 +33,7 @@ fn git_itself_may_look_for_updates_and_tidy_up() {
 
 #[test]
 fn what_git_writes_by_itself_leaves_the_digest_and_what_could_run_does_not() {
-    let nodes = Nodes::new("git");
+    let nodes = NodesFolder::new("git");
     nodes.write("n/.git/HEAD", b"ref: refs/heads/main\n");
     nodes.write("n/.git/config", b"");
     nodes.write("n/.git/index", b"DIRC");

@@ -42,15 +42,15 @@ pub fn check_control(program: Program, behaviour: impl Fn(Program)) {
 
 fn check_programs(id: &str, programs: &[Program], behaviour: impl Fn(Program)) {
     // Controls have races of their own on a loaded machine: what is said of them must be seen twice. `init` has one try.
-    let judge = |program: &Program| match (judge(id, *program, &behaviour), program) {
-        (Err(_), Program::Tini | Program::DumbInit) => judge(id, *program, &behaviour),
+    let judge = |program: &Program| match (run_behaviour(id, *program, &behaviour), program) {
+        (Err(_), Program::Tini | Program::DumbInit) => run_behaviour(id, *program, &behaviour),
         (verdict, _) => verdict,
     };
     let wrong: Vec<String> = programs.iter().filter_map(|program| judge(program).err()).collect();
     assert!(wrong.is_empty(), "{id}:\n  {}", wrong.join("\n  "));
 }
 
-fn judge(id: &str, program: Program, behaviour: impl Fn(Program)) -> Result<(), String> {
+fn run_behaviour(id: &str, program: Program, behaviour: impl Fn(Program)) -> Result<(), String> {
     if lacks(program.needs()) {
         return Ok(());
     }

@@ -21,7 +21,7 @@ mod stream;
 pub use check::{check, check_control, check_init, eventually, patience};
 pub use process::Process;
 pub use program::{Program, Scope};
-pub use running::{Ended, Exit, Running};
+pub use running::{Exit, ProgramEnd, Running};
 pub use start::{PROBE, Start, Stdio};
 pub use state::State;
 

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, PipeWriter};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 use takumi_test::signal::number;
-use takumi_test::spec::News;
+use takumi_test::spec::LaunchEvent;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -17,7 +17,7 @@ pub enum Exit {
 }
 
 #[derive(Debug)]
-pub struct Ended {
+pub struct ProgramEnd {
     pub exit: Exit,
     pub stdout: String,
     pub stderr: String,
@@ -33,7 +33,7 @@ pub struct Running {
     /// Inner pids of orphans that came to process 1 ([`Start::not_first`]), up to the last [`Running::exit`].
     pub orphans: Vec<i32>,
     /// News that came before the start's, the last one first.
-    early: Vec<News>,
+    early: Vec<LaunchEvent>,
     control: BufReader<UnixStream>,
     launcher: Child,
 }
@@ -51,8 +51,8 @@ impl Running {
         let mut running = Running { process, stdin, stdout, stderr, orphans, early, control, launcher };
         loop {
             match running.news() {
-                News::Started(pid) => running.process = Process(pid),
-                News::NotStarted(errno) => return Err(std::io::Error::from_raw_os_error(errno)),
+                LaunchEvent::Started(pid) => running.process = Process(pid),
+                LaunchEvent::NotStarted(errno) => return Err(std::io::Error::from_raw_os_error(errno)),
                 // What processes 1 and 2 tell is not in step with what the launcher tells.
                 news => {
                     running.early.push(news);
@@ -113,26 +113,26 @@ impl Running {
     pub fn exit(&mut self) -> Exit {
         loop {
             match self.early.pop().unwrap_or_else(|| self.news()) {
-                News::Ended(status) if libc::WIFSIGNALED(status) => return Exit::Signal(libc::WTERMSIG(status)),
-                News::Ended(status) => return Exit::Code(libc::WEXITSTATUS(status)),
-                News::Orphan(pid) => self.orphans.push(pid),
-                News::Started(_) | News::NotStarted(_) => panic!("the launcher speaks out of turn"),
+                LaunchEvent::Ended(status) if libc::WIFSIGNALED(status) => return Exit::Signal(libc::WTERMSIG(status)),
+                LaunchEvent::Ended(status) => return Exit::Code(libc::WEXITSTATUS(status)),
+                LaunchEvent::Orphan(pid) => self.orphans.push(pid),
+                LaunchEvent::Started(_) | LaunchEvent::NotStarted(_) => panic!("the launcher speaks out of turn"),
             }
         }
     }
 
     /// Waits for the end, ends what is left of the namespace and returns what was written.
-    pub fn wait(mut self) -> Ended {
+    pub fn wait(mut self) -> ProgramEnd {
         self.stdin.take();
         let exit = self.exit();
         self.end();
         let text = |stream: &Option<Stream>| {
             stream.as_ref().map(|stream| String::from_utf8_lossy(&stream.all()).into_owned()).unwrap_or_default()
         };
-        Ended { exit, stdout: text(&self.stdout), stderr: text(&self.stderr) }
+        ProgramEnd { exit, stdout: text(&self.stdout), stderr: text(&self.stderr) }
     }
 
-    fn news(&mut self) -> News {
+    fn news(&mut self) -> LaunchEvent {
         self.control.get_ref().set_read_timeout(Some(patience())).unwrap();
         let mut line = String::new();
         let read = self.control.read_line(&mut line);
@@ -157,7 +157,7 @@ impl Drop for Running {
     }
 }
 
-impl Ended {
+impl ProgramEnd {
     #[track_caller]
     pub fn expect(&self, code: i32) -> &Self {
         assert_eq!(self.exit, Exit::Code(code), "{self:?}");

@@ -1,7 +1,7 @@
 //! One start of a program under test: the builder, and the launcher behind it.
 
 use super::program::{Options, Program, Scope};
-use super::running::{Ended, Running};
+use super::running::{ProgramEnd, Running};
 use super::stream::Stream;
 use std::ffi::OsStr;
 use std::io::Write;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use takumi_test::program::example;
 use takumi_test::signal::number;
-use takumi_test::spec::{Place, Spec, Terminal};
+use takumi_test::spec::{PidPosition, Spec, Terminal};
 
 /// The directory, inside, of the program under test and of the probe: every user may execute them there, wherever they were
 /// built.
@@ -55,7 +55,7 @@ impl Start {
             stdio: [Stdio::Null, Stdio::Pipe, Stdio::Pipe],
             descriptors: Vec::new(),
             spec: Spec {
-                place: Place::First,
+                place: PidPosition::First,
                 file: format!("{PROGRAMS}/{program}").into(),
                 arguments: Vec::new(),
                 environment: Vec::new(),
@@ -172,7 +172,7 @@ impl Start {
 
     /// As process 3, with a parent that waits for it and a process 1 that only reaps.
     pub fn not_first(mut self) -> Self {
-        self.spec.place = Place::Third;
+        self.spec.place = PidPosition::Third;
         self
     }
 
@@ -266,7 +266,7 @@ impl Start {
     }
 
     /// Starts and waits for the end.
-    pub fn run(self) -> Ended {
+    pub fn run(self) -> ProgramEnd {
         self.spawn().wait()
     }
 

@@ -1,7 +1,7 @@
 //! The value of `set`: typed at a terminal that does not show it, or whatever comes by a pipe.
 
-use super::Failure;
-use super::env_file::LARGEST;
+use super::Message;
+use super::env_file::MAX_BYTES;
 use log::warn;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// What a terminal hands on of a line; it drops the rest without a word (`man 3 termios`, canonical mode).
-const LONGEST_LINE: usize = 4095;
+const MAX_LINE: usize = 4095;
 
 /// Newlines at its end are cut off.
-pub fn value(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub fn read_value(name: &str) -> Result<Zeroizing<Vec<u8>>, Message> {
     // Room for all at once: a vector that grows leaves its former places behind.
-    let mut value = Zeroizing::new(Vec::with_capacity(LARGEST));
+    let mut value = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
     read(name, &mut value).map_err(|error| format!("cannot read the value from stdin: {error}"))?;
     while value.last() == Some(&b'\n') {
         value.pop();
@@ -31,23 +31,23 @@ fn read(name: &str, value: &mut Vec<u8>) -> io::Result<()> {
     // By the descriptor itself: the buffer in io::Stdin would keep a copy that nobody zeroes.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     if !input.is_terminal() {
-        return input.take(LARGEST as u64).read_to_end(value).map(drop);
+        return input.take(MAX_BYTES as u64).read_to_end(value).map(drop);
     }
-    let prompt = Prompt::begin(input.try_clone()?, format!("value of {name} (not shown): "))?;
+    let prompt = Prompt::open(input.try_clone()?, format!("value of {name} (not shown): "))?;
     let read = read_line(&input, value);
-    prompt.end();
+    prompt.close();
     read
 }
 
 #[allow(clippy::unbuffered_bytes)] // a buffer would be one more copy, and a person types slowly
 fn read_line(input: &File, line: &mut Vec<u8>) -> io::Result<()> {
-    for byte in input.take(LARGEST as u64).bytes() {
+    for byte in input.take(MAX_BYTES as u64).bytes() {
         match byte? {
             b'\n' => break,
             byte => line.push(byte),
         }
     }
-    if line.len() < LONGEST_LINE {
+    if line.len() < MAX_LINE {
         return Ok(());
     }
     Err(io::Error::other(
@@ -60,65 +60,67 @@ struct Prompt {
     terminal: File,
     text: String,
     /// What the terminal was like; `None`: it is so again, for good.
-    before: Mutex<Option<Termios>>,
+    saved: Mutex<Option<Termios>>,
 }
 
 impl Prompt {
     /// From here on whatever stops this process or ends it gives the echo back first.
-    fn begin(terminal: File, text: String) -> io::Result<Arc<Prompt>> {
+    fn open(terminal: File, text: String) -> io::Result<Arc<Prompt>> {
         let before = Mutex::new(Some(tcgetattr(&terminal)?));
-        let prompt = Arc::new(Prompt { terminal, text, before });
+        let prompt = Arc::new(Prompt { terminal, text, saved: before });
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT])?;
         let shared = Arc::clone(&prompt);
-        // To the end of the process: a signal that signal-hook has taken once has no default action of its own any more.
+        // To the end of the process: a signal that signal-hook has taken once has no default action of its own any
+        // more.
         std::thread::Builder::new().spawn(move || {
             for signal in signals.forever() {
-                shared.obey(signal);
+                shared.on_signal(signal);
             }
         })?;
-        prompt.hide()?;
+        prompt.disable_echo()?;
         Ok(prompt)
     }
 
-    fn obey(&self, signal: i32) {
-        // Whatever stopped it, also a SIGSTOP that nobody sees: the shell has set up the terminal for itself in between.
+    fn on_signal(&self, signal: i32) {
+        // Whatever stopped it, also a SIGSTOP that nobody sees: the shell has set up the terminal for itself in
+        // between.
         let done = if signal == SIGCONT {
-            self.hide()
+            self.disable_echo()
         } else {
             // Half a value would go on to the shell, which would show it: it is dropped.
-            self.show(&self.before(), SetArg::TCSAFLUSH);
+            self.restore_echo(&self.lock_saved(), SetArg::TCSAFLUSH);
             emulate_default_handler(signal)
         };
         done.unwrap_or_else(|error| warn!("signal {signal}: {error}"));
     }
 
-    fn hide(&self) -> io::Result<()> {
-        let before = self.before();
+    fn disable_echo(&self) -> io::Result<()> {
+        let before = self.lock_saved();
         let Some(mut silent) = before.clone() else { return Ok(()) };
         silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL);
         tcsetattr(&self.terminal, SetArg::TCSADRAIN, &silent)?;
-        self.say(&self.text);
+        self.print(&self.text);
         Ok(())
     }
 
-    fn show(&self, before: &Option<Termios>, how: SetArg) {
+    fn restore_echo(&self, before: &Option<Termios>, how: SetArg) {
         if let Some(Err(error)) = before.as_ref().map(|before| tcsetattr(&self.terminal, how, before)) {
             warn!("the terminal no longer shows what you type: {error} (type: stty echo)");
         }
     }
 
-    fn end(&self) {
-        let mut before = self.before();
-        self.show(&before, SetArg::TCSADRAIN);
+    fn close(&self) {
+        let mut before = self.lock_saved();
+        self.restore_echo(&before, SetArg::TCSADRAIN);
         *before = None;
-        self.say("\n");
+        self.print("\n");
     }
 
-    fn before(&self) -> MutexGuard<'_, Option<Termios>> {
-        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_saved(&self) -> MutexGuard<'_, Option<Termios>> {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         // Not eprint, which panics where stderr is closed.
         let _ = io::stderr().write_all(text.as_bytes());
     }

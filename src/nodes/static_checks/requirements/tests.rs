@@ -1,16 +1,16 @@
 use super::*;
 
-fn told(content: &[u8]) -> Vec<Sign> {
+fn indicators(content: &[u8]) -> Vec<Indicator> {
     let mut signs = Vec::new();
-    look(content, &mut |sign| signs.push(sign));
+    check(content, &mut |sign| signs.push(sign));
     signs
 }
 
 fn elsewhere(content: &[u8]) -> Vec<(u32, String)> {
-    told(content)
+    indicators(content)
         .into_iter()
-        .map(|(ability, line, detail)| {
-            assert_eq!(ability, Ability::PackagesFromElsewhere, "{detail}");
+        .map(|(behaviour, line, detail)| {
+            assert_eq!(behaviour, Behaviour::PackagesFromElsewhere, "{detail}");
             (line, detail)
         })
         .collect()
@@ -74,7 +74,7 @@ fn a_password_is_not_repeated() {
         ("https://x.example https://u:p@y.example", "https://x.example https://…@y.example"),
         ("git+ssh://git:secret@x.example/a", "git+ssh://…@x.example/a"),
     ] {
-        assert_eq!(without_credentials(line), shown);
+        assert_eq!(redact_credentials(line), shown);
         assert!(elsewhere(line.as_bytes()).iter().all(|(_, detail)| !detail.contains("secret")));
     }
 }
@@ -92,14 +92,14 @@ fn known_bad_packages_are_named() {
         "anthropic @ https://x.example/anthropic-0.21.5-py3-none-any.whl",
         "b @ https://github.com/AppleBotzz/b",
     ] {
-        let found = told(line.as_bytes());
+        let found = indicators(line.as_bytes());
         assert!(
-            found.iter().any(|(ability, line, _)| *ability == Ability::KnownBad && *line == 1),
+            found.iter().any(|(behaviour, line, _)| *behaviour == Behaviour::KnownBad && *line == 1),
             "{line}: {found:?}"
         );
     }
     for line in ["ultralytics==8.3.40", "ultralytics", "ultralytics!=8.3.41", "ultralytics>8.3.41", "openai==1.30.2"] {
-        assert_eq!(told(line.as_bytes()), [], "{line}");
+        assert_eq!(indicators(line.as_bytes()), [], "{line}");
     }
 }
 
@@ -112,9 +112,9 @@ fn lists_are_known_by_their_names() {
         b"requirements.in",
         b"constraints.txt",
     ] {
-        assert!(is_list(path), "{path:?}");
+        assert!(is_requirements_file(path), "{path:?}");
     }
     for path in [&b"readme.txt"[..], b"requirements.md", b"requirements.txt/x", b"", b"my-requirements.txt.bak"] {
-        assert!(!is_list(path), "{path:?}");
+        assert!(!is_requirements_file(path), "{path:?}");
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::nodes::tree::Kind;
+use crate::nodes::tree::FileKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ impl Volume {
     }
 
     fn read(&self) -> Tree {
-        read(&self.at("venv")).unwrap()
+        read_tree(&self.at("venv")).unwrap()
     }
 }
 
@@ -59,18 +59,18 @@ fn an_environment_is_what_has_a_configuration_on_a_volume() {
     volume.write("file", "");
     symlink("venv", volume.path.join("link")).unwrap();
     let expected = vec![volume.at("venv"), volume.at("venv.new")];
-    assert_eq!(environments(&[volume.own()], None), expected);
+    assert_eq!(find_writable(&[volume.own()], None), expected);
     let slash = CString::new([volume.own().as_bytes(), b"/"].concat()).unwrap();
-    assert_eq!(environments(&[slash, volume.own()], None), expected, "each once");
-    assert_eq!(environments(&[volume.at("venv")], None), [volume.at("venv")], "a volume itself");
-    assert!(environments(&[c"/takumi-test-none".to_owned()], None).is_empty());
+    assert_eq!(find_writable(&[slash, volume.own()], None), expected, "each once");
+    assert_eq!(find_writable(&[volume.at("venv")], None), [volume.at("venv")], "a volume itself");
+    assert!(find_writable(&[c"/takumi-test-none".to_owned()], None).is_empty());
     // What VIRTUAL_ENV leads to, at any depth, where others than root may write.
     for name in ["venv", "b/deeper", "plain"] {
         std::fs::set_permissions(volume.path.join(name), PermissionsExt::from_mode(0o777)).unwrap();
     }
-    assert_eq!(environments(&[], Some(&volume.at("b/deeper/"))), [volume.at("b/deeper")]);
-    assert_eq!(environments(&[], Some(&volume.at("link"))), [volume.at("venv")]);
-    assert!(environments(&[], Some(&volume.at("plain"))).is_empty());
+    assert_eq!(find_writable(&[], Some(&volume.at("b/deeper/"))), [volume.at("b/deeper")]);
+    assert_eq!(find_writable(&[], Some(&volume.at("link"))), [volume.at("venv")]);
+    assert!(find_writable(&[], Some(&volume.at("plain"))).is_empty());
 }
 
 #[test]
@@ -78,10 +78,10 @@ fn a_baked_environment_that_nobody_writes_is_left_out() {
     require!(root);
     let volume = Volume::new("baked");
     volume.write("venv/pyvenv.cfg", "");
-    let baked = environments(&[], Some(&volume.at("venv")));
+    let baked = find_writable(&[], Some(&volume.at("venv")));
     assert!(baked.is_empty(), "root itself may write there, and COMMAND may not");
     volume.write("deep/er/pyvenv.cfg", "");
-    let on_volume = environments(&[volume.own()], Some(&volume.at("deep/er")));
+    let on_volume = find_writable(&[volume.own()], Some(&volume.at("deep/er")));
     assert_eq!(
         on_volume,
         [volume.at("deep/er"), volume.at("venv")],
@@ -95,8 +95,8 @@ fn a_baked_environment_that_nobody_writes_is_left_out() {
         {
             return;
         }
-        let baked = environments(&[], Some(&volume.at("venv"))).len() as u8;
-        let on_volume = environments(&[volume.own()], Some(&volume.at("venv"))).len() as u8;
+        let baked = find_writable(&[], Some(&volume.at("venv"))).len() as u8;
+        let on_volume = find_writable(&[volume.own()], Some(&volume.at("venv"))).len() as u8;
         child.tell(&[baked, on_volume]).unwrap();
     });
     assert_eq!(answer.unwrap().bytes, [0, 1]);
@@ -141,7 +141,7 @@ fn code_that_runs_by_itself_is_taken_in_and_nothing_else() {
     assert_eq!((paths(&tree), tree.faults.len()), (taken.to_vec(), 0));
     assert_eq!(tree.name, volume.at("venv"));
     let metadata = &tree.files[2];
-    assert_eq!(tree.content(metadata, 100), Ok(taken[2].clone().into_bytes()));
+    assert_eq!(tree.read_content(metadata, 100), Ok(taken[2].clone().into_bytes()));
     // The digest is of all that was taken in, and of nothing else.
     let before = tree.digest.unwrap();
     for path in &left {
@@ -167,7 +167,7 @@ fn links_are_seen_and_what_hides_code_behind_one_is_a_fault() {
     symlink("/elsewhere", volume.path.join(format!("venv/{SITE}/linked"))).unwrap();
     let tree = volume.read();
     assert_eq!((paths(&tree).len(), tree.faults.len()), (3, 0), "{:?}", tree.faults);
-    assert_eq!(tree.files[0].kind, Kind::Link(b"/usr/bin/python3".to_vec()));
+    assert_eq!(tree.files[0].kind, FileKind::Link(b"/usr/bin/python3".to_vec()));
     let before = tree.digest.unwrap();
     std::fs::remove_file(volume.path.join("venv/bin/python")).unwrap();
     symlink("/data/python3", volume.path.join("venv/bin/python")).unwrap();
@@ -185,7 +185,7 @@ fn links_are_seen_and_what_hides_code_behind_one_is_a_fault() {
     let fault = "lib/python3.11 is a link to real: replace it by what it points to";
     assert_eq!(volume.read().faults, [fault]);
     symlink("venv", volume.path.join("other")).unwrap();
-    let tree = read(&volume.at("other")).unwrap();
+    let tree = read_tree(&volume.at("other")).unwrap();
     let fault = "other is a link to venv: replace it by what it points to";
     assert_eq!((tree.faults, tree.digest), (vec![fault.to_string()], None));
 }
@@ -194,9 +194,9 @@ fn links_are_seen_and_what_hides_code_behind_one_is_a_fault() {
 fn what_is_no_environment_is_an_error() {
     let volume = Volume::new("none");
     volume.write("file", "");
-    assert_eq!(read(&volume.at("none")).err(), Some(Errno(libc::ENOENT)));
-    assert_eq!(read(&volume.at("file")).err(), Some(Errno(libc::ENOTDIR)));
+    assert_eq!(read_tree(&volume.at("none")).err(), Some(Errno(libc::ENOENT)));
+    assert_eq!(read_tree(&volume.at("file")).err(), Some(Errno(libc::ENOTDIR)));
     for path in [c"", c"/", c"venv"] {
-        assert_eq!(read(path).err(), Some(Errno(libc::EINVAL)));
+        assert_eq!(read_tree(path).err(), Some(Errno(libc::EINVAL)));
     }
 }

@@ -1,7 +1,8 @@
 //! The listings that a walk has open: few descriptors and one fixed piece of memory at any depth.
 //!
-//! Level N of the tree uses slot N modulo [`SLOTS`]. A descent that is deeper takes the slot of the level that many above; on
-//! the way back that level is opened again by `..`, known again by device and inode, and its listing goes on where it was.
+//! Level N of the tree uses slot N modulo [`MAX_OPEN`]. A descent that is deeper takes the slot of the level that many
+//! above; on the way back that level is opened again by `..`, known again by device and inode, and its listing goes on
+//! where it was.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,7 +11,7 @@ use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, UserId, fs::Stat};
 
 /// Ordinary trees are no deeper and so nothing is ever opened twice.
-const SLOTS: usize = 16;
+const MAX_OPEN: usize = 16;
 /// About 2000 entries a call; a larger one measured no faster.
 const BUFFER: usize = 64 * 1024;
 
@@ -57,16 +58,16 @@ impl Slot {
     }
 }
 
-pub(super) struct Window {
-    slots: [Option<Slot>; SLOTS],
+pub(super) struct DirectoryStack {
+    slots: [Option<Slot>; MAX_OPEN],
     frames: Vec<Frame>,
     buffers: Vec<u8>,
 }
 
-impl Window {
+impl DirectoryStack {
     pub(super) fn new() -> Self {
         // Zeroed memory of this size comes as untouched pages: a small tree uses a few of them.
-        Self { slots: [const { None }; SLOTS], frames: Vec::new(), buffers: vec![0; SLOTS * BUFFER] }
+        Self { slots: [const { None }; MAX_OPEN], frames: Vec::new(), buffers: vec![0; MAX_OPEN * BUFFER] }
     }
 
     /// How many directories lead down to the current one, itself included.
@@ -79,14 +80,14 @@ impl Window {
         // A list's mask shows as the group's bits, so that these speak for its entries too (man 5 acl).
         let is_roots_alone = stat.uid == UserId(0) && stat.mode & 0o022 == 0;
         self.frames.push(Frame { device: stat.device, inode: stat.inode, position: 0, wrong, is_roots_alone });
-        if let Some(slot) = self.slots.get_mut(level % SLOTS) {
+        if let Some(slot) = self.slots.get_mut(level % MAX_OPEN) {
             *slot = Some(Slot { level, directory, at: 0, filled: 0 });
         }
     }
 
     /// One step on in the current directory; `None` once the walk is over.
     pub(super) fn next(&mut self) -> Option<Step<'_>> {
-        let index = self.frames.len().checked_sub(1)? % SLOTS;
+        let index = self.frames.len().checked_sub(1)? % MAX_OPEN;
         let slot = self.slots.get_mut(index)?.as_mut()?;
         let frame = self.frames.last_mut()?;
         let buffer = self.buffers.get_mut(index * BUFFER..(index + 1) * BUFFER)?;
@@ -98,9 +99,9 @@ impl Window {
     pub(super) fn pop(&mut self) -> Result<bool, Errno> {
         let Some(level) = self.frames.len().checked_sub(1) else { return Ok(true) };
         self.frames.pop();
-        let left = self.slots.get_mut(level % SLOTS).and_then(Option::take);
+        let left = self.slots.get_mut(level % MAX_OPEN).and_then(Option::take);
         let (Some(parent), Some(left)) = (level.checked_sub(1), left) else { return Ok(true) };
-        let Some(place) = self.slots.get_mut(parent % SLOTS) else { return Ok(true) };
+        let Some(place) = self.slots.get_mut(parent % MAX_OPEN) else { return Ok(true) };
         if place.as_ref().is_some_and(|slot| slot.level == parent) {
             return Ok(true);
         }

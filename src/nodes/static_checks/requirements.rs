@@ -1,11 +1,11 @@
 //! What pip is asked to install: lines that lead past the index, and packages that are known to be bad.
 
-use super::super::ability::Ability;
-use super::super::known;
-use super::text::{Sign, lines};
+use super::super::behaviour::Behaviour;
+use super::super::denylist;
+use super::text::{Indicator, lines};
 
 /// Whether pip, ComfyUI-Manager or a person reads this file as a list of requirements.
-pub(super) fn is_list(path: &[u8]) -> bool {
+pub(super) fn is_requirements_file(path: &[u8]) -> bool {
     let mut parts = path.rsplit(|&byte| byte == b'/');
     let name = parts.next().unwrap_or_default().to_ascii_lowercase();
     let directory = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -15,7 +15,7 @@ pub(super) fn is_list(path: &[u8]) -> bool {
 }
 
 /// Everything in such a file.
-pub(super) fn look(content: &[u8], tell: &mut dyn FnMut(Sign)) {
+pub(super) fn check(content: &[u8], add: &mut dyn FnMut(Indicator)) {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     // PowerShell writes UTF-16, and pip reads it by its mark.
     let narrow: Vec<u8>;
@@ -34,40 +34,40 @@ pub(super) fn look(content: &[u8], tell: &mut dyn FnMut(Sign)) {
         }
         match line.strip_suffix(b"\\") {
             Some(continued) => joined.extend_from_slice(continued),
-            None if joined.is_empty() => judge(line, first, tell),
+            None if joined.is_empty() => check_line(line, first, add),
             None => {
                 joined.extend_from_slice(line);
-                judge(&std::mem::take(&mut joined), first, tell);
+                check_line(&std::mem::take(&mut joined), first, add);
             }
         }
     }
-    judge(&joined, first, tell);
+    check_line(&joined, first, add);
 }
 
 /// Options whose value leads to packages that the index does not have.
-const SOURCES: &[&str] =
+const SOURCE_OPTIONS: &[&str] =
     &["--index-url", "--extra-index-url", "--find-links", "--trusted-host", "--editable", "--index", "--default-index"];
 
-fn judge(line: &[u8], number: u32, tell: &mut dyn FnMut(Sign)) {
+fn check_line(line: &[u8], number: u32, add: &mut dyn FnMut(Indicator)) {
     let text = String::from_utf8_lossy(line.get(..line.len().min(4000)).unwrap_or_default());
-    let text = uncommented(&text).trim();
+    let text = strip_comment(&text).trim();
     if text.is_empty() {
         return;
     }
-    if let Some(why) = known::bad_text(text.as_bytes()) {
-        tell((Ability::KnownBad, number, why));
+    if let Some(why) = denylist::find_text(text.as_bytes()) {
+        add((Behaviour::KnownBad, number, why));
     }
-    let elsewhere = if text.starts_with('-') { option_leads_elsewhere(text) } else { leads_elsewhere(text) };
+    let elsewhere = if text.starts_with('-') { names_external_source(text) } else { is_external_source(text) };
     if elsewhere {
-        tell((Ability::PackagesFromElsewhere, number, without_credentials(text)));
+        add((Behaviour::PackagesFromElsewhere, number, redact_credentials(text)));
     }
-    if let Some(why) = known_bad(text) {
-        tell((Ability::KnownBad, number, why));
+    if let Some(why) = find_denied_requirement(text) {
+        add((Behaviour::KnownBad, number, why));
     }
 }
 
 /// Without ` # …`, as pip cuts it.
-fn uncommented(line: &str) -> &str {
+fn strip_comment(line: &str) -> &str {
     let mut blank = true;
     for (at, character) in line.char_indices() {
         if character == '#' && blank {
@@ -78,12 +78,13 @@ fn uncommented(line: &str) -> &str {
     line
 }
 
-fn option_leads_elsewhere(line: &str) -> bool {
+fn names_external_source(line: &str) -> bool {
     let end = line.find([' ', '\t', '=']).unwrap_or(line.len());
     let (option, value) = line.split_at(end);
     let value = value.trim_start_matches([' ', '\t', '=']).trim_matches(['"', '\'']);
     // pip takes beginnings of an option for the option (`--extra-index`).
-    let named = option.len() > 4 && option.starts_with("--") && SOURCES.iter().any(|source| source.starts_with(option));
+    let named =
+        option.len() > 4 && option.starts_with("--") && SOURCE_OPTIONS.iter().any(|source| source.starts_with(option));
     let short = ["-i", "-f", "-e"].iter().any(|short| line.starts_with(short));
     let list = ["-r", "-c", "--req", "--con"].iter().any(|begin| line.starts_with(begin));
     let value =
@@ -91,11 +92,11 @@ fn option_leads_elsewhere(line: &str) -> bool {
     named
         || short
         || line.contains("://")
-        || (list && (!is_list(value.as_bytes()) || value.starts_with('/') || value.contains("..")))
+        || (list && (!is_requirements_file(value.as_bytes()) || value.starts_with('/') || value.contains("..")))
 }
 
 /// A requirement that is a URL, a path, or a name with one of them.
-pub(super) fn leads_elsewhere(requirement: &str) -> bool {
+pub(super) fn is_external_source(requirement: &str) -> bool {
     let requirement = requirement.trim();
     let marker = requirement.split(';').next().unwrap_or_default();
     let word = requirement.split_whitespace().next().unwrap_or_default();
@@ -113,7 +114,7 @@ pub(super) fn leads_elsewhere(requirement: &str) -> bool {
 }
 
 /// Whether `NAME[extras] == VERSION; marker` names what is known to be bad.
-pub(super) fn known_bad(requirement: &str) -> Option<String> {
+pub(super) fn find_denied_requirement(requirement: &str) -> Option<String> {
     let in_name = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
     let end = requirement.find(|character| !in_name(character)).unwrap_or(requirement.len());
     let (name, rest) = requirement.split_at_checked(end)?;
@@ -130,20 +131,20 @@ pub(super) fn known_bad(requirement: &str) -> Option<String> {
         ["===", "==", "<="].iter().find_map(|operator| clause.strip_prefix(operator))
     });
     let version = |found: &str| found.trim().split([' ', '\t', ')']).next().unwrap_or_default().to_string();
-    let found = versions.chain(of_file).find_map(|found| known::bad(name, Some(&version(found))));
-    found.or_else(|| known::bad(name, None)).or_else(|| wheel(requirement))
+    let found = versions.chain(of_file).find_map(|found| denylist::find_package(name, Some(&version(found))));
+    found.or_else(|| denylist::find_package(name, None)).or_else(|| find_denied_wheel(requirement))
 }
 
 /// A bare wheel, at a URL or in a directory: NAME-VERSION-….whl
-fn wheel(requirement: &str) -> Option<String> {
+fn find_denied_wheel(requirement: &str) -> Option<String> {
     let word = requirement.split_whitespace().find(|word| word.contains(".whl") || word.contains(".tar.gz"))?;
     let file = word.rsplit('/').next().unwrap_or_default();
     let mut parts = file.trim_end_matches(".tar.gz").split('-');
-    known::bad(parts.next()?, parts.next())
+    denylist::find_package(parts.next()?, parts.next())
 }
 
 /// A line as it may be repeated: the user and password of a URL are cut out, and what follows its `?`.
-pub(super) fn without_credentials(line: &str) -> String {
+pub(super) fn redact_credentials(line: &str) -> String {
     let mut written = String::new();
     let mut rest = line;
     while let Some((before, after)) = rest.split_once("://") {

@@ -1,8 +1,9 @@
-//! Where the scanner is, and what it is: a program, or a script of a Python that is then run apart from its surroundings.
+//! Where the scanner is, and what it is: a program, or a script of a Python that is then run apart from its
+//! surroundings.
 
 use super::Scanner;
 use crate::machine::trust::{Trouble, Trust, follow, follow_to_closed, look_through};
-use crate::path::of_programs;
+use crate::path::program_directories;
 use crate::sys::{Errno, fs, io};
 use crate::text::Shown;
 use std::ffi::CString;
@@ -10,39 +11,39 @@ use std::os::fd::AsFd;
 
 /// `-I`: no PYTHON… variable, no user's packages, nothing from the working directory (it implies `-E`, `-P` and `-s`). `-B`: no
 /// compiled file is written.
-const APART: [&str; 2] = ["-I", "-B"];
+const ISOLATION_OPTIONS: [&str; 2] = ["-I", "-B"];
 
-pub(super) fn find(command: &[u8], trust: Trust) -> Result<Scanner, String> {
-    let path = located(command)?;
+pub(super) fn locate(command: &[u8], trust: Trust) -> Result<Scanner, String> {
+    let path = resolve_command(command)?;
     if follow(&path, trust).is_err_and(|trouble| trouble.is_absence()) {
         let path = Shown(&path);
-        return Err(format!("the scanner {path} does not exist: {INSTALL}"));
+        return Err(format!("the scanner {path} does not exist: {INSTALL_HINT}"));
     }
-    let beginning = beginning_of(&path, trust)?;
+    let beginning = read_magic(&path, trust)?;
     let text =
         |bytes: &[u8]| CString::new(bytes).map_err(|_| format!("the scanner's path has a NUL byte: {}", Shown(bytes)));
     let script = text(&path)?;
     if beginning.starts_with(b"\x7fELF") {
         return Ok(Scanner { program: script.clone(), arguments: vec![script] });
     }
-    let interpreter = interpreter(&path, &beginning)?;
-    if !beginning_of(&interpreter, trust)?.starts_with(b"\x7fELF") {
+    let interpreter = parse_interpreter(&path, &beginning)?;
+    if !read_magic(&interpreter, trust)?.starts_with(b"\x7fELF") {
         return Err(format!("{}, the Python of the scanner {}, is not a program", Shown(&interpreter), Shown(&path)));
     }
-    look_at_library(&interpreter, trust).map_err(|trouble| trouble.words())?;
+    verify_library(&interpreter, trust).map_err(|trouble| trouble.words())?;
     let program = text(&interpreter)?;
     let mut arguments = vec![program.clone()];
-    for option in APART {
+    for option in ISOLATION_OPTIONS {
         arguments.push(text(option.as_bytes())?);
     }
     arguments.push(script);
     Ok(Scanner { program, arguments })
 }
 
-const INSTALL: &str = "install Bandit in the image, or set TAKUMI_SCAN_COMMAND";
+const INSTALL_HINT: &str = "install Bandit in the image, or set TAKUMI_SCAN_COMMAND";
 
 /// The absolute path of a command.
-fn located(command: &[u8]) -> Result<Vec<u8>, String> {
+fn resolve_command(command: &[u8]) -> Result<Vec<u8>, String> {
     let shown = Shown(command);
     if command.is_empty() || command.iter().any(|byte| byte.is_ascii_whitespace() || *byte == 0) {
         return Err(format!("TAKUMI_SCAN_COMMAND is \"{shown}\": expected one word, the scanner's name or path"));
@@ -54,14 +55,14 @@ fn located(command: &[u8]) -> Result<Vec<u8>, String> {
         return Err(format!("TAKUMI_SCAN_COMMAND is {shown}: a path must begin with /"));
     }
     // COMMAND's PATH could lead into what is scanned.
-    let places: Vec<&str> = of_programs().collect();
+    let places: Vec<&str> = program_directories().collect();
     let paths = places.iter().map(|place| [place.as_bytes(), b"/", command].concat());
     let found = paths.into_iter().find(|path| CString::new(path.as_slice()).is_ok_and(|path| io::exists(&path)));
-    found.ok_or_else(|| format!("the scanner {shown} is not in {}: {INSTALL}", places.join(":")))
+    found.ok_or_else(|| format!("the scanner {shown} is not in {}: {INSTALL_HINT}", places.join(":")))
 }
 
 /// What an executable file begins with, once every step of the way to it was looked at.
-fn beginning_of(path: &[u8], trust: Trust) -> Result<Vec<u8>, String> {
+fn read_magic(path: &[u8], trust: Trust) -> Result<Vec<u8>, String> {
     let file = follow(path, trust).map_err(|trouble| trouble.words())?;
     let read = || -> Result<Vec<u8>, Errno> {
         let name = CString::new(file.as_slice()).map_err(|_| Errno(libc::EINVAL))?;
@@ -80,13 +81,13 @@ fn beginning_of(path: &[u8], trust: Trust) -> Result<Vec<u8>, String> {
 }
 
 /// The Python that a script names in its first line.
-fn interpreter(script: &[u8], beginning: &[u8]) -> Result<Vec<u8>, String> {
+fn parse_interpreter(script: &[u8], beginning: &[u8]) -> Result<Vec<u8>, String> {
     let line = beginning.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let mut words =
         line.strip_prefix(b"#!").unwrap_or_default().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default();
     let interpreter = match base_name(first) {
-        b"env" => located(words.next().unwrap_or_default())?,
+        b"env" => resolve_command(words.next().unwrap_or_default())?,
         _ => first.to_vec(),
     };
     let version = base_name(&interpreter).strip_prefix(b"python");
@@ -95,11 +96,13 @@ fn interpreter(script: &[u8], beginning: &[u8]) -> Result<Vec<u8>, String> {
         return Ok(interpreter);
     }
     let (script, line) = (Shown(script), Shown(line));
-    Err(format!("the scanner {script} is neither a program nor a Python script (it begins with \"{line}\"): {INSTALL}"))
+    Err(format!(
+        "the scanner {script} is neither a program nor a Python script (it begins with \"{line}\"): {INSTALL_HINT}"
+    ))
 }
 
 /// What a Python loads: its own library and, of a virtual environment, what is installed there.
-fn look_at_library(interpreter: &[u8], trust: Trust) -> Result<(), Trouble> {
+fn verify_library(interpreter: &[u8], trust: Trust) -> Result<(), Trouble> {
     let above = |path: &[u8]| parent(parent(path)).to_vec();
     let mut places = vec![above(interpreter)];
     let mut bases = vec![above(&follow(interpreter, trust)?)];
@@ -115,7 +118,7 @@ fn look_at_library(interpreter: &[u8], trust: Trust) -> Result<(), Trouble> {
         };
         let name = CString::new(file).map_err(|_| Trouble::Kernel(path.clone(), Errno(libc::EINVAL)))?;
         let content = io::read_whole(&name, 65_536).map_err(|errno| Trouble::Kernel(path, errno))?;
-        for (key, value) in content.split(|&byte| byte == b'\n').filter_map(setting) {
+        for (key, value) in content.split(|&byte| byte == b'\n').filter_map(parse_cfg_line) {
             match key.to_ascii_lowercase().as_slice() {
                 b"home" => bases.push(parent(value).to_vec()),
                 b"include-system-site-packages" if value.eq_ignore_ascii_case(b"true") => places.extend(bases.clone()),
@@ -130,14 +133,14 @@ fn look_at_library(interpreter: &[u8], trust: Trust) -> Result<(), Trouble> {
     }
     for (prefix, packages) in places.iter().map(|place| (place, true)).chain(bases.iter().map(|base| (base, false))) {
         for library in [b"/lib".as_slice(), b"/lib64"] {
-            look_at_versions(&[prefix, library].concat(), packages, trust)?;
+            verify_versions(&[prefix, library].concat(), packages, trust)?;
         }
     }
     Ok(())
 }
 
 /// Each `python3…` in a library directory: what is installed for it, or what comes with it.
-fn look_at_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), Trouble> {
+fn verify_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), Trouble> {
     let library = match follow_to_closed(library, trust) {
         Ok(library) => library,
         Err(trouble) if trouble.is_absence() => return Ok(()),
@@ -167,7 +170,7 @@ fn look_at_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), 
 }
 
 /// A line of pyvenv.cfg.
-fn setting(line: &[u8]) -> Option<(&[u8], &[u8])> {
+fn parse_cfg_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let equals = line.iter().position(|&byte| byte == b'=')?;
     Some((line.get(..equals)?.trim_ascii(), line.get(equals + 1..)?.trim_ascii()))
 }

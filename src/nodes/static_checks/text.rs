@@ -1,9 +1,9 @@
 //! What the readers of lines have in common.
 
-use super::super::ability::Ability;
+use super::super::behaviour::Behaviour;
 
 /// Something in a file: what, on which line (0: in all of it), and in a few words what stands there.
-pub(super) type Sign = (Ability, u32, String);
+pub(super) type Indicator = (Behaviour, u32, String);
 
 /// The lines of a text, whichever way they end.
 pub(super) fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {

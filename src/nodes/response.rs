@@ -8,9 +8,9 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// JSON, on the descriptor that the command line names.
 #[derive(Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Answer {
+pub struct Response {
     /// What a scan came to; none where nothing was scanned.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<ScanVerdict>,
     /// The warning for a person, ready to be printed: lines of text, or one line of JSON.
     pub warning: Vec<String>,
     /// Further lines for the log.
@@ -23,11 +23,9 @@ pub struct Answer {
     pub error: Option<String>,
 }
 
-/// `node-scan`.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct ScanVerdict {
     /// No node needs a review.
     pub passed: bool,
-    /// What was found.
     pub detail: String,
 }

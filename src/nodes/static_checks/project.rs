@@ -1,89 +1,90 @@
-//! What of a `pyproject.toml` pip or uv would install: requirements, and in the tables of tools the keys that name a source.
+//! What of a `pyproject.toml` pip or uv would install: requirements, and in the tables of tools the keys that name a
+//! source.
 
-use super::super::ability::Ability;
-use super::super::known;
-use super::requirements::{known_bad, leads_elsewhere, without_credentials};
-use super::text::Sign;
+use super::super::behaviour::Behaviour;
+use super::super::denylist;
+use super::requirements::{find_denied_requirement, is_external_source, redact_credentials};
+use super::text::Indicator;
 use std::borrow::Cow;
 use toml_parser::Source;
 use toml_parser::parser::{Event, EventKind, RecursionGuard, parse_document};
 
 /// Tables and lists in each other; the parser calls itself for each.
-const DEEPEST: u32 = 64;
+const MAX_DEPTH: u32 = 64;
 
 /// Keys of a path and characters of one: a path is copied for each value, and no name that matters has more.
-const MOST_KEYS: usize = 16;
-const LONGEST_KEY: usize = 100;
+const MAX_KEYS: usize = 16;
+const MAX_KEY_CHARS: usize = 100;
 
 /// Everything in it. The parser goes on behind what is no TOML.
-pub(super) fn look(content: &[u8], tell: &mut dyn FnMut(Sign)) {
+pub(super) fn check(content: &[u8], add: &mut dyn FnMut(Indicator)) {
     let text = String::from_utf8_lossy(content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content));
     let source = Source::new(&text);
     let tokens = source.lex().into_vec();
-    let mut reader = Reader {
+    let mut reader = PyprojectReader {
         source,
-        tell,
+        add,
         line: 1,
         at: 0,
         table: Vec::new(),
-        around: Vec::new(),
+        enclosing: Vec::new(),
         path: Vec::new(),
         keys: Vec::new(),
     };
-    let mut receiver = |event: Event| reader.take(&event);
-    parse_document(&tokens, &mut RecursionGuard::new(&mut receiver, DEEPEST), &mut ());
+    let mut receiver = |event: Event| reader.on_event(&event);
+    parse_document(&tokens, &mut RecursionGuard::new(&mut receiver, MAX_DEPTH), &mut ());
 }
 
-struct Reader<'a> {
+struct PyprojectReader<'a> {
     source: Source<'a>,
-    tell: &'a mut dyn FnMut(Sign),
+    add: &'a mut dyn FnMut(Indicator),
     /// The line of the byte at `at`.
     line: u32,
     at: usize,
     /// The path in the last header.
     table: Vec<String>,
     /// Those of the values that are open: lists and inline tables.
-    around: Vec<Vec<String>>,
+    enclosing: Vec<Vec<String>>,
     /// That of the value that is read.
     path: Vec<String>,
     /// The parts of a key so far.
     keys: Vec<String>,
 }
 
-impl Reader<'_> {
-    fn take(&mut self, event: &Event) {
+impl PyprojectReader<'_> {
+    fn on_event(&mut self, event: &Event) {
         match event.kind() {
             EventKind::StdTableOpen | EventKind::ArrayTableOpen => {
-                self.around.clear();
+                self.enclosing.clear();
                 self.keys.clear();
             }
             EventKind::StdTableClose | EventKind::ArrayTableClose => self.table = std::mem::take(&mut self.keys),
-            EventKind::SimpleKey if self.keys.len() < MOST_KEYS => {
+            EventKind::SimpleKey if self.keys.len() < MAX_KEYS => {
                 if let Some(raw) = self.source.get(event) {
                     let mut key = Cow::Borrowed("");
                     raw.decode_key(&mut key, &mut ());
-                    self.keys.push(key.chars().take(LONGEST_KEY).collect());
+                    self.keys.push(key.chars().take(MAX_KEY_CHARS).collect());
                 }
             }
             EventKind::KeyValSep => {
-                self.path = self.around.last().unwrap_or(&self.table).clone();
+                self.path = self.enclosing.last().unwrap_or(&self.table).clone();
                 self.path.append(&mut self.keys);
-                self.path.truncate(MOST_KEYS);
+                self.path.truncate(MAX_KEYS);
             }
             EventKind::ArrayOpen | EventKind::InlineTableOpen => {
-                if self.around.len() == DEEPEST as usize {
+                if self.enclosing.len() == MAX_DEPTH as usize {
                     let line = self.line_at(event.span().start());
-                    (self.tell)((Ability::PackagesFromElsewhere, line, "not read: nested too deeply".to_owned()));
+                    (self.add)((Behaviour::PackagesFromElsewhere, line, "not read: nested too deeply".to_owned()));
                 }
-                self.around.push(self.path.clone());
+                self.enclosing.push(self.path.clone());
             }
-            EventKind::ArrayClose | EventKind::InlineTableClose => self.path = self.around.pop().unwrap_or_default(),
+            EventKind::ArrayClose | EventKind::InlineTableClose => self.path = self.enclosing.pop().unwrap_or_default(),
             EventKind::Scalar if event.encoding().is_some() => {
                 let line = self.line_at(event.span().start());
                 if let Some(raw) = self.source.get(event) {
                     let mut value = Cow::Borrowed("");
                     let _ = raw.decode_scalar(&mut value, &mut ());
-                    judge(&self.path, &value, line, self.tell);
+                    check_value(&self.path, &value, line, self.add);
                 }
             }
             _ => {}
@@ -99,7 +100,7 @@ impl Reader<'_> {
     }
 }
 
-fn judge(path: &[String], value: &str, line: u32, tell: &mut dyn FnMut(Sign)) {
+fn check_value(path: &[String], value: &str, line: u32, add: &mut dyn FnMut(Indicator)) {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let requirements = matches!(
         path[..],
@@ -117,15 +118,18 @@ fn judge(path: &[String], value: &str, line: u32, tell: &mut dyn FnMut(Sign)) {
         _ => return,
     };
     let project_page = matches!(key, "homepage" | "repository" | "documentation") || table.ends_with("urls");
-    let elsewhere = (requirements && leads_elsewhere(value)) || (tool && !project_page && value.contains("://"));
+    let elsewhere = (requirements && is_external_source(value)) || (tool && !project_page && value.contains("://"));
     if elsewhere {
-        tell((Ability::PackagesFromElsewhere, line, without_credentials(value)));
+        add((Behaviour::PackagesFromElsewhere, line, redact_credentials(value)));
     }
-    let pinned = if tool { known::bad(key, Some(value.trim_start_matches(['=', '^', '~']))) } else { None };
-    let bad =
-        if requirements || elsewhere { known_bad(value).or_else(|| known::bad_text(value.as_bytes())) } else { pinned };
+    let pinned = if tool { denylist::find_package(key, Some(value.trim_start_matches(['=', '^', '~']))) } else { None };
+    let bad = if requirements || elsewhere {
+        find_denied_requirement(value).or_else(|| denylist::find_text(value.as_bytes()))
+    } else {
+        pinned
+    };
     if let Some(why) = bad {
-        tell((Ability::KnownBad, line, why));
+        add((Behaviour::KnownBad, line, why));
     }
 }
 
@@ -133,9 +137,9 @@ fn judge(path: &[String], value: &str, line: u32, tell: &mut dyn FnMut(Sign)) {
 mod tests {
     use super::*;
 
-    fn told(content: &str) -> Vec<Sign> {
+    fn indicators(content: &str) -> Vec<Indicator> {
         let mut signs = Vec::new();
-        look(content.as_bytes(), &mut |sign| signs.push(sign));
+        check(content.as_bytes(), &mut |sign| signs.push(sign));
         signs
     }
 
@@ -161,16 +165,16 @@ url = "https://x.example/simple"
 [tool.poetry.dependencies]
 litellm = "^1.82.7"
 "#;
-        let found = told(project);
-        let places: Vec<(Ability, u32)> = found.iter().map(|(ability, line, _)| (*ability, *line)).collect();
+        let found = indicators(project);
+        let places: Vec<(Behaviour, u32)> = found.iter().map(|(behaviour, line, _)| (*behaviour, *line)).collect();
         assert_eq!(
             places,
             [
-                (Ability::PackagesFromElsewhere, 5),
-                (Ability::KnownBad, 6),
-                (Ability::PackagesFromElsewhere, 13),
-                (Ability::PackagesFromElsewhere, 17),
-                (Ability::KnownBad, 19),
+                (Behaviour::PackagesFromElsewhere, 5),
+                (Behaviour::KnownBad, 6),
+                (Behaviour::PackagesFromElsewhere, 13),
+                (Behaviour::PackagesFromElsewhere, 17),
+                (Behaviour::KnownBad, 19),
             ]
         );
         assert!(found.iter().all(|(_, _, detail)| !detail.contains("secret")));
@@ -203,13 +207,17 @@ litellm = "^1.82.7"
             "[project]\nname = 'a\ndependencies = ['URL']",
         ] {
             let form = form.replace("URL", "b @ https://x.example/b");
-            let found = told(&form);
+            let found = indicators(&form);
             assert_eq!(found.len(), 1, "{form}: {found:?}");
-            assert_eq!(found[0].0, Ability::PackagesFromElsewhere, "{form}");
+            assert_eq!(found[0].0, Behaviour::PackagesFromElsewhere, "{form}");
         }
         for bad in ["litellm = { version = '^1.82.7' }", "litellm.version = '==1.82.8'", "LiteLLM = '1.82.7'"] {
-            let found = told(&format!("[tool.poetry.dependencies]\n{bad}"));
-            assert_eq!(found.iter().map(|(ability, ..)| *ability).collect::<Vec<_>>(), [Ability::KnownBad], "{bad}");
+            let found = indicators(&format!("[tool.poetry.dependencies]\n{bad}"));
+            assert_eq!(
+                found.iter().map(|(behaviour, ..)| *behaviour).collect::<Vec<_>>(),
+                [Behaviour::KnownBad],
+                "{bad}"
+            );
         }
         for harmless in [
             "[project]\nreadme = 'https://x.example'",
@@ -217,19 +225,22 @@ litellm = "^1.82.7"
             "[tool.poetry]\nhomepage = 'https://x'",
             "",
         ] {
-            assert_eq!(told(harmless), [], "{harmless}");
+            assert_eq!(indicators(harmless), [], "{harmless}");
         }
     }
 
     #[test]
     fn depth_and_size_have_their_limits() {
         let deep = format!("[project]\ndependencies = {}", "[".repeat(100_000));
-        assert_eq!(told(&deep), [(Ability::PackagesFromElsewhere, 2, "not read: nested too deeply".to_owned())]);
+        assert_eq!(
+            indicators(&deep),
+            [(Behaviour::PackagesFromElsewhere, 2, "not read: nested too deeply".to_owned())]
+        );
         // A path that is copied for each value: seconds, were its length not bounded.
-        told(&format!("[{}]\n{}", "a".repeat(1 << 19), "a=1\n".repeat(1 << 17)));
-        told(&format!("{}a = {{{}}}", "a.".repeat(1 << 18), "a=1,".repeat(1 << 17)));
+        indicators(&format!("[{}]\n{}", "a".repeat(1 << 19), "a=1\n".repeat(1 << 17)));
+        indicators(&format!("{}a = {{{}}}", "a.".repeat(1 << 18), "a=1,".repeat(1 << 17)));
         for part in ["[", "{", "a.", "a=[", "a={", "'", "\"\"\"", "[[", "=", "a='x'\n"] {
-            told(&part.repeat((1 << 17) / part.len()));
+            indicators(&part.repeat((1 << 17) / part.len()));
         }
     }
 }

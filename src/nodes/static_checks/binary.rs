@@ -1,16 +1,17 @@
-//! Files that no scanner of Python reads: native code, compiled Python, archives with Python in them, and links out of the node.
+//! Files that no scanner of Python reads: native code, compiled Python, archives with Python in them, and links out of
+//! the node.
 
-use super::super::ability::Ability;
-use super::text::Sign;
+use super::super::behaviour::Behaviour;
+use super::text::Indicator;
 
 /// What a plain file is by its name and what it begins with.
-pub(super) fn look(path: &[u8], begins: &[u8; 8]) -> Option<(Ability, &'static str)> {
+pub(super) fn classify(path: &[u8], magic: &[u8; 8]) -> Option<(Behaviour, &'static str)> {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_ascii_lowercase();
     let ends = |endings: &[&[u8]]| endings.iter().any(|ending| name.ends_with(ending));
-    if ends(&[b".pyc", b".pyo"]) || compiled(begins) {
-        return Some((Ability::CompiledPython, "compiled Python"));
+    if ends(&[b".pyc", b".pyo"]) || is_compiled_python(magic) {
+        return Some((Behaviour::CompiledPython, "compiled Python"));
     }
-    let native = match begins {
+    let native = match magic {
         [0x7f, b'E', b'L', b'F', ..] => Some("a program or library for Linux"),
         [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => {
             Some("a program or library for macOS")
@@ -23,25 +24,25 @@ pub(super) fn look(path: &[u8], begins: &[u8; 8]) -> Option<(Ability, &'static s
         _ => None,
     };
     if let Some(native) = native {
-        return Some((Ability::NativeCode, native));
+        return Some((Behaviour::NativeCode, native));
     }
-    ends(&[b".whl", b".egg", b".pyz"]).then_some((Ability::HidesCalls, "an archive that Python can import from"))
+    ends(&[b".whl", b".egg", b".pyz"]).then_some((Behaviour::HidesCalls, "an archive that Python can import from"))
 }
 
 /// The first bytes that CPython 3 writes: a number of its version, `\r\n`, flags.
-fn compiled(begins: &[u8; 8]) -> bool {
-    let &[low, high, b'\r', b'\n', flags, 0, 0, 0] = begins else { return false };
+fn is_compiled_python(magic: &[u8; 8]) -> bool {
+    let &[low, high, b'\r', b'\n', flags, 0, 0, 0] = magic else { return false };
     (3000..4000).contains(&u16::from_le_bytes([low, high])) && flags < 4
 }
 
 /// Whether to open the file: it may be an archive.
-pub(super) fn may_be_archive(begins: &[u8; 8]) -> bool {
-    begins.starts_with(b"PK\x03\x04")
+pub(super) fn may_be_archive(magic: &[u8; 8]) -> bool {
+    magic.starts_with(b"PK\x03\x04")
 }
 
-/// Whether an archive holds what Python can import from it: names in its table of contents (PKWARE's APPNOTE, 4.3.12). A model that
-/// TorchScript saved has Python in `code/` that only PyTorch reads.
-pub(super) fn look_at_archive(content: &[u8]) -> Option<Sign> {
+/// Whether an archive holds what Python can import from it: names in its table of contents (PKWARE's APPNOTE, 4.3.12).
+/// A model that TorchScript saved has Python in `code/` that only PyTorch reads.
+pub(super) fn check_archive(content: &[u8]) -> Option<Indicator> {
     const ENTRY: usize = 46;
     for (at, mark) in content.windows(4).enumerate() {
         if mark != b"PK\x01\x02" {
@@ -52,15 +53,15 @@ pub(super) fn look_at_archive(content: &[u8]) -> Option<Sign> {
         let name = content.get(at + ENTRY..at + ENTRY + length).unwrap_or_default();
         let importable = [&b".py"[..], b".pyc", b".pyw", b".so", b".pyd"].iter().any(|end| name.ends_with(end));
         if importable && !contains(name, b"/code/") {
-            return Some((Ability::HidesCalls, 0, "an archive with Python in it".to_string()));
+            return Some((Behaviour::HidesCalls, 0, "an archive with Python in it".to_string()));
         }
     }
     None
 }
 
-/// Whether a link leads out of the directory that it lies in. `path` is the link's own, relative to that directory; directories on the
-/// way to it are real ones.
-pub(super) fn leaves(path: &[u8], target: &[u8]) -> bool {
+/// Whether a link leads out of the directory that it lies in. `path` is the link's own, relative to that directory;
+/// directories on the way to it are real ones.
+pub(super) fn escapes_directory(path: &[u8], target: &[u8]) -> bool {
     let mut depth = path.iter().filter(|&&byte| byte == b'/').count();
     let mut named = false;
     if target.starts_with(b"/") {
@@ -86,27 +87,27 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn begins(bytes: &[u8]) -> [u8; 8] {
+    fn magic(bytes: &[u8]) -> [u8; 8] {
         std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default())
     }
 
     #[test]
     fn native_code_is_known_by_what_it_begins_with() {
-        let seen = |path: &[u8], bytes: &[u8]| look(path, &begins(bytes)).map(|(ability, _)| ability);
+        let seen = |path: &[u8], bytes: &[u8]| classify(path, &magic(bytes)).map(|(behaviour, _)| behaviour);
         for bytes in [
             &b"\x7fELF\x02\x01\x01\0"[..],
             b"MZ\x90\0\x03\0\0\0",
             b"\xcf\xfa\xed\xfe\x0c\0\0\x01",
             b"\xca\xfe\xba\xbe\0\0\0\x02",
         ] {
-            assert_eq!(seen(b"models/weights.bin", bytes), Some(Ability::NativeCode), "{bytes:?}");
+            assert_eq!(seen(b"models/weights.bin", bytes), Some(Behaviour::NativeCode), "{bytes:?}");
         }
         for name in [&b"x.so"[..], b"a/X.PYD", b"libx.so.1.2", b"x.dll", b"x.dylib"] {
-            assert_eq!(seen(name, b"text"), Some(Ability::NativeCode), "{name:?}");
+            assert_eq!(seen(name, b"text"), Some(Behaviour::NativeCode), "{name:?}");
         }
-        assert_eq!(seen(b"x.bin", b"\xa7\x0d\x0d\x0a\0\0\0\0"), Some(Ability::CompiledPython)); // 3.11
-        assert_eq!(seen(b"__pycache__/x.cpython-311.pyc", b""), Some(Ability::CompiledPython));
-        assert_eq!(seen(b"x.whl", b"PK\x03\x04"), Some(Ability::HidesCalls));
+        assert_eq!(seen(b"x.bin", b"\xa7\x0d\x0d\x0a\0\0\0\0"), Some(Behaviour::CompiledPython)); // 3.11
+        assert_eq!(seen(b"__pycache__/x.cpython-311.pyc", b""), Some(Behaviour::CompiledPython));
+        assert_eq!(seen(b"x.whl", b"PK\x03\x04"), Some(Behaviour::HidesCalls));
         for (name, bytes) in [
             (&b"a.png"[..], &b"\x89PNG\r\n\x1a\n"[..]),
             (b"a.txt", b"MZ is the"),
@@ -132,14 +133,12 @@ mod tests {
 
     #[test]
     fn an_archive_is_told_where_python_could_import_from_it() {
-        assert!(look_at_archive(&archive(b"a/b.py")).is_some());
-        assert!(look_at_archive(&archive(b"b.pyc")).is_some());
-        assert!(look_at_archive(&archive(b"archive/data.pkl")).is_none());
-        assert!(look_at_archive(&archive(b"archive/code/__torch__/m.py")).is_none());
+        assert!(check_archive(&archive(b"a/b.py")).is_some());
+        assert!(check_archive(&archive(b"b.pyc")).is_some());
+        assert!(check_archive(&archive(b"archive/data.pkl")).is_none());
+        assert!(check_archive(&archive(b"archive/code/__torch__/m.py")).is_none());
         let whole = archive(b"a.py");
-        assert!(
-            whole.iter().enumerate().take(whole.len() - 1).all(|(end, _)| look_at_archive(&whole[..end]).is_none())
-        );
+        assert!(whole.iter().enumerate().take(whole.len() - 1).all(|(end, _)| check_archive(&whole[..end]).is_none()));
     }
 
     #[test]
@@ -152,7 +151,7 @@ mod tests {
             (b"a", b""),
             (b"a", b"..b"),
         ] {
-            assert!(!leaves(path, target), "{path:?} {target:?}");
+            assert!(!escapes_directory(path, target), "{path:?} {target:?}");
         }
         for (path, target) in [
             (&b"a"[..], &b"/etc/passwd"[..]),
@@ -163,7 +162,7 @@ mod tests {
             (b"a/b", b"c/.."),
             (b"a", b"./../x"),
         ] {
-            assert!(leaves(path, target), "{path:?} {target:?}");
+            assert!(escapes_directory(path, target), "{path:?} {target:?}");
         }
     }
 }

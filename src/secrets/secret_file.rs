@@ -1,13 +1,13 @@
 //! Secrets that an engine mounts as files: NAME_FILE names the file, COMMAND gets its content as NAME.
 
 use super::Variable;
-use super::error::{Cause, Error, absolute};
+use super::error::{Cause, Error, absolute_path};
 use crate::settings::value_of;
 use crate::sys::secret;
 use std::ffi::CStr;
 
 /// More than one variable may hold (`MAX_ARG_STRLEN`, `man 2 execve`).
-const LONGEST: usize = 128 * 1024;
+const MAX_BYTES: usize = 128 * 1024;
 
 /// The variable that holds the path of `name`'s file.
 pub fn file_variable(name: &[u8]) -> Vec<u8> {
@@ -16,21 +16,22 @@ pub fn file_variable(name: &[u8]) -> Vec<u8> {
 
 /// Reads `name`'s file, as `file_env` of the official images does: both set is an error, newlines at the end go. Nothing where
 /// `name` is set itself.
-pub fn read(name: &[u8], environment: &[&CStr]) -> Result<Option<Variable>, Error> {
+pub fn read_secret(name: &[u8], environment: &[&CStr]) -> Result<Option<Variable>, Error> {
     let text = String::from_utf8_lossy(name);
     let variable = file_variable(name);
     let given = value_of(environment, name);
     let Some(path) = value_of(environment, &variable).filter(|path| !path.is_empty()) else {
         return match given {
             Some(_) => Ok(None),
-            None => Err(Error::of_variable("TAKUMI_SECRETS", Cause::Neither(text.into_owned()))),
+            None => Err(Error::in_variable("TAKUMI_SECRETS", Cause::Neither(text.into_owned()))),
         };
     };
-    let error = |cause| Error::of_file_variable(&format!("{text}_FILE"), path, cause);
+    let error = |cause| Error::in_file_variable(&format!("{text}_FILE"), path, cause);
     if given.is_some_and(|value| !value.is_empty()) {
         return Err(error(Cause::Both(text.to_string())));
     }
-    let mut value = secret::read(&absolute(path).map_err(error)?, LONGEST).map_err(|unread| error(unread.into()))?;
+    let mut value =
+        secret::read(&absolute_path(path).map_err(error)?, MAX_BYTES).map_err(|unread| error(unread.into()))?;
     let end = value.iter().rposition(|&byte| byte != b'\n').map_or(0, |last| last + 1);
     value.truncate(end);
     if value.contains(&0) {
@@ -45,9 +46,9 @@ mod tests {
 
     #[test]
     fn one_of_the_two_variables_is_set() {
-        assert!(matches!(read(b"A", &[c"A=1"]), Ok(None)));
-        assert!(matches!(read(b"A", &[c"A=", c"A_FILE="]), Ok(None)));
-        let said = |variables: &[&CStr]| read(b"A", variables).err().unwrap().to_string();
+        assert!(matches!(read_secret(b"A", &[c"A=1"]), Ok(None)));
+        assert!(matches!(read_secret(b"A", &[c"A=", c"A_FILE="]), Ok(None)));
+        let said = |variables: &[&CStr]| read_secret(b"A", variables).err().unwrap().to_string();
         assert!(said(&[]).contains("neither A nor A_FILE"));
         assert!(said(&[c"A=1", c"A_FILE=/x"]).contains("A is set too"));
         assert!(said(&[c"A_FILE=/x\n/y"]).starts_with("cannot use A_FILE=\"/x\\n/y\": No such file"));

@@ -3,32 +3,33 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::path::{self, Shown};
+use super::path::{self, ShownPath};
 use super::{Error, Outcome, Target, Volume};
 use crate::problem::Problem;
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, credentials};
 
-/// As the user: missing directories inside a directory of the user's are created, and a file is created and removed in each
-/// volume, reached by its path as the app will reach it. A volume that may not be changed (`verify`) is only asked.
-/// Every descriptor of the volumes is closed at the end. What was found and done is told when all of them are proved.
+/// As the user: missing directories inside a directory of the user's are created, and a file is created and removed in
+/// each volume, reached by its path as the app will reach it. A volume that may not be changed (`verify`) is only
+/// asked. Every descriptor of the volumes is closed at the end. What was found and done is told when all of them are
+/// proved.
 ///
 /// # Errors
 /// [`Error`], for the first volume that is of no use; its hint says what the walk had found.
-pub fn prove(volumes: Vec<Volume>) -> Result<(), Error> {
-    volumes.iter().try_for_each(prove_one)?;
+pub fn verify_writable(volumes: Vec<Volume>) -> Result<(), Error> {
+    volumes.iter().try_for_each(verify_volume)?;
     for volume in &volumes {
         if let Some(tally) = &volume.tally {
-            tally.tell(volume);
+            tally.log_summary(volume);
         }
     }
     Ok(())
 }
 
-fn prove_one(volume: &Volume) -> Result<(), Error> {
-    let at = || Shown::of(&volume.path);
+fn verify_volume(volume: &Volume) -> Result<(), Error> {
+    let at = || ShownPath::of(&volume.path);
     let who = |errno| Error::System { act: "check who writes in", at: at(), errno, hint: "allow getresuid".into() };
-    let me = me().map_err(who)?;
+    let me = effective_ids().map_err(who)?;
     let unusable = |errno| Error::Unusable { at: at(), uid: me.uid, gid: me.gid, errno, hint: hint(volume, errno) };
     let opened = match path::open(&volume.path, volume.may_change.then_some(&me)) {
         Err(Error::System { errno, act: "open", .. }) => return Err(unusable(errno)),
@@ -41,13 +42,14 @@ fn prove_one(volume: &Volume) -> Result<(), Error> {
             Ok((stat.device, stat.inode, stat.mount))
         };
         if identity(walked.as_fd())? != identity(directory.as_fd())? {
-            return Err(Error::Exchanged(at()));
+            return Err(Error::Replaced(at()));
         }
     }
     let directory = directory.as_fd();
     match (fs::create_unnamed(directory), volume.may_change) {
         (Ok(_), _) => Ok(()),
-        // EISDIR: the kernel before 3.11 and filesystems that pass O_TMPFILE on read its directory bit alone (man 2 open).
+        // EISDIR: the kernel before 3.11 and filesystems that pass O_TMPFILE on read its directory bit alone (man 2
+        // open).
         (Err(Errno(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT | libc::EINVAL | libc::ENOSYS)), true) => {
             create_and_remove(directory).map_err(unusable)
         }
@@ -72,7 +74,7 @@ fn create_and_remove(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     Err(Errno(libc::EEXIST))
 }
 
-fn me() -> Result<Target, Errno> {
+fn effective_ids() -> Result<Target, Errno> {
     Ok(Target { uid: credentials::user_ids()?.effective, gid: credentials::group_ids()?.effective })
 }
 
@@ -84,9 +86,9 @@ fn hint(volume: &Volume, errno: Errno) -> String {
     };
     match (found, &volume.remedy, errno) {
         (_, _, Errno(libc::ENOENT)) => {
-            format!("create {} or let TAKUMI_OWNERSHIP change volumes", Shown::of(&volume.path))
+            format!("create {} or let TAKUMI_OWNERSHIP change volumes", ShownPath::of(&volume.path))
         }
-        (_, _, Errno(libc::EROFS)) => format!("mount a writable volume at {}", Shown::of(&volume.path)),
+        (_, _, Errno(libc::EROFS)) => format!("mount a writable volume at {}", ShownPath::of(&volume.path)),
         (_, _, Errno(libc::ENOSPC | libc::EDQUOT)) => "free space or inodes on the volume's disk".into(),
         (Some(found), Some(remedy), _) => format!("{found}; {remedy}"),
         (Some(found), None, _) => found,
