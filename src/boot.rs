@@ -35,7 +35,7 @@ use crate::supervise::last_resort;
 use crate::supervise::lifecycle::Rules;
 use crate::supervise::reboot::Marker;
 use crate::supervise::run::{self, Reboot, Terms};
-use crate::sys::entry::Environment;
+use crate::sys::entry::InheritedEnvironment;
 use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, credentials, io, process, signal};
 use crate::text::Shown;
 use crate::{confine, logging};
@@ -51,7 +51,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// Starts `command` and serves it to its end. Returns the exit code.
-pub fn start(command: &[&CStr], environment: Environment) -> u8 {
+pub fn start(command: &[&CStr], environment: InheritedEnvironment) -> u8 {
     // Before anything else: from here on no signal is lost, it waits.
     let mask = signal::set_mask(SignalSet::ALL);
     logging::begin();
@@ -82,8 +82,8 @@ struct Running {
 
 // Its frame holds whatever a start needs; inlined it would stay under the supervisor for ever.
 #[inline(never)]
-fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Running, Refusal> {
-    io::occupy_closed_stdio().map_err(|errno| Refusal::system("open /dev/null", errno))?;
+fn begin(command: &[&CStr], came: InheritedEnvironment, mask: SignalSet) -> Result<Running, Refusal> {
+    io::reopen_closed_stdio().map_err(|errno| Refusal::system("open /dev/null", errno))?;
     let environment = came.variables();
     let (level, format) = Settings::log(environment);
     logging::configure(level, format);
@@ -92,7 +92,7 @@ fn begin(command: &[&CStr], came: Environment, mask: SignalSet) -> Result<Runnin
         return Err(Refusal::no_command());
     }
     let sigchld_ignored = signal::default_sigchld().map_err(|errno| Refusal::system("receive SIGCHLD", errno))?;
-    let (own, parent) = (process::own_id(), process::parent_id());
+    let (own, parent) = (process::self_pid(), process::parent_pid());
     let is_pid_1 = own == ProcessId(1);
     let inherited = inherited::keep_only(&settings.keep, environment, own)?;
 
@@ -187,11 +187,11 @@ fn drop_privileges(plan: &Plan, preflight: Option<Means>, own: ProcessId) -> Res
 /// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only pipes and
 /// terminals; a file or a device of the host is nobody's to give.
 fn hand_over_stdio(user: UserId) {
-    for number in 0..io::FIRST_OTHER {
-        if let Ok(stdio) = io::stdio(number)
-            && stdio.handed_over
+    for number in 0..io::FIRST_NON_STDIO {
+        if let Ok(stdio) = io::stdio_owner(number)
+            && stdio.transferable
             && stdio.owner != user
-            && let Err(errno) = io::give(number, user)
+            && let Err(errno) = io::chown_fd(number, user)
         {
             debug!("descriptor {number} stays with uid {}: {errno} (COMMAND cannot reopen it)", stdio.owner);
         }
@@ -205,7 +205,7 @@ fn ask_for_parents_death(death: Signal, parent: ProcessId, own: ProcessId) -> Re
     if credentials::parent_death_signal() != Ok(i32::from(death.number())) {
         return Err(Refusal::system(what, Errno(libc::EIO)));
     }
-    if process::parent_id() != parent {
+    if process::parent_pid() != parent {
         // It died before it could be asked for; the signal comes all the same.
         signal::kill(own.0, death).map_err(|errno| Refusal::system(what, errno))?;
     }
@@ -214,7 +214,7 @@ fn ask_for_parents_death(death: Signal, parent: ProcessId, own: ProcessId) -> Re
 
 /// Neither a descriptor nor the directory leads COMMAND outside.
 fn verify_inherited(descriptors: &[RawFd]) -> Result<(), Refusal> {
-    match process::directory_is_inside() {
+    match process::is_working_directory_inside() {
         Ok(true) => Ok(verify::descriptors(descriptors)?),
         Ok(false) => Err(Refusal::directory_outside()),
         Err(errno) => Err(Refusal::system("look at the working directory", errno)),
@@ -225,7 +225,7 @@ fn verify_inherited(descriptors: &[RawFd]) -> Result<(), Refusal> {
 fn told_to_stop() -> Result<bool, Refusal> {
     let stops = SignalSet::of(&[Signal::TERM, Signal::INT, Signal::QUIT]);
     for _ in 0..8 {
-        match signal::take(stops, Some(Duration::ZERO)) {
+        match signal::receive(stops, Some(Duration::ZERO)) {
             Ok(taken) => return Ok(taken.is_some()),
             Err(Errno(libc::EINTR)) => continue,
             Err(errno) => return Err(Refusal::system("look for pending signals", errno)),
@@ -237,7 +237,7 @@ fn told_to_stop() -> Result<bool, Refusal> {
 /// COMMAND has its own copy of everything: PID 1 pins neither a descriptor nor a directory (catatonit#12, #28). Not where COMMAND may
 /// be started again, which it is with the same descriptors in the same directory.
 fn let_go() {
-    if let Err(errno) = io::close_range(io::FIRST_OTHER as u32, u32::MAX) {
+    if let Err(errno) = io::close_range(io::FIRST_NON_STDIO as u32, u32::MAX) {
         warn!("cannot close inherited descriptors: {errno} (they stay open as long as COMMAND runs)");
     }
     if let Err(errno) = process::change_directory(c"/") {
@@ -269,7 +269,7 @@ fn tell(before: &StartedAs, dropped: &Dropped, new_user: Option<&Identity>, comm
     if new_user.is_some() && !dropped.secure_bits_locked {
         info!("the secure bits are not locked: CAP_SETPCAP was missing (add --cap-add SETPCAP)");
     }
-    if new_user.is_none() && before.groups.has(GroupId(0)) {
+    if new_user.is_none() && before.groups.contains(GroupId(0)) {
         info!("COMMAND keeps group 0, which the engine gave (--user {0}:{0} gives another)", before.users.real);
     }
 }

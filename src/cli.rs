@@ -2,7 +2,7 @@
 
 use crate::boot::NodesVerb;
 use crate::settings::table::Help;
-use crate::sys::entry::Start;
+use crate::sys::entry::InitialStack;
 use crate::sys::io;
 use crate::text::Shown;
 use crate::{boot, logging, probe};
@@ -90,7 +90,7 @@ fn nodes<'a>(words: &'a [&'a CStr]) -> Verb<'a> {
 }
 
 /// The whole program: argv and environment in, exit code out.
-pub fn run(start: Start) -> c_int {
+pub fn run(start: InitialStack) -> c_int {
     let arguments = start.arguments.get(1..).unwrap_or_default();
     let code = match parse(arguments) {
         Verb::Start(command) => boot::start(command, start.environment),

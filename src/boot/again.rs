@@ -22,7 +22,7 @@ pub(super) struct Prepared {
     pub(super) sigchld_ignored: bool,
     pub(super) umask: Option<u32>,
     pub(super) listen_pid: bool,
-    pub(super) lock: Option<confine::Lock>,
+    pub(super) lock: Option<confine::Sandbox>,
 }
 
 pub(super) struct Again {

@@ -8,14 +8,14 @@ use crate::privilege;
 use crate::privilege::drop::{self, Means};
 use crate::problem::Problem;
 use crate::settings::{Settings, Wanted};
-use crate::sys::credentials::{self, Three};
+use crate::sys::credentials::{self, ResIds};
 use std::ffi::CStr;
 
 /// What a start begins with: one id of each kind, and no more than its caller had.
 pub(super) fn started_as() -> Result<StartedAs, Refusal> {
     let before = StartedAs::read().map_err(|(what, errno)| Refusal::system(what, errno))?;
-    let is_plain = before.users == Three::all(before.users.real) && before.groups == Three::all(before.groups.real);
-    match is_plain && !credentials::started_with_more_privilege() {
+    let is_plain = before.users == ResIds::all(before.users.real) && before.groups == ResIds::all(before.groups.real);
+    match is_plain && !credentials::is_secure_execution() {
         true => Ok(before),
         false => Err(Refusal::Problem(Problem::new(
             "init was started with more privilege than its caller has: it must be neither setuid nor setgid nor have file capabilities",

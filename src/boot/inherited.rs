@@ -21,7 +21,7 @@ pub fn keep_only(keep: &KeepDescriptors, environment: &[&CStr], own: ProcessId) 
     let (passed, listens) = passed_by_listen_fds(environment, own);
     let kept = match keep {
         KeepDescriptors::All => {
-            let open = io::descriptors_of_proc().or_else(|_| io::open_among(io::FIRST_OTHER, 1024));
+            let open = io::list_open_descriptors().or_else(|_| io::open_descriptors_within(io::FIRST_NON_STDIO, 1024));
             open.map_err(|errno| Refusal::system("list the inherited descriptors", errno))?
         }
         KeepDescriptors::These(numbers) => {
@@ -39,11 +39,11 @@ fn passed_by_listen_fds(environment: &[&CStr], own: ProcessId) -> (std::ops::Ran
     let number = |name| std::str::from_utf8(value_of(environment, name)?).ok()?.parse::<i32>().ok();
     let listens = number(b"LISTEN_PID") == Some(own.0);
     let count = if listens { number(b"LISTEN_FDS").unwrap_or(0).clamp(0, 65_536) } else { 0 };
-    (io::FIRST_OTHER..io::FIRST_OTHER + count, listens)
+    (io::FIRST_NON_STDIO..io::FIRST_NON_STDIO + count, listens)
 }
 
 fn close_others(kept: &[RawFd]) -> Result<(), Refusal> {
-    let mut first = io::FIRST_OTHER as u32;
+    let mut first = io::FIRST_NON_STDIO as u32;
     for number in kept.iter().map(|&number| number as u32) {
         if number > first {
             close(first, number - 1)?;

@@ -13,7 +13,7 @@ use crate::nodes::answer::{Answer, MAX_BYTES};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
 use crate::settings::{Scan, Settings};
-use crate::sys::{Errno, credentials, fs, handover, in_child, process, spawn};
+use crate::sys::{Errno, credentials, forked_task, fs, handover, process, spawn};
 use crate::text::{Line, List, Shown};
 use crate::{confine, logging};
 use log::warn;
@@ -161,7 +161,7 @@ impl NodeScan {
     ) -> Result<(Answer, Option<OwnedFd>), Error> {
         let failed = |what: &str, errno: Errno| Error::Failed(format!("cannot {what}: {errno}"));
         let sandbox = match access {
-            Access::Read => Some(confine::for_reading(process::own_id())),
+            Access::Read => Some(confine::for_reading(process::self_pid())),
             Access::Rename => None,
         };
         let sandbox = sandbox.transpose().map_err(|error| Error::Failed(error.to_string()))?;
@@ -171,16 +171,16 @@ impl NodeScan {
             was_stopped = stopped();
             !was_stopped
         };
-        let answered = in_child::run_while(TIMEOUT, MAX_BYTES + 1, &mut goes_on, |child| {
+        let answered = forked_task::run_while(TIMEOUT, MAX_BYTES + 1, &mut goes_on, |child| {
             let entered = enter(child, user, sandbox.as_ref());
             let error = entered.and_then(|()| self.execute(child, words, &kept)).err();
-            let _ = serde_json::to_vec(&Answer { error, ..Answer::default() }).map(|text| child.tell(&text));
+            let _ = serde_json::to_vec(&Answer { error, ..Answer::default() }).map(|text| child.write_output(&text));
         });
         let answered = answered.map_err(|errno| failed("make a process for it", errno))?;
         if was_stopped {
             return Err(Error::Stopped);
         }
-        if answered.late {
+        if answered.timed_out {
             return Err(Error::Late(TIMEOUT));
         }
         if answered.bytes.len() > MAX_BYTES {
@@ -198,17 +198,17 @@ impl NodeScan {
     }
 
     /// In the child: returns only what failed.
-    fn execute(&self, child: &in_child::Child, words: &[&CStr], kept: &OwnedFd) -> Result<(), String> {
+    fn execute(&self, child: &forked_task::ForkedChild, words: &[&CStr], kept: &OwnedFd) -> Result<(), String> {
         let path = program()?;
         let number = |descriptor: &OwnedFd| descriptor.as_raw_fd().to_string();
         let known = |memory: &Option<OwnedFd>| memory.as_ref().map_or("-".to_owned(), number);
-        let handed = [number(child.answer()), known(&self.approvals), known(&self.reports), number(kept)];
+        let handed = [number(child.output()), known(&self.approvals), known(&self.reports), number(kept)];
         let arguments = [path.clone(), c"--for-init".into()].into_iter();
         let arguments = arguments.chain(handed.into_iter().filter_map(|number| CString::new(number).ok()));
         let arguments: Vec<CString> = arguments.chain(words.iter().map(|word| CString::from(*word))).collect();
-        let handed = [Some(child.answer()), self.approvals.as_ref(), self.reports.as_ref(), Some(kept)];
+        let handed = [Some(child.output()), self.approvals.as_ref(), self.reports.as_ref(), Some(kept)];
         let handed: Vec<&OwnedFd> = handed.into_iter().flatten().collect();
-        let errno = handover::execute(&path, &arguments, &self.environment, &handed);
+        let errno = handover::exec(&path, &arguments, &self.environment, &handed);
         Err(format!("cannot execute {}: {errno}", Shown(path.to_bytes())))
     }
 
@@ -263,14 +263,18 @@ impl NodeScan {
 }
 
 /// From here on the child is COMMAND's user, in a sandbox of its own.
-fn enter(child: &in_child::Child, user: Option<&Identity>, sandbox: Option<&confine::Lock>) -> Result<(), String> {
+fn enter(
+    child: &forked_task::ForkedChild,
+    user: Option<&Identity>,
+    sandbox: Option<&confine::Sandbox>,
+) -> Result<(), String> {
     let whom = user.map(|identity| &identity.ids);
     let cannot = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
     credentials::set_no_new_privileges().map_err(cannot("give up new privileges"))?;
-    child.become_whom(whom).map_err(cannot("become COMMAND's user"))?;
-    child.keep_apart().map_err(cannot("keep apart"))?;
+    child.drop_to(whom).map_err(cannot("become COMMAND's user"))?;
+    child.isolate_memory().map_err(cannot("keep apart"))?;
     let Some(sandbox) = sandbox else { return Ok(()) };
-    spawn::put_on(sandbox, child.parent()).map_err(|(what, errno)| cannot(what)(errno))
+    spawn::enforce(sandbox, child.parent()).map_err(|(what, errno)| cannot(what)(errno))
 }
 
 /// The program's path, each step of which was found to be out of COMMAND's reach.

@@ -39,7 +39,7 @@ pub(super) fn read(place: &CStr, name: &CStr) -> Result<Option<OwnedFd>, Error> 
         Ok(_) => {}
     }
     let full = CString::new(path.as_bytes()).map_err(|_| call(Errno(libc::EINVAL)))?;
-    let file = io::open_plain(&full).map_err(call)?;
+    let file = io::open_nofollow(&full).map_err(call)?;
     let stat = fs::stat(file.as_fd(), Freshness::Cached).map_err(call)?;
     if !stat.is_regular() || !is_roots(&stat) {
         return Err(Error::NotRoots(path));

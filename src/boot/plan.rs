@@ -67,11 +67,11 @@ mod tests {
     use crate::posture::engines::hardened;
     use crate::posture::report::Verdict;
     use crate::sys::GroupId;
-    use crate::sys::credentials::{Capabilities, Three};
+    use crate::sys::credentials::{Capabilities, ResIds};
 
     #[test]
     fn the_three_that_always_hold_are_in_every_report_and_refuse() {
-        let (users, groups) = (Three::all(UserId(1000)), Three::all(GroupId(1000)));
+        let (users, groups) = (ResIds::all(UserId(1000)), ResIds::all(GroupId(1000)));
         let before = StartedAs { users, groups, capabilities: Capabilities::NONE, namespace: None };
         let settings = Settings::default();
         let problem = Problem::new("cannot become the user: it lacks (all)", "add --cap-add SETUID");

@@ -79,7 +79,7 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     for path in DEVICES.iter().map(|path| CString::from(*path)).chain(of_gpu) {
         // What is not there, or closed to COMMAND's user, needs no rule.
         if let Ok(place) = io::open_path(&path) {
-            allow(&place, handled & rights::OF_FILES)?;
+            allow(&place, handled & rights::FILE_RIGHTS)?;
         }
     }
     if needs.may_write_proc {
@@ -103,7 +103,7 @@ pub(super) fn nothing_to_write(level: u32) -> Result<Ruleset, Error> {
     let rules = Ruleset::new(handled, level >= 4, level >= WHOLE)
         .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
     if let Ok(null) = io::open_path(c"/dev/null") {
-        let answer = rules.allow(null.as_fd(), handled & rights::OF_FILES);
+        let answer = rules.allow(null.as_fd(), handled & rights::FILE_RIGHTS);
         answer.map_err(|errno| Error::Call("fill the second lock (landlock_add_rule)", errno))?;
     }
     Ok(rules)

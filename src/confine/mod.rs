@@ -10,7 +10,7 @@ pub mod seccomp;
 use crate::machine::{Machine, devices, mounts::Mounts, second_lock};
 use crate::privilege::Dropped;
 use crate::settings::Settings;
-pub use crate::sys::spawn::Lock;
+pub use crate::sys::spawn::Sandbox;
 use crate::sys::{Errno, ProcessId, UserId, io};
 use std::ffi::{CStr, CString};
 
@@ -42,13 +42,13 @@ pub fn prepare(
     settings: &Settings,
     machine: &Machine,
     own: ProcessId,
-) -> Result<Option<Lock>, Error> {
+) -> Result<Option<Sandbox>, Error> {
     let Some(kernel) = &machine.second_lock else { return Ok(None) };
-    let mut lock = Lock::default();
+    let mut lock = Sandbox::default();
     if kernel.level() > 0 {
         let read = if machine.mounts.is_err() { Mounts::read().ok() } else { None };
         let mounts = machine.mounts.as_ref().ok().or(read.as_ref());
-        lock.scoped = kernel.level() >= second_lock::WHOLE;
+        lock.is_scoped = kernel.level() >= second_lock::WHOLE;
         lock.ruleset = Some(landlock::ruleset(&landlock::Needs {
             settings,
             kernel,
@@ -56,8 +56,8 @@ pub fn prepare(
             devices: devices_of_gpu(machine),
             may_write_proc: dropped.user != UserId(0),
         })?);
-        lock.outside = outside(settings);
-        if lock.outside.is_none() && !lock.scoped {
+        lock.canary = outside(settings);
+        if lock.canary.is_none() && !lock.is_scoped {
             return Err(Error::Untried);
         }
     }
@@ -69,18 +69,18 @@ pub fn prepare(
 
 /// The lock of a child that only reads: it may write nothing but /dev/null and call nobody. Whatever TAKUMI_CONFINE says, as far as
 /// the kernel has it; `own`: the process that makes the child.
-pub fn for_reading(own: ProcessId) -> Result<Lock, Error> {
-    let mut lock = Lock::default();
-    let level = crate::sys::landlock::level().unwrap_or(0);
+pub fn for_reading(own: ProcessId) -> Result<Sandbox, Error> {
+    let mut lock = Sandbox::default();
+    let level = crate::sys::landlock::abi_version().unwrap_or(0);
     if level > 0 {
-        lock.scoped = level >= second_lock::WHOLE;
+        lock.is_scoped = level >= second_lock::WHOLE;
         lock.ruleset = Some(landlock::nothing_to_write(level)?);
-        lock.outside = io::may_open_for_writing(OUTSIDE).then(|| OUTSIDE.into());
-        if lock.outside.is_none() && !lock.scoped {
+        lock.canary = io::may_open_for_writing(OUTSIDE).then(|| OUTSIDE.into());
+        if lock.canary.is_none() && !lock.is_scoped {
             return Err(Error::Untried);
         }
     }
-    if crate::sys::seccomp::available().is_ok() {
+    if crate::sys::seccomp::check_available().is_ok() {
         lock.filter = seccomp::filter(own);
     }
     Ok(lock)

@@ -5,7 +5,9 @@
 //! all the rest of the lock.
 
 use crate::sys::ProcessId;
-use crate::sys::seccomp::{self, Instruction, argument, at_least, equals, load, mask, refuse, skip};
+use crate::sys::seccomp::{
+    self, Instruction, argument_offset, jump, jump_if_at_least, jump_if_equal, load, mask, return_errno,
+};
 use When::{Always, Any, Creates, Namespaces, OfInit, Only};
 use libc::{EPERM, c_long};
 
@@ -142,13 +144,13 @@ pub fn filter(init: ProcessId) -> Vec<Instruction> {
         TABLE.iter().map(|(call, when, _)| (*call as u32, block(*when, init.0.unsigned_abs()))).collect();
     calls.sort_unstable_by_key(|(call, _)| *call);
     let mut filter = vec![
-        load(seccomp::ARCHITECTURE),
-        equals(seccomp::X86_64, 1, 0),
+        load(seccomp::ARCHITECTURE_OFFSET),
+        jump_if_equal(seccomp::AUDIT_ARCH_X86_64, 1, 0),
         // The i386 calls have other numbers: as a kernel without them.
-        refuse(libc::ENOSYS),
-        load(seccomp::NUMBER),
-        at_least(seccomp::X32, 0, 1),
-        refuse(libc::ENOSYS),
+        return_errno(libc::ENOSYS),
+        load(seccomp::NUMBER_OFFSET),
+        jump_if_at_least(seccomp::X32_SYSCALL_BIT, 0, 1),
+        return_errno(libc::ENOSYS),
     ];
     filter.extend(halved(&calls));
     filter
@@ -159,13 +161,14 @@ fn halved(calls: &[(u32, Vec<Instruction>)]) -> Vec<Instruction> {
     if calls.len() <= 3 {
         let each = calls.iter().flat_map(|(call, block)| {
             // A block is a screen at most, far below what a jump can pass over.
-            std::iter::once(equals(*call, 0, u8::try_from(block.len()).unwrap_or(u8::MAX))).chain(block.iter().copied())
+            std::iter::once(jump_if_equal(*call, 0, u8::try_from(block.len()).unwrap_or(u8::MAX)))
+                .chain(block.iter().copied())
         });
         return each.chain([seccomp::ALLOW]).collect();
     }
     let (lower, upper) = calls.split_at(calls.len() / 2);
     let below = halved(lower);
-    let mut tree = vec![at_least(upper[0].0, 0, 1), skip(below.len() as u32)];
+    let mut tree = vec![jump_if_at_least(upper[0].0, 0, 1), jump(below.len() as u32)];
     tree.extend(below);
     tree.extend(halved(upper));
     tree
@@ -173,37 +176,49 @@ fn halved(calls: &[(u32, Vec<Instruction>)]) -> Vec<Instruction> {
 
 /// What is done with a call once its number is known; every way through it ends in an answer.
 fn block(when: When, init: u32) -> Vec<Instruction> {
-    let no = refuse(EPERM);
+    let no = return_errno(EPERM);
     let yes = seccomp::ALLOW;
     match when {
         Always => vec![no],
-        When::Absent => vec![refuse(libc::ENOSYS)],
-        Any(index, bits) => vec![load(argument(index)), mask(bits), equals(0, 1, 0), no, yes],
+        When::Absent => vec![return_errno(libc::ENOSYS)],
+        Any(index, bits) => vec![load(argument_offset(index)), mask(bits), jump_if_equal(0, 1, 0), no, yes],
         Creates(index) => vec![
-            load(argument(index)),
+            load(argument_offset(index)),
             mask((libc::O_CREAT | UNNAMED) as u32),
-            equals(0, 4, 0),
-            load(argument(index + 1)),
+            jump_if_equal(0, 4, 0),
+            load(argument_offset(index + 1)),
             mask(libc::S_ISUID),
-            equals(0, 1, 0),
+            jump_if_equal(0, 1, 0),
             no,
             yes,
         ],
         Namespaces => block(Any(0, NAMESPACES as u32), init),
-        OfInit(index) => vec![load(argument(index)), equals(init, 0, 1), no, yes],
+        OfInit(index) => vec![load(argument_offset(index)), jump_if_equal(init, 0, 1), no, yes],
         Only(index, value, next) => {
-            vec![load(argument(index)), equals(value, 0, 3), load(argument(index + 1)), equals(next, 0, 1), no, yes]
+            vec![
+                load(argument_offset(index)),
+                jump_if_equal(value, 0, 3),
+                load(argument_offset(index + 1)),
+                jump_if_equal(next, 0, 1),
+                no,
+                yes,
+            ]
         }
         When::OfInitByKind(process, user) => vec![
-            load(argument(0)),
-            equals(user, 3, 0),
-            equals(process, 0, 3),
-            load(argument(1)),
-            equals(init, 0, 1),
+            load(argument_offset(0)),
+            jump_if_equal(user, 3, 0),
+            jump_if_equal(process, 0, 3),
+            load(argument_offset(1)),
+            jump_if_equal(init, 0, 1),
             no,
             yes,
         ],
-        When::Question => vec![load(argument(0)), equals(seccomp::QUESTION as u32, 0, 1), refuse(seccomp::ANSWER), yes],
+        When::Question => vec![
+            load(argument_offset(0)),
+            jump_if_equal(seccomp::SELF_TEST_OPTION as u32, 0, 1),
+            return_errno(seccomp::SELF_TEST_ERRNO),
+            yes,
+        ],
         When::Socket => socket(),
     }
 }
@@ -217,19 +232,19 @@ const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS;
 
 fn socket() -> Vec<Instruction> {
-    let (no, yes) = (refuse(EPERM), seccomp::ALLOW);
-    let mut block = vec![load(argument(0))];
+    let (no, yes) = (return_errno(EPERM), seccomp::ALLOW);
+    let mut block = vec![load(argument_offset(0))];
     for family in WHOLE_FAMILIES {
-        block.extend([equals(family as u32, 0, 1), yes]);
+        block.extend([jump_if_equal(family as u32, 0, 1), yes]);
     }
-    block.extend([equals(libc::AF_INET as u32, 2, 0), equals(libc::AF_INET6 as u32, 1, 0), no]);
+    block.extend([jump_if_equal(libc::AF_INET as u32, 2, 0), jump_if_equal(libc::AF_INET6 as u32, 1, 0), no]);
     for (kind, protocol) in SOCKETS {
-        block.extend([load(argument(1)), mask(TYPE), equals(kind as u32, 0, 3)]);
-        block.extend([load(argument(2)), equals(protocol as u32, 0, 1), yes]);
+        block.extend([load(argument_offset(1)), mask(TYPE), jump_if_equal(kind as u32, 0, 3)]);
+        block.extend([load(argument_offset(2)), jump_if_equal(protocol as u32, 0, 1), yes]);
     }
     // ICMPv6's ping.
-    block.extend([load(argument(1)), mask(TYPE), equals(libc::SOCK_DGRAM as u32, 0, 3)]);
-    block.extend([load(argument(2)), equals(libc::IPPROTO_ICMPV6 as u32, 0, 1), yes, no]);
+    block.extend([load(argument_offset(1)), mask(TYPE), jump_if_equal(libc::SOCK_DGRAM as u32, 0, 3)]);
+    block.extend([load(argument_offset(2)), jump_if_equal(libc::IPPROTO_ICMPV6 as u32, 0, 1), yes, no]);
     block
 }
 

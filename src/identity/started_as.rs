@@ -1,15 +1,15 @@
 //! What this process was started as.
 
 use crate::machine::user_namespace::UserNamespace;
-use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::credentials::{self, Capabilities, ResIds};
 use crate::sys::{Errno, GroupId, UserId, io};
 
 /// Its ids, and what it may do with them.
 pub struct StartedAs {
     /// Its user.
-    pub users: Three<UserId>,
+    pub users: ResIds<UserId>,
     /// Its group.
-    pub groups: Three<GroupId>,
+    pub groups: ResIds<GroupId>,
     /// What capget says.
     pub capabilities: Capabilities,
     /// `None`: nobody asked. Who is an ordinary user becomes nobody else.
@@ -25,13 +25,13 @@ impl StartedAs {
             users,
             groups: credentials::group_ids().map_err(unseen("read the group ids"))?,
             capabilities: credentials::capabilities().map_err(unseen("read the capabilities"))?,
-            namespace: users.has(UserId(0)).then(UserNamespace::read),
+            namespace: users.contains(UserId(0)).then(UserNamespace::read),
         })
     }
 
     /// Whether it can become somebody else.
     pub fn is_root(&self) -> bool {
-        self.users.has(UserId(0))
+        self.users.contains(UserId(0))
     }
 
     /// As far as it is known: /proc may not be mounted.

@@ -148,7 +148,7 @@ fn path(root: &str, path: &str) -> CString {
 mod tests {
     use super::*;
     use crate::settings::Settings;
-    use crate::sys::device::Node as File;
+    use crate::sys::device::DeviceNode as File;
     use crate::sys::{Errno, UserId};
     use std::ffi::CStr;
     use std::path::PathBuf;

@@ -7,7 +7,7 @@ use crate::http;
 use crate::settings::Wanted;
 use crate::settings::checks::Check;
 use crate::sys::clock::Instant;
-use crate::sys::socket::{self, Begun, Outcome};
+use crate::sys::socket::{self, ConnectOutcome, PendingConnection};
 use crate::sys::{Errno, io};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -175,7 +175,7 @@ fn ipv6_routes(text: &[u8]) -> Vec<Route> {
 /// One that may be under way.
 struct Pending {
     to: IpAddr,
-    begun: Result<Begun, Errno>,
+    begun: Result<PendingConnection, Errno>,
 }
 
 /// How many routers may pass a packet on that is to tell whether any does: the first one does, the second one would say that it
@@ -183,7 +183,7 @@ struct Pending {
 const SECOND: u8 = 2;
 
 fn attempts(routes: &[Route]) -> Vec<Pending> {
-    let begin = |to: IpAddr, hops| Pending { to, begun: socket::begin(SocketAddr::new(to, 443), hops) };
+    let begin = |to: IpAddr, hops| Pending { to, begun: socket::connect_nonblocking(SocketAddr::new(to, 443), hops) };
     let mut attempts = Vec::with_capacity(4);
     for to in [NOBODY_4, NOBODY_6] {
         if to.is_ipv6() && !routes.iter().any(|route| route.ipv6) {
@@ -201,18 +201,18 @@ fn attempts(routes: &[Route]) -> Vec<Pending> {
 
 impl Pending {
     fn end(self, routes: &[Route], deadline: Instant) -> Attempt {
-        let is_first = |by: IpAddr, begun: &Begun| {
+        let is_first = |by: IpAddr, begun: &PendingConnection| {
             // IPv6's routers send from another address than the one that a route names.
-            by.is_ipv6() || begun.own_address() == Some(by) || routes.iter().any(|route| route.gateway == Some(by))
+            by.is_ipv6() || begun.local_address() == Some(by) || routes.iter().any(|route| route.gateway == Some(by))
         };
         let end = match &self.begun {
             Err(errno) => End::Unsent(*errno),
             Ok(begun) => match begun.outcome(Instant::now().until(deadline)) {
-                Outcome::Silent => End::Silent,
-                Outcome::Connected => End::Connected,
-                Outcome::Failed(errno, None) => End::Failed(errno),
-                Outcome::Failed(errno, Some(icmp)) => match icmp.by {
-                    _ if icmp.too_far => End::Left(icmp.by),
+                ConnectOutcome::Silent => End::Silent,
+                ConnectOutcome::Connected => End::Connected,
+                ConnectOutcome::Failed(errno, None) => End::Failed(errno),
+                ConnectOutcome::Failed(errno, Some(icmp)) => match icmp.sender {
+                    _ if icmp.time_exceeded => End::Left(icmp.sender),
                     Some(by) if !is_first(by, begun) => End::Left(Some(by)),
                     _ => End::Stopped(errno),
                 },

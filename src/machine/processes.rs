@@ -101,12 +101,12 @@ mod tests {
 
     #[test]
     fn this_process_is_seen_with_its_parent() {
-        let own = process::own_id();
+        let own = process::self_pid();
         let mut found = None;
         for_each(|seen| found = found.or((seen.id == own).then_some(seen))).unwrap();
         let found = found.unwrap();
-        assert_eq!((found.id, found.parent, found.is_zombie()), (own, process::parent_id(), false));
-        assert!(descends_from(found, process::parent_id()));
+        assert_eq!((found.id, found.parent, found.is_zombie()), (own, process::parent_pid(), false));
+        assert!(descends_from(found, process::parent_pid()));
         assert!(!descends_from(found, own));
     }
 }

@@ -24,8 +24,8 @@ impl SecondLock {
     /// Asks. `None` where TAKUMI_CONFINE is off.
     pub fn look(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
         (settings.confine != Confine::Off).then(|| SecondLock {
-            landlock: landlock::level(),
-            filters: seccomp::available(),
+            landlock: landlock::abi_version(),
+            filters: seccomp::check_available(),
             proxies: proxy::ports(environment),
         })
     }

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn this_process_is_seen_by_its_id_too() {
-        assert_eq!(of(crate::sys::process::own_id()).unwrap().users, read().unwrap().users);
+        assert_eq!(of(crate::sys::process::self_pid()).unwrap().users, read().unwrap().users);
     }
 
     #[test]

@@ -160,7 +160,7 @@ fn serve_init(
     let descriptor = |number: &str| -> Result<OwnedFd, String> {
         let wrong =
             |why: &dyn std::fmt::Display| format!("descriptor {number}: {why} (init alone starts this program so)");
-        handover::inherited(number.parse().map_err(|error| wrong(&error))?).map_err(|errno| wrong(&errno))
+        handover::claim_inherited(number.parse().map_err(|error| wrong(&error))?).map_err(|errno| wrong(&errno))
     };
     let known = |number: &str| match number {
         "-" => Ok(Vec::new()),

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use super::outcome::{Note, Reason, Tally, Unsupported};
 use super::progress::Watch;
 use super::window::{Frame, Step, Window};
-use crate::sys::entries::Entry;
+use crate::sys::entries::DirectoryEntry;
 use crate::sys::fs::{self, DescriptorPath, Freshness, Stat};
 use crate::sys::{Errno, io};
 
@@ -112,7 +112,7 @@ impl Walk<'_> {
             let depth = window.depth();
             let Some(Step { directory, frame, entry }) = window.next() else { return Ok(()) };
             match entry {
-                Ok(Some(entry)) if entry.is_the_way_here() => continue,
+                Ok(Some(entry)) if entry.is_dot_or_dot_dot() => continue,
                 Ok(Some(entry)) => {
                     if watch.tick(self.tally).is_break() {
                         return Err(Stop::Interrupted.into());
@@ -140,7 +140,7 @@ impl Walk<'_> {
         &mut self,
         directory: BorrowedFd<'_>,
         frame: &Frame,
-        entry: &Entry<'_>,
+        entry: &DirectoryEntry<'_>,
         depth: usize,
     ) -> Result<Descent, Stop> {
         self.tally.seen += 1;

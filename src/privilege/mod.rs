@@ -8,7 +8,7 @@ pub mod verify;
 
 use crate::machine::capabilities;
 use crate::problem::Problem;
-use crate::sys::credentials::{Capabilities, CapabilityBits, Credentials, Three};
+use crate::sys::credentials::{Capabilities, CapabilityBits, Credentials, ResIds};
 use crate::sys::{Errno, GroupId, UserId};
 
 /// Becomes `target`, whom a start as root is for.
@@ -17,7 +17,7 @@ pub fn become_user(target: &Credentials, means: drop::Means) -> Result<Dropped, 
 }
 
 /// Gives up whatever an ordinary user was started with, and stays that user.
-pub fn stay_user(users: Three<UserId>, groups: Three<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
+pub fn stay_user(users: ResIds<UserId>, groups: ResIds<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
     verify::verify(&drop::stay_user(users, groups, held)?)
 }
 

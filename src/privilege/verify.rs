@@ -3,15 +3,15 @@
 
 use super::{Dropped, Error};
 use crate::machine::status::{self, Status};
-use crate::sys::credentials::{self, Capabilities, MOST_CAPABILITIES, Three};
+use crate::sys::credentials::{self, Capabilities, MAX_CAPABILITIES, ResIds};
 use crate::sys::{Errno, GroupId, UserId, io};
 use crate::text::List;
 use std::os::fd::RawFd;
 
 /// What must be found.
 pub(super) struct Expected {
-    pub users: Three<UserId>,
-    pub group_ids: Three<GroupId>,
+    pub users: ResIds<UserId>,
+    pub group_ids: ResIds<GroupId>,
     /// Ascending.
     pub groups: Vec<GroupId>,
     /// Whether the bounding set must be empty too.
@@ -80,7 +80,7 @@ fn by_asking_for_each(expected: &Expected) -> Result<u64, Error> {
 
 fn whole_set(name: &'static str, has: fn(u32) -> Result<bool, Errno>) -> Result<u64, Error> {
     let mut set = 0;
-    for number in 0..MOST_CAPABILITIES {
+    for number in 0..MAX_CAPABILITIES {
         match has(number) {
             Ok(true) => set |= 1 << number,
             Ok(false) => {}
@@ -93,14 +93,14 @@ fn whole_set(name: &'static str, has: fn(u32) -> Result<bool, Errno>) -> Result<
 
 /// Tries to get root, its group, a group and a capability back. The kernel must refuse each.
 fn nothing_comes_back(expected: &Expected) -> Result<(), Error> {
-    if !expected.users.has(UserId(0)) {
-        refused("uid 0", credentials::try_effective_user(UserId(0)))?;
+    if !expected.users.contains(UserId(0)) {
+        refused("uid 0", credentials::try_set_effective_user(UserId(0)))?;
     }
-    if !expected.group_ids.has(GroupId(0)) {
-        refused("gid 0", credentials::try_effective_group(GroupId(0)))?;
+    if !expected.group_ids.contains(GroupId(0)) {
+        refused("gid 0", credentials::try_set_effective_group(GroupId(0)))?;
     }
     refused("a supplementary group", credentials::set_groups(&[GroupId(0)]))?;
-    refused("an ambient capability", credentials::try_ambient(0))
+    refused("an ambient capability", credentials::try_raise_ambient(0))
 }
 
 fn refused(what: &'static str, answer: Result<(), Errno>) -> Result<(), Error> {
@@ -115,13 +115,13 @@ fn refused(what: &'static str, answer: Result<(), Errno>) -> Result<(), Error> {
 /// What is open: exactly what was kept for COMMAND, and what `init` holds itself.
 pub fn descriptors(expected: &[RawFd]) -> Result<(), Error> {
     // 0 to 2 are open: where there are three in all, there is none of ours and none that was inherited.
-    if expected.is_empty() && io::count_of_descriptors() == Ok(io::FIRST_OTHER as usize) {
+    if expected.is_empty() && io::count_open_descriptors() == Ok(io::FIRST_NON_STDIO as usize) {
         return Ok(());
     }
-    let found = match io::descriptors_of_proc() {
+    let found = match io::list_open_descriptors() {
         Ok(found) => found,
         // No /proc: the kernel can still be asked for each number.
-        Err(_) => read("the open descriptors", io::open_among(io::FIRST_OTHER, 1024))?,
+        Err(_) => read("the open descriptors", io::open_descriptors_within(io::FIRST_NON_STDIO, 1024))?,
     };
     match found.iter().find(|number| !expected.contains(number)) {
         None => Ok(()),

@@ -33,12 +33,12 @@ use verdict::{Answer, Found, Progress, State as Health};
 /// Answers within TAKUMI_HEALTH_TIMEOUT. Returns 0 (healthy) or 1, nothing else.
 pub fn check(environment: &[&CStr], json: bool) -> u8 {
     let began = Instant::now();
-    memory::exit_with(1);
+    memory::set_out_of_memory_code(1);
     std::panic::set_hook(Box::new(on_panic));
     logging::begin();
     // A reader that is gone, or a file that may not grow, is an error of write and no death; and nothing else is held back.
     let blocked = signal::set_mask(SignalSet::of(&[Signal::PIPE, Signal::XFSZ, Signal::TTOU]));
-    if let Err(errno) = blocked.map(drop).and_then(|()| io::occupy_closed_stdio()) {
+    if let Err(errno) = blocked.map(drop).and_then(|()| io::reopen_closed_stdio()) {
         error!("cannot begin: {errno} (a seccomp filter or a limit of open files refuses it)");
         return 1;
     }

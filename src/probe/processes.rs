@@ -40,7 +40,7 @@ fn find_init() -> Option<ProcessId> {
     if is_init(processes::name(first, &mut name)) {
         return Some(first);
     }
-    let own = process::own_id();
+    let own = process::self_pid();
     let mut candidates = Vec::new();
     let listed = processes::for_each(|Process { id, start, .. }| {
         if id != own && candidates.len() < MOST && is_init(processes::name(id, &mut name)) {
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_look_sees_this_process_at_work() {
-        let own = process::own_id();
+        let own = process::self_pid();
         let sample = look(own).into_iter().find(|sample| sample.id == own).unwrap();
         assert!(sample.io.is_some_and(|bytes| bytes > 0) && sample.start > 0, "{sample:?}");
     }

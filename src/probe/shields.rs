@@ -8,7 +8,7 @@ use crate::posture::{self, finding::Finding, gpu};
 use crate::settings::checks::Check;
 use crate::settings::{Confine, Settings};
 use crate::sys::clock::Instant;
-use crate::sys::{Errno, ProcessId, UserId, fs, in_child, io};
+use crate::sys::{Errno, ProcessId, UserId, forked_task, fs, io};
 use crate::text::Shown;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
@@ -155,16 +155,16 @@ impl Required<'_> {
 
     /// In a child, since a filesystem whose server is gone holds whoever asks it.
     fn examine_in_child(&self, checks: &[Check], patience: Duration) -> Vec<Finding> {
-        let answer = in_child::run(patience, MOST, |child| {
+        let answer = forked_task::run(patience, MOST, |child| {
             let findings = judge(self.settings, &self.observe(checks), checks);
-            let _ = child.tell(&serde_json::to_vec(&findings).unwrap_or_default());
+            let _ = child.write_output(&serde_json::to_vec(&findings).unwrap_or_default());
         });
         let lost = |why: String| {
             let finding = Finding::unknown(checks[0], why, "see whether a mount or a proxy of the container hangs");
             vec![Finding { required: true, ..finding }]
         };
         match answer {
-            Ok(answer) if answer.late => lost(format!("no answer in {} ms", patience.as_millis())),
+            Ok(answer) if answer.timed_out => lost(format!("no answer in {} ms", patience.as_millis())),
             Ok(answer) => {
                 serde_json::from_slice(&answer.bytes).unwrap_or_else(|_| lost("it was not judged".to_string()))
             }

@@ -90,7 +90,7 @@ impl State {
         let cannot = |errno: Errno| format!("{path} cannot be read: {errno}");
         // Whoever may write the directory could put another start's file there.
         let directory = io::open_path(c"/run/takumi").map_err(cannot)?;
-        let file = io::open_plain(PATH).map_err(cannot)?;
+        let file = io::open_nofollow(PATH).map_err(cannot)?;
         for (of, is_its_kind) in
             [(directory.as_fd(), fs::Stat::is_directory as fn(&fs::Stat) -> bool), (file.as_fd(), fs::Stat::is_regular)]
         {

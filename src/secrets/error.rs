@@ -2,7 +2,7 @@
 
 use super::cipher;
 use crate::sys::Errno;
-use crate::sys::secret::Unread;
+use crate::sys::secret::SecretError;
 use crate::text::Shown;
 use std::ffi::CString;
 use std::fmt;
@@ -19,7 +19,7 @@ pub struct Error {
 #[allow(missing_docs)] // each says what it is
 pub enum Cause {
     #[error("{0}{fix}", fix = fix_of(.0))]
-    Unread(#[from] Unread),
+    Unread(#[from] SecretError),
     #[error("the line sets no variable (NAME=value, or # before a comment)")]
     NoAssignment,
     #[error(
@@ -97,12 +97,12 @@ pub fn absolute(path: &[u8]) -> Result<CString, Cause> {
     CString::new(path).map_err(|_| Cause::NoPath)
 }
 
-fn fix_of(unread: &Unread) -> &'static str {
+fn fix_of(unread: &SecretError) -> &'static str {
     match unread {
-        Unread::Kernel(Errno(libc::EACCES | libc::EPERM)) => {
+        SecretError::Kernel(Errno(libc::EACCES | libc::EPERM)) => {
             " (the container lacks CAP_DAC_READ_SEARCH: add --cap-add DAC_READ_SEARCH; where it is not started as root, make the file readable for its user)"
         }
-        Unread::Kernel(Errno(libc::ENOENT | libc::ENOTDIR)) => " (mount it, or correct the path)",
+        SecretError::Kernel(Errno(libc::ENOENT | libc::ENOTDIR)) => " (mount it, or correct the path)",
         _ => "",
     }
 }

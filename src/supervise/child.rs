@@ -2,7 +2,7 @@
 
 use crate::privilege::Dropped;
 use crate::settings::value_of;
-use crate::sys::spawn::{self, Failure, Lock, Plan};
+use crate::sys::spawn::{self, Sandbox, SpawnError, SpawnPlan};
 use crate::sys::{Errno, ProcessId, SignalSet, io, process, terminal};
 use crate::text::Shown;
 use log::debug;
@@ -25,7 +25,7 @@ pub struct Command<'a> {
     /// Whether the environment needs a LISTEN_PID that names COMMAND.
     pub listen_pid: bool,
     /// The second lock.
-    pub lock: Option<&'a Lock>,
+    pub lock: Option<&'a Sandbox>,
 }
 
 /// COMMAND, running.
@@ -50,7 +50,7 @@ pub enum Terminal {
 #[derive(Debug)]
 pub enum Error {
     /// Before exec: the start failed.
-    Start(Failure),
+    Start(SpawnError),
     /// At exec.
     Exec {
         /// COMMAND as it was given.
@@ -80,7 +80,7 @@ impl std::error::Error for Error {}
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Start(Failure::Fork(errno)) => {
+            Error::Start(SpawnError::Fork(errno)) => {
                 write!(f, "cannot make a process for COMMAND: {errno}")?;
                 match errno.0 {
                     libc::EAGAIN => {
@@ -90,13 +90,13 @@ impl fmt::Display for Error {
                     _ => f.write_str(" (a seccomp filter or a limit refuses it)"),
                 }
             }
-            Error::Start(Failure::Prepare(what, errno)) => {
+            Error::Start(SpawnError::Prepare(what, errno)) => {
                 write!(
                     f,
                     "cannot {what} for COMMAND: {errno} (a seccomp filter or a sandbox refuses it; start without that rule)"
                 )
             }
-            Error::Start(Failure::Exec(_, errno)) => write!(f, "cannot execute COMMAND: {errno}"),
+            Error::Start(SpawnError::Exec(_, errno)) => write!(f, "cannot execute COMMAND: {errno}"),
             Error::Exec { name, tried, found, errno } => {
                 write!(f, "cannot execute {}: ", Shown(name.to_bytes()))?;
                 match (errno.0, found) {
@@ -158,7 +158,7 @@ pub fn start(_: &Dropped, command: &Command) -> Result<Child, Error> {
         Some(Terminal::Standard(number)) => Some(number),
         _ => opened.as_ref().map(|opened| opened.as_raw_fd()),
     };
-    let spawned = spawn::spawn(&Plan {
+    let spawned = spawn::spawn(&SpawnPlan {
         candidates: &candidates,
         arguments: command.arguments,
         environment: command.environment,
@@ -167,11 +167,11 @@ pub fn start(_: &Dropped, command: &Command) -> Result<Child, Error> {
         terminal: descriptor,
         umask: command.umask,
         listen_pid: command.listen_pid,
-        lock: command.lock,
+        sandbox: command.lock,
     });
     match spawned {
         Ok(id) => Ok(Child { id, terminal }),
-        Err(Failure::Exec(index, errno)) => {
+        Err(SpawnError::Exec(index, errno)) => {
             take_terminal_back(terminal);
             let there = candidates.iter().find(|path| errno.0 == libc::ENOENT && io::exists(path));
             let tried = there.or(candidates.get(index)).cloned().unwrap_or_default();
@@ -203,13 +203,13 @@ fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<CString> {
 
 /// The controlling terminal, if `init` is its foreground job: one that is another's must not be taken (`init … &` in a shell).
 fn foreground_terminal() -> (Option<Terminal>, Option<OwnedFd>) {
-    for number in 0..io::FIRST_OTHER {
+    for number in 0..io::FIRST_NON_STDIO {
         if let Ok(group) = terminal::foreground(number) {
-            return ((group == process::own_group()).then_some(Terminal::Standard(number)), None);
+            return ((group == process::self_process_group()).then_some(Terminal::Standard(number)), None);
         }
     }
     match io::open_terminal(c"/dev/tty") {
-        Ok(opened) if terminal::foreground(opened.as_raw_fd()) == Ok(process::own_group()) => {
+        Ok(opened) if terminal::foreground(opened.as_raw_fd()) == Ok(process::self_process_group()) => {
             (Some(Terminal::Controlling), Some(opened))
         }
         _ => (None, None),
@@ -227,7 +227,7 @@ impl Terminal {
     /// Puts `group` into the foreground, if `init`'s own group is there.
     pub fn give(self, group: ProcessId) {
         self.with(|descriptor| {
-            if terminal::foreground(descriptor) == Ok(process::own_group()) {
+            if terminal::foreground(descriptor) == Ok(process::self_process_group()) {
                 let _ = terminal::set_foreground(descriptor, group);
             }
         });
@@ -235,7 +235,7 @@ impl Terminal {
 
     /// Takes the foreground for `init`'s own group. SIGTTOU is blocked, as every signal is.
     pub fn take_back(self) {
-        self.with(|descriptor| terminal::set_foreground(descriptor, process::own_group()));
+        self.with(|descriptor| terminal::set_foreground(descriptor, process::self_process_group()));
     }
 }
 

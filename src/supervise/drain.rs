@@ -7,7 +7,7 @@ use crate::http::{self, AGENT, Head, Url};
 use crate::machine::hosts;
 use crate::supervise::last_resort;
 use crate::sys::clock::{self, Instant};
-use crate::sys::{Errno, ProcessId, in_child, process};
+use crate::sys::{Errno, ProcessId, forked_task, process};
 use log::{info, warn};
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ const LOOKS: usize = 10;
 
 /// Begins it in a child, which ends when ComfyUI is idle, cannot be asked, or `end` has come. Errors: those of fork(2).
 pub fn begin(url: &Url, end: Instant) -> Result<ProcessId, Errno> {
-    in_child::leave(|| {
+    forked_task::spawn_detached(|| {
         // It is neither `init`, as the probe would take it by the name, nor does it serve COMMAND if it panics.
         let _ = process::set_name(c"init-drain");
         last_resort::serves_nobody();
@@ -49,7 +49,7 @@ fn drain(url: &Url, end: Instant) -> Result<(), Why> {
             // What runs counts too (`get_tasks_remaining` in ComfyUI's execution.py).
             match remaining(&answer).ok_or("GET /prompt is not answered as ComfyUI does")? {
                 0 => return Ok(()),
-                _ => clock::nap(PAUSE),
+                _ => clock::sleep(PAUSE),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! For a defect of ours: a panic before COMMAND runs is a refusal like any other, and one after it may not take COMMAND along.
 
-use crate::sys::signal::{self, Taken};
-use crate::sys::wait::{self, Child, WaitStatus};
+use crate::sys::signal::{self, ReceivedSignal};
+use crate::sys::wait::{self, ChildEvent, WaitStatus};
 use crate::sys::{ProcessId, Signal, SignalSet, clock, process};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
@@ -36,16 +36,16 @@ fn on_panic(panic: &PanicHookInfo) {
 /// Forwards and reaps, and nothing else: no ladder, no leftovers, no state that could be wrong.
 fn serve_without_thought(command: ProcessId) -> ! {
     loop {
-        match signal::take(SignalSet::ALL, Some(Duration::from_millis(100))) {
-            Ok(Some(Taken { signal, .. })) if signal != Signal::CHLD => {
+        match signal::receive(SignalSet::ALL, Some(Duration::from_millis(100))) {
+            Ok(Some(ReceivedSignal { signal, .. })) if signal != Signal::CHLD => {
                 let _ = signal::kill(command.0, signal);
             }
             Ok(_) => {}
-            Err(_) => clock::nap(Duration::from_millis(100)),
+            Err(_) => clock::sleep(Duration::from_millis(100)),
         }
-        while let Ok(Child::Changed(id, status)) = wait::poll_children(false) {
+        while let Ok(ChildEvent::Changed(id, status)) = wait::poll_children(false) {
             if let (true, Some(status)) = (id == command, WaitStatus::decode(status)) {
-                process::exit(status.code());
+                process::exit(status.exit_code());
             }
         }
     }

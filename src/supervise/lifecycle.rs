@@ -193,7 +193,7 @@ impl Lifecycle {
             (Phase::Stopping(rung, _), Event::Drained) if self.is_draining() => self.climb(rung + 1, now),
             (Phase::Running | Phase::Stopping(..), Event::AskedForReboot) => self.on_wish(now),
             (Phase::Running | Phase::Stopping(..), Event::Ended(status)) => {
-                let code = status.code();
+                let code = status.exit_code();
                 let code = if self.rules.exit_ok.contains(&code) { 0 } else { code };
                 self.leave_to_leftovers(Next::Exit(code), now)
             }

@@ -12,7 +12,7 @@ use crate::machine::limits::{self, OutOfMemory};
 use crate::machine::processes;
 use crate::settings::Scope;
 use crate::sys::clock::{self, Instant};
-use crate::sys::signal::{self, Taken};
+use crate::sys::signal::{self, ReceivedSignal};
 use crate::sys::wait::{self, WaitStatus};
 use crate::sys::{Errno, ProcessId, Signal, SignalSet, filesystem, memory, process, spawn};
 use log::{debug, error, warn};
@@ -52,7 +52,7 @@ pub struct Reboot<'a> {
 pub fn supervise(child: Child, terms: Terms, reboot: Option<Reboot>) -> u8 {
     let Terms { rules, scope, is_pid_1, health_url } = terms;
     let life = Lifecycle::new(rules, child.terminal.is_some());
-    let own = process::own_id();
+    let own = process::self_pid();
     let mut supervisor = Supervisor {
         life,
         child,
@@ -108,7 +108,7 @@ impl Supervisor<'_> {
         }
         if std::mem::take(&mut self.orphans_come) {
             // A wake-up costs more than a reaping. Signals to forward are not held up by this.
-            return match signal::take(SignalSet::ALL_BUT_CHILD, Some(GATHERING)) {
+            return match signal::receive(SignalSet::ALL_BUT_CHILD, Some(GATHERING)) {
                 Ok(Some(taken)) => self.on_signal(taken),
                 _ => None,
             };
@@ -118,15 +118,15 @@ impl Supervisor<'_> {
             (true, None) => left,
             (false, _) => left.map(|left| left.min(LOOK_AGAIN)),
         };
-        match signal::take(SignalSet::ALL, patience) {
-            Ok(Some(Taken { signal: Signal::CHLD, .. })) => self.reap(),
+        match signal::receive(SignalSet::ALL, patience) {
+            Ok(Some(ReceivedSignal { signal: Signal::CHLD, .. })) => self.reap(),
             Ok(Some(taken)) => self.on_signal(taken),
             Ok(None) if patience.is_some() && self.life.command_runs() => None,
             Ok(None) if patience.is_some() => self.reap(),
             Err(Errno(libc::EINTR)) => None,
             answer => {
                 self.complain("waiting for signals", answer.err().unwrap_or(Errno(libc::EAGAIN)));
-                clock::nap(SECOND_THOUGHT);
+                clock::sleep(SECOND_THOUGHT);
                 self.reap()
             }
         }
@@ -136,10 +136,10 @@ impl Supervisor<'_> {
     fn settle(&mut self) {
         self.settles = None;
         self.memory = limits::out_of_memory();
-        memory::give_back();
+        memory::release_unused();
     }
 
-    fn on_signal(&mut self, taken: Taken) -> Option<u8> {
+    fn on_signal(&mut self, taken: ReceivedSignal) -> Option<u8> {
         // A line of ours into a pipe that nobody reads raises it here; COMMAND has nothing to do with that.
         if taken.signal == Signal::PIPE && taken.sender == self.own {
             return None;
@@ -163,7 +163,7 @@ impl Supervisor<'_> {
         let mut orphans = false;
         loop {
             match wait::poll_children(!self.is_pid_1) {
-                Ok(wait::Child::Changed(id, status)) if id == self.child.id => {
+                Ok(wait::ChildEvent::Changed(id, status)) if id == self.child.id => {
                     let event = match WaitStatus::decode(status) {
                         Some(WaitStatus::Stopped(signal)) => Event::Stopped(signal),
                         Some(status) => {
@@ -176,25 +176,25 @@ impl Supervisor<'_> {
                         return Some(code);
                     }
                 }
-                Ok(wait::Child::Changed(id, _)) if self.drain == Some(id) => {
+                Ok(wait::ChildEvent::Changed(id, _)) if self.drain == Some(id) => {
                     self.drain = None;
                     // However it ended: what it had to say, it has said.
                     if let Some(code) = self.happens(Event::Drained, None) {
                         return Some(code);
                     }
                 }
-                Ok(wait::Child::Changed(id, status)) => {
+                Ok(wait::ChildEvent::Changed(id, status)) => {
                     orphans = true;
                     debug!("reaped orphan {id}, status {status:#x}");
                 }
-                Ok(wait::Child::None) if self.life.command_runs() => {
+                Ok(wait::ChildEvent::NoChildren) if self.life.command_runs() => {
                     error!("the kernel knows no child any more: how COMMAND ended is lost, and told as 125");
                     return self.happens(Event::Ended(WaitStatus::Exited(125)), None);
                 }
-                Ok(wait::Child::None | wait::Child::Quiet) => break,
+                Ok(wait::ChildEvent::NoChildren | wait::ChildEvent::NoChange) => break,
                 Err(errno) => {
                     self.complain("waiting for children", errno);
-                    clock::nap(SECOND_THOUGHT);
+                    clock::sleep(SECOND_THOUGHT);
                     break;
                 }
             }
@@ -203,7 +203,7 @@ impl Supervisor<'_> {
         if self.life.command_runs() || self.somebody_is_left() { None } else { self.happens(Event::NobodyLeft, None) }
     }
 
-    fn happens(&mut self, event: Event, taken: Option<Taken>) -> Option<u8> {
+    fn happens(&mut self, event: Event, taken: Option<ReceivedSignal>) -> Option<u8> {
         let action = self.life.step(event, Instant::now());
         if !self.life.is_draining() {
             self.give_up_draining(event);
@@ -230,7 +230,7 @@ impl Supervisor<'_> {
     }
 
     /// Who is behind a signal that goes to COMMAND: its sender, or for a later rung of the ladder whoever began it.
-    fn remember(&mut self, signal: Signal, taken: Option<Taken>) {
+    fn remember(&mut self, signal: Signal, taken: Option<ReceivedSignal>) {
         self.sender = match (taken, self.sender) {
             (Some(taken), _) => Some(Sender {
                 signal,
@@ -244,9 +244,9 @@ impl Supervisor<'_> {
         };
     }
 
-    fn send(&mut self, signal: Signal, taken: Option<Taken>) {
+    fn send(&mut self, signal: Signal, taken: Option<ReceivedSignal>) {
         let child = self.child.id;
-        let answer = match (self.scope, taken.and_then(|taken| taken.queued)) {
+        let answer = match (self.scope, taken.and_then(|taken| taken.payload)) {
             (Scope::Child, Some(payload)) => {
                 signal::queue(child, signal, payload).or_else(|_| signal::kill(child.0, signal))
             }
@@ -278,7 +278,7 @@ impl Supervisor<'_> {
             terminal.give(self.child.id);
         }
         // The signal that woke `init` waits in the queue; COMMAND's whole group was stopped by the key, and is continued by this.
-        let _ = signal::take(SignalSet::of(&[Signal::CONT]), Some(Duration::ZERO));
+        let _ = signal::receive(SignalSet::of(&[Signal::CONT]), Some(Duration::ZERO));
         let _ = signal::kill(-self.child.id.0, Signal::CONT);
     }
 
@@ -287,7 +287,7 @@ impl Supervisor<'_> {
             terminal.take_back();
         }
         let WaitStatus::Killed(signal, core) = status else {
-            return debug!("COMMAND ended with code {}", status.code());
+            return debug!("COMMAND ended with code {}", status.exit_code());
         };
         self.ask_for_senders_name();
         let death = Death {

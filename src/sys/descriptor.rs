@@ -4,12 +4,12 @@ use super::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 /// The first number that is no standard descriptor.
-pub const FIRST_OTHER: RawFd = 3;
+pub const FIRST_NON_STDIO: RawFd = 3;
 
-/// What the kernel has just given. 0 to 2 are never free (`io::occupy_closed_stdio`): an answer of that kind is a lie, and not ours
+/// What the kernel has just given. 0 to 2 are never free (`io::reopen_closed_stdio`): such an answer is bogus, and not ours
 /// to close.
-pub(super) fn given(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
-    if descriptor.as_raw_fd() >= FIRST_OTHER {
+pub(super) fn reject_stdio(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
+    if descriptor.as_raw_fd() >= FIRST_NON_STDIO {
         return Ok(descriptor);
     }
     let _ = descriptor.into_raw_fd();

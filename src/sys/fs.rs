@@ -29,7 +29,6 @@ pub struct Stat {
     pub mount: Option<u64>,
     /// Immutable (`chattr +i`) or append-only: nobody changes its owner.
     pub frozen: bool,
-    /// In bytes.
     pub size: u64,
     /// When its content or its attributes last changed: seconds and nanoseconds. Nobody sets it back (`man 7 inode`, ctime).
     pub changed: (i64, u32),
@@ -41,17 +40,14 @@ impl Stat {
         self.mode & libc::S_IFMT
     }
 
-    /// A directory.
     pub fn is_directory(&self) -> bool {
         self.kind() == libc::S_IFDIR
     }
 
-    /// A regular file.
     pub fn is_regular(&self) -> bool {
         self.kind() == libc::S_IFREG
     }
 
-    /// A symbolic link.
     pub fn is_link(&self) -> bool {
         self.kind() == libc::S_IFLNK
     }
@@ -131,7 +127,7 @@ pub(super) fn statx(directory: RawFd, name: &CStr, flags: i32) -> Result<libc::s
 
 fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
     // The mode counts only where a file is made.
-    descriptor::given(fcntl::openat(directory, name, flags | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR)?)
+    descriptor::reject_stdio(fcntl::openat(directory, name, flags | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR)?)
 }
 
 /// The root directory, as a place to look names up in (`O_PATH`).
@@ -198,7 +194,6 @@ pub fn remove_directory(path: &CStr) -> Result<(), Errno> {
     Ok(unistd::unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir)?)
 }
 
-/// Makes a directory.
 pub fn make_directory_at(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<(), Errno> {
     Ok(mkdirat(directory, name, Mode::from_bits_retain(mode))?)
 }

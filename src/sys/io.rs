@@ -1,7 +1,7 @@
 //! Descriptors: the three that every program has, those that were inherited, and small files of /proc and /etc.
 
 use super::descriptor::{self, borrowed};
-use super::entries::{self, Entry};
+use super::entries::{self, DirectoryEntry};
 use super::errno::cerr;
 use super::{Errno, UserId};
 use nix::fcntl::{self, FcntlArg, OFlag};
@@ -13,19 +13,19 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-pub use super::descriptor::FIRST_OTHER;
+pub use super::descriptor::FIRST_NON_STDIO;
 
 /// Puts a descriptor that is closed on exec into each of 0, 1 and 2 that is closed, so that nothing which is opened later lands
 /// there and is written to as if it were stderr; COMMAND still finds them closed.
 ///
 /// Errors: the kernel's, where neither /dev/null nor / can be opened.
-pub fn occupy_closed_stdio() -> Result<(), Errno> {
-    for number in 0..FIRST_OTHER {
+pub fn reopen_closed_stdio() -> Result<(), Errno> {
+    for number in 0..FIRST_NON_STDIO {
         if fcntl::fcntl(borrowed(number), FcntlArg::F_GETFD).is_ok() {
             continue;
         }
-        let taken = open_raw(c"/dev/null", OFlag::O_RDWR).or_else(|_| open_raw(c"/", OFlag::O_PATH))?;
-        let _ = taken.into_raw_fd();
+        let opened = open_raw(c"/dev/null", OFlag::O_RDWR).or_else(|_| open_raw(c"/", OFlag::O_PATH))?;
+        let _ = opened.into_raw_fd();
     }
     Ok(())
 }
@@ -34,14 +34,14 @@ fn open_raw(path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
     Ok(fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty())?)
 }
 
-/// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`occupy_closed_stdio`]) and is EBADF.
+/// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`reopen_closed_stdio`]) and is EBADF.
 pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, OFlag::O_RDONLY)
 }
 
 /// Opens a file for reading whose place others may have had a hand in: a link as its last name is refused (`ELOOP`), a FIFO is not
 /// waited for.
-pub fn open_plain(path: &CStr) -> Result<OwnedFd, Errno> {
+pub fn open_nofollow(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK)
 }
 
@@ -66,14 +66,14 @@ pub fn open_terminal(path: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 pub(super) fn open_with(path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
-    open_raw(path, flags).and_then(descriptor::given)
+    open_raw(path, flags).and_then(descriptor::reject_stdio)
 }
 
 /// A pipe that is closed on exec: where to read, where to write.
 pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     // std's: an answer that wrote nothing is 0 there, and nix's whatever lay on the stack.
     let (reader, writer) = std::io::pipe()?;
-    let ends = (descriptor::given(reader.into()), descriptor::given(writer.into()));
+    let ends = (descriptor::reject_stdio(reader.into()), descriptor::reject_stdio(writer.into()));
     Ok((ends.0?, ends.1?))
 }
 
@@ -139,8 +139,8 @@ pub fn read_rest(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
 
 /// Writes to stderr in one call. A stderr that takes nothing for that long (a full pipe that nobody reads, a terminal that was
 /// halted) loses the line instead of stopping PID 1, and the answer is EAGAIN.
-pub fn write_stderr(line: &[u8], patience: Duration) -> Result<(), Errno> {
-    if poll(borrowed(2), PollFlags::POLLOUT, patience)?.is_empty() {
+pub fn write_stderr(line: &[u8], timeout: Duration) -> Result<(), Errno> {
+    if poll(borrowed(2), PollFlags::POLLOUT, timeout)?.is_empty() {
         return Err(Errno(libc::EAGAIN));
     }
     // Between that answer and the write COMMAND may have filled the pipe: RWF_NOWAIT says EAGAIN then, where the kernel has it
@@ -199,7 +199,7 @@ fn close_each(first: u32, last: u32) -> Result<(), Errno> {
     let mut number = u64::from(first);
     while number < end {
         let stop = (number + 1024).min(end);
-        for open in open_among(number as RawFd, stop as RawFd)? {
+        for open in open_descriptors_within(number as RawFd, stop as RawFd)? {
             // As in `close_range`.
             let _ = unistd::close(open);
         }
@@ -214,7 +214,7 @@ fn open_files_limit() -> Result<u64, Errno> {
 }
 
 /// Which of the numbers `first..end` (at most 1024) are open.
-pub fn open_among(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
+pub fn open_descriptors_within(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
     let mut asked: Vec<libc::pollfd> =
         (first..end).map(|fd| libc::pollfd { fd, events: 0, revents: libc::POLLNVAL }).collect();
     // SAFETY: the array has that many entries.
@@ -223,7 +223,7 @@ pub fn open_among(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
 }
 
 /// How many descriptors are open, as /proc/self/fd's size tells since Linux 6.2: a third of what listing them costs.
-pub fn count_of_descriptors() -> Result<usize, Errno> {
+pub fn count_open_descriptors() -> Result<usize, Errno> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
     unsafe {
@@ -233,7 +233,7 @@ pub fn count_of_descriptors() -> Result<usize, Errno> {
 }
 
 /// The descriptors from 3 on that /proc/self/fd shows, without the one that reads it.
-pub fn descriptors_of_proc() -> Result<Vec<RawFd>, Errno> {
+pub fn list_open_descriptors() -> Result<Vec<RawFd>, Errno> {
     let mut found = Vec::new();
     let reader = for_each_name(c"/proc/self/fd", |name| {
         if let Some(number) = std::str::from_utf8(name).ok().and_then(|name| name.parse::<RawFd>().ok()) {
@@ -241,10 +241,10 @@ pub fn descriptors_of_proc() -> Result<Vec<RawFd>, Errno> {
         }
     })?;
     // The reader itself is among what it reads: where it is not, or 0 to 2 are missing, the answer was not the kernel's.
-    if (0..FIRST_OTHER).chain([reader]).any(|own| !found.contains(&own)) {
+    if (0..FIRST_NON_STDIO).chain([reader]).any(|number| !found.contains(&number)) {
         return Err(Errno(libc::EIO));
     }
-    found.retain(|&number| number >= FIRST_OTHER && number != reader);
+    found.retain(|&number| number >= FIRST_NON_STDIO && number != reader);
     Ok(found)
 }
 
@@ -278,7 +278,7 @@ pub fn while_entries_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u
             return Ok(());
         }
         while !filled.is_empty() {
-            let entry = Entry::parse(&buffer[filled.clone()]).ok_or(Errno(libc::EPROTO))?;
+            let entry = DirectoryEntry::parse(&buffer[filled.clone()]).ok_or(Errno(libc::EPROTO))?;
             if !each(entry.name.to_bytes(), entry.kind) {
                 return Ok(());
             }
@@ -291,21 +291,20 @@ pub fn while_entries_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u
 const PSEUDO_TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
 
 /// What a standard descriptor is, as far as a change of user matters to it.
-pub struct Stdio {
+pub struct StdioOwner {
     /// A pipe or a pseudo-terminal.
-    pub handed_over: bool,
-    /// Who owns it.
+    pub transferable: bool,
     pub owner: UserId,
 }
 
 /// Looks at descriptor `number` (0 to 2).
-pub fn stdio(number: RawFd) -> Result<Stdio, Errno> {
+pub fn stdio_owner(number: RawFd) -> Result<StdioOwner, Errno> {
     let status = status(number)?;
     let kind = status.st_mode & libc::S_IFMT;
     // By its number too, not by an ioctl's answer alone: /dev/null is the host's.
     let terminal = kind == libc::S_IFCHR && PSEUDO_TERMINALS.contains(&libc::major(status.st_rdev));
     let terminal = terminal && super::terminal::is_terminal(number);
-    Ok(Stdio { handed_over: kind == libc::S_IFIFO || terminal, owner: UserId(status.st_uid) })
+    Ok(StdioOwner { transferable: kind == libc::S_IFIFO || terminal, owner: UserId(status.st_uid) })
 }
 
 pub(super) fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
@@ -318,7 +317,7 @@ pub(super) fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
 }
 
 /// Gives an open descriptor to another user; its group stays.
-pub fn give(number: RawFd, owner: UserId) -> Result<(), Errno> {
+pub fn chown_fd(number: RawFd, owner: UserId) -> Result<(), Errno> {
     Ok(unistd::fchown(borrowed(number), Some(owner.into()), None)?)
 }
 

@@ -8,7 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Why a file was not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Unread {
+pub enum SecretError {
     /// The kernel's word; EFBIG where it is longer than the limit, EIO where it ended before the size that it shows.
     #[error("{0}")]
     Kernel(#[from] Errno),
@@ -18,12 +18,12 @@ pub enum Unread {
 }
 
 /// Reads a regular file of at most `limit` bytes. The memory is zeroed when the content goes, and no copy of it is left.
-pub fn read(path: &CStr, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
+pub fn read(path: &CStr, limit: usize) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     // O_NONBLOCK: a FIFO is refused instead of waited for.
     let file = io::open_with(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
     let status = io::status(file.as_raw_fd())?;
     if status.st_mode & libc::S_IFMT != libc::S_IFREG {
-        return Err(Unread::NotRegular);
+        return Err(SecretError::NotRegular);
     }
     let size = status.st_size.unsigned_abs() as usize;
     let mut content = Zeroizing::new(vec![0; size.min(limit) + 1]);
@@ -55,7 +55,7 @@ pub fn wipe_stack() {
     below.zeroize();
 }
 
-/// More than the deepest of them needs, less than [`super::memory::give_back`] gives back.
+/// More than the deepest of them needs, less than [`super::memory::release_unused`] releases.
 const STACK: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -96,10 +96,10 @@ mod tests {
         let (whole, longer) = (read(&name, 5000), read(&name, 4999));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(whole.unwrap().as_slice(), [b'x'; 5000]);
-        assert_eq!(longer, Err(Unread::Kernel(Errno(libc::EFBIG))));
-        assert_eq!(read(&name, 5000), Err(Unread::Kernel(Errno(libc::ENOENT))));
-        assert_eq!(read(c"/dev/zero", 5000), Err(Unread::NotRegular));
-        assert_eq!(read(c"/tmp", 5000), Err(Unread::NotRegular));
+        assert_eq!(longer, Err(SecretError::Kernel(Errno(libc::EFBIG))));
+        assert_eq!(read(&name, 5000), Err(SecretError::Kernel(Errno(libc::ENOENT))));
+        assert_eq!(read(c"/dev/zero", 5000), Err(SecretError::NotRegular));
+        assert_eq!(read(c"/tmp", 5000), Err(SecretError::NotRegular));
         // It shows size 0.
         assert!(read(c"/proc/self/status", 1 << 20).unwrap().starts_with(b"Name:"));
     }

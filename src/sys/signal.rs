@@ -106,9 +106,7 @@ const POISON: u64 = u64::MAX;
 const SET_BYTES: usize = 8;
 
 impl SignalSet {
-    /// No signal.
     pub const EMPTY: SignalSet = SignalSet(0);
-    /// Every signal.
     pub const ALL: SignalSet = SignalSet(u64::MAX);
 
     /// Every signal but SIGCHLD.
@@ -163,15 +161,13 @@ fn sigchld(disposition: libc::sighandler_t) -> Result<bool, Errno> {
 
 /// A signal that was taken from the queue, and who sent it.
 #[derive(Clone, Copy, Debug)]
-pub struct Taken {
-    /// Which.
+pub struct ReceivedSignal {
     pub signal: Signal,
     /// The sender, 0 where it is outside this pid namespace or the kernel.
     pub sender: ProcessId,
-    /// The sender's user.
     pub user: UserId,
     /// The payload, where it was sent by sigqueue(3).
-    pub queued: Option<usize>,
+    pub payload: Option<usize>,
     /// Whether the kernel made it (a terminal, a timer, a fault) rather than a process.
     pub from_kernel: bool,
 }
@@ -179,7 +175,7 @@ pub struct Taken {
 /// Takes the next pending signal of `set`; waits at most `time`, for ever without one. `None`: the time is over.
 ///
 /// Errors: EINTR where something outside `set` woke the caller (a continue after SIGSTOP, a debugger).
-pub fn take(set: SignalSet, time: Option<Duration>) -> Result<Option<Taken>, Errno> {
+pub fn receive(set: SignalSet, time: Option<Duration>) -> Result<Option<ReceivedSignal>, Errno> {
     let time = time.map(timespec);
     let limit = time.as_ref().map_or(std::ptr::null(), |time| time as *const libc::timespec);
     // SAFETY: `info` is a valid place for one siginfo_t, `set` is 8 bytes as the size says, `limit` is NULL or valid. The
@@ -191,11 +187,11 @@ pub fn take(set: SignalSet, time: Option<Duration>) -> Result<Option<Taken>, Err
             Err(errno) => Err(errno),
             Ok(number) => {
                 let signal = Signal::new(number as i32).ok_or(Errno(libc::EIO))?;
-                Ok(Some(Taken {
+                Ok(Some(ReceivedSignal {
                     signal,
                     sender: ProcessId(info.si_pid()),
                     user: UserId(info.si_uid()),
-                    queued: (info.si_code == libc::SI_QUEUE).then(|| info.si_value().sival_ptr as usize),
+                    payload: (info.si_code == libc::SI_QUEUE).then(|| info.si_value().sival_ptr as usize),
                     from_kernel: info.si_code > 0,
                 }))
             }
@@ -211,11 +207,11 @@ pub fn kill(target: i32, signal: Signal) -> Result<(), Errno> {
 
 /// Whether that process is there and may be signalled by this one.
 pub fn may_signal(process: ProcessId) -> bool {
-    reaches(process.0).is_ok()
+    check_kill(process.0).is_ok()
 }
 
 /// [`may_signal`] with the kernel's word: EPERM where it is there and may not be signalled.
-pub fn reaches(process: i32) -> Result<(), Errno> {
+pub fn check_kill(process: i32) -> Result<(), Errno> {
     Ok(nix::sys::signal::kill(Pid::from_raw(process), None)?)
 }
 

@@ -12,7 +12,7 @@ pub fn arm(time: Duration) -> Result<(), Errno> {
     // SAFETY: a zeroed sigaction is a valid one; the handler calls nothing but poll, write and _exit, which are async-signal-safe.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = over as *const () as libc::sighandler_t;
+        action.sa_sigaction = on_timeout as *const () as libc::sighandler_t;
         cerr(libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()))?;
     }
     let value = libc::timeval {
@@ -24,7 +24,7 @@ pub fn arm(time: Duration) -> Result<(), Errno> {
     cerr(unsafe { libc::setitimer(libc::ITIMER_REAL, &once, std::ptr::null_mut()) }).map(drop)
 }
 
-extern "C" fn over(_: libc::c_int) {
+extern "C" fn on_timeout(_: libc::c_int) {
     let _ = io::write_stderr(b"init: error: --check was not done within its time\n", Duration::ZERO);
     process::exit(1)
 }

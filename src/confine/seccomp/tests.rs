@@ -31,7 +31,7 @@ fn run(filter: &[Instruction], arch: u32, call: u32, arguments: [u32; 6]) -> u32
 
 fn answer(call: c_long, arguments: [u32; 6]) -> i32 {
     let filter = filter(ProcessId(INIT as i32));
-    match run(&filter, seccomp::X86_64, call as u32, arguments) {
+    match run(&filter, seccomp::AUDIT_ARCH_X86_64, call as u32, arguments) {
         libc::SECCOMP_RET_ALLOW => 0,
         refused => (refused & 0xffff) as i32,
     }
@@ -83,9 +83,9 @@ fn other_instruction_sets_have_no_calls() {
     let nothing = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
     for call in [0, 1, 20, 102, 425] {
         assert_eq!(run(&filter, I386, call, [0; 6]), nothing);
-        assert_eq!(run(&filter, seccomp::X86_64, seccomp::X32 | call, [0; 6]), nothing);
+        assert_eq!(run(&filter, seccomp::AUDIT_ARCH_X86_64, seccomp::X32_SYSCALL_BIT | call, [0; 6]), nothing);
     }
-    assert_eq!(run(&filter, seccomp::X86_64, u32::MAX, [0; 6]), nothing);
+    assert_eq!(run(&filter, seccomp::AUDIT_ARCH_X86_64, u32::MAX, [0; 6]), nothing);
 }
 
 #[test]
@@ -172,6 +172,6 @@ fn arguments_decide_where_the_table_says() {
             assert_eq!(answer(call, arguments), expected, "call {call}, {bits:o}, {mode:o}");
         }
     }
-    assert_eq!(answer(SYS_prctl, [seccomp::QUESTION as u32, 0, 0, 0, 0, 0]), seccomp::ANSWER);
+    assert_eq!(answer(SYS_prctl, [seccomp::SELF_TEST_OPTION as u32, 0, 0, 0, 0, 0]), seccomp::SELF_TEST_ERRNO);
     assert_eq!(answer(SYS_prctl, [PR_SET_NAME as u32, 0, 0, 0, 0, 0]), 0);
 }

@@ -2,7 +2,7 @@
 
 use super::nodes::Node;
 use crate::sys::credentials::{self, Credentials};
-use crate::sys::{Errno, device, in_child};
+use crate::sys::{Errno, device, forked_task};
 use std::ffi::CString;
 use std::time::Duration;
 
@@ -37,14 +37,15 @@ pub(super) fn open_each(asked: &[(&CString, bool)], user: Option<&Credentials>, 
         return Vec::new();
     }
     let most = (asked.len() + 1) * WORD;
-    let answer = in_child::run(patience, most, |child| {
-        let ready = child.become_whom(user).and_then(|()| child.keep_apart());
-        let say = |answer: Result<(), Errno>| child.tell(&answer.map_or_else(|errno| errno.0, |()| 0).to_ne_bytes());
+    let answer = forked_task::run(patience, most, |child| {
+        let ready = child.drop_to(user).and_then(|()| child.isolate_memory());
+        let say =
+            |answer: Result<(), Errno>| child.write_output(&answer.map_or_else(|errno| errno.0, |()| 0).to_ne_bytes());
         if say(ready).is_err() || ready.is_err() {
             return;
         }
         for (path, writing) in asked {
-            if say(device::open_once(path, *writing)).is_err() {
+            if say(device::try_open(path, *writing)).is_err() {
                 return;
             }
         }
@@ -58,9 +59,9 @@ pub(super) fn open_each(asked: &[(&CString, bool)], user: Option<&Credentials>, 
 const WORD: usize = size_of::<i32>();
 
 /// The first word says whether the child became the user, each further one what opening a node said; 0 is success.
-fn understand(answer: &in_child::Answer, count: usize) -> Vec<Opened> {
+fn understand(answer: &forked_task::TaskOutput, count: usize) -> Vec<Opened> {
     let mut words = answer.bytes.as_chunks::<WORD>().0.iter().map(|word| i32::from_ne_bytes(*word));
-    let unsaid = Errno(if answer.late { libc::ETIMEDOUT } else { libc::EIO });
+    let unsaid = Errno(if answer.timed_out { libc::ETIMEDOUT } else { libc::EIO });
     match words.next() {
         Some(0) => {}
         Some(errno) => return vec![Opened::NotTried(Errno(errno)); count],
@@ -68,7 +69,7 @@ fn understand(answer: &in_child::Answer, count: usize) -> Vec<Opened> {
     }
     let mut answers: Vec<Opened> =
         words.map(|word| if word == 0 { Opened::Yes } else { Opened::No(Errno(word)) }).take(count).collect();
-    if answer.late && answers.len() < count {
+    if answer.timed_out && answers.len() < count {
         answers.push(Opened::NoAnswer);
     }
     answers.resize(count, Opened::NotTried(unsaid));
@@ -90,8 +91,8 @@ mod tests {
         paths.iter().map(|path| CString::new(*path).unwrap()).collect()
     }
 
-    fn answer(words: &[i32], late: bool) -> in_child::Answer {
-        in_child::Answer { bytes: words.iter().flat_map(|word| word.to_ne_bytes()).collect(), late }
+    fn answer(words: &[i32], late: bool) -> forked_task::TaskOutput {
+        forked_task::TaskOutput { bytes: words.iter().flat_map(|word| word.to_ne_bytes()).collect(), timed_out: late }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Opened;
 use super::path;
-use crate::sys::device::{self, Node as File};
+use crate::sys::device::{self, DeviceNode as File};
 use crate::sys::{Errno, io};
 
 /// What a node is for.
@@ -125,7 +125,7 @@ impl Node {
     fn look(root: &str, name: &str) -> Option<Node> {
         let kind = Kind::of(name.as_bytes())?;
         let path_of_it = format!("/dev/{name}");
-        let file = device::look(&path(root, &path_of_it));
+        let file = device::stat(&path(root, &path_of_it));
         Some(Node { path: path_of_it, kind, file, opened: Opened::NotTried(Errno(libc::ENODEV)) })
     }
 }

@@ -1,6 +1,6 @@
 //! A scanner's processes: each has limits of the kernel, a deadline and an end, and none of them holds up another.
 
-use crate::sys::limits::{self, Limits};
+use crate::sys::limits::{self, ResourceLimits};
 use crate::sys::{Errno, Signal, clock, signal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::Read;
@@ -63,7 +63,7 @@ const MOST_AT_ONCE: usize = 65_536;
 pub(super) fn start(
     mut command: Command,
     directory: OwnedFd,
-    limits: Limits,
+    limits: ResourceLimits,
     most: usize,
     time: Duration,
 ) -> std::io::Result<Running> {
@@ -177,7 +177,7 @@ impl Drop for Running {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
-            clock::nap(pause);
+            clock::sleep(pause);
             pause *= 2;
         }
     }

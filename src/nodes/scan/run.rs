@@ -4,8 +4,8 @@ use super::answer::{self, Refusal, Understood};
 use super::process::{self, End, Ended, Running};
 use super::{Job, Outcome, Scanner};
 use crate::nodes::tree::{File, Kind};
-use crate::sys::limits::Limits;
-use crate::sys::{Errno, Signal, process::processors};
+use crate::sys::limits::ResourceLimits;
+use crate::sys::{Errno, Signal, process::processor_count};
 use crate::text::Shown;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -63,7 +63,7 @@ pub(super) fn run(scanner: &Scanner, jobs: &[Job], slowest: Duration, stopped: &
     }
     // The largest is taken first, from the end: begun last, it would keep one core busy while the others are done.
     waiting.sort_by_key(|batch| batch.bytes);
-    let most = processors().min(MOST_AT_ONCE);
+    let most = processor_count().min(MOST_AT_ONCE);
     let mut running: Vec<(Batch, Running)> = Vec::new();
     loop {
         while running.len() < most
@@ -150,7 +150,7 @@ fn start(scanner: &Scanner, job: &Job, batch: &Batch, slowest: Duration) -> Resu
     }
     command.env_clear().envs(ENVIRONMENT);
     let time = patience(batch, slowest);
-    let limits = Limits { memory: MEMORY, seconds: time.as_secs().saturating_add(1), files: 256 };
+    let limits = ResourceLimits { memory: MEMORY, cpu_seconds: time.as_secs().saturating_add(1), open_files: 256 };
     let directory = job.tree.root.try_clone();
     let started = directory.and_then(|directory| process::start(command, directory, limits, OUTPUT, time));
     started.map_err(|error| format!("cannot start the scanner: {}", Errno::from(error)))

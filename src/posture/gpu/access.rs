@@ -7,7 +7,7 @@ use crate::machine::devices::{Devices, Opened};
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
-use crate::sys::device::Node as File;
+use crate::sys::device::DeviceNode as File;
 use crate::text::few;
 
 const ID: Check = Check::GpuAccess;

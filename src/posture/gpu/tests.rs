@@ -7,7 +7,7 @@ use crate::machine::devices::libraries::Place;
 use crate::posture::engines::hardened;
 use crate::posture::finding::Status;
 use crate::settings::checks::Shield;
-use crate::sys::device::Node as File;
+use crate::sys::device::DeviceNode as File;
 use crate::sys::{Errno, GroupId, UserId};
 
 const REGISTERED: &[u8] =

@@ -4,14 +4,14 @@ use super::{START, Supervisor};
 use crate::supervise::lifecycle::Event;
 use crate::supervise::{child, drain, last_resort};
 use crate::sys::clock::Instant;
-use crate::sys::signal::{self, Taken};
+use crate::sys::signal::{self, ReceivedSignal};
 use crate::sys::wait::WaitStatus;
 use crate::sys::{Signal, SignalSet};
 use log::{info, warn};
 use std::time::Duration;
 
 impl Supervisor<'_> {
-    pub(super) fn begin_to_drain(&mut self, taken: Option<Taken>) -> Option<u8> {
+    pub(super) fn begin_to_drain(&mut self, taken: Option<ReceivedSignal>) -> Option<u8> {
         // Another drain may have been the rung before.
         self.give_up_draining(Event::Deadline);
         // COMMAND gets no signal yet: this one it never dies of.
@@ -69,7 +69,7 @@ impl Supervisor<'_> {
     pub(super) fn start_again(&mut self) -> Option<u8> {
         // Whoever has asked for an end meanwhile.
         let stops = SignalSet::of(&[Signal::TERM, Signal::INT, Signal::QUIT]);
-        if let Ok(Some(taken)) = signal::take(stops, Some(Duration::ZERO)) {
+        if let Ok(Some(taken)) = signal::receive(stops, Some(Duration::ZERO)) {
             return self.on_signal(taken);
         }
         let started = (self.reboot?.start)();
