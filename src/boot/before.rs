@@ -34,7 +34,7 @@ pub(super) fn become_whom(settings: &Settings, before: &StartedAs) -> Result<Opt
     let passwd = account_file(c"/etc/passwd", settings, before)?;
     let group = account_file(c"/etc/group", settings, before)?;
     let wants_devices = before.is_root() && settings.groups.is_none() && settings.gpu != Wanted::Off;
-    let of_devices = if wants_devices { devices::groups() } else { Vec::new() };
+    let of_devices = if wants_devices { devices::gpu_groups() } else { Vec::new() };
     let sources = Sources { passwd: &passwd, group: &group, namespace: before.namespace(), of_devices: &of_devices };
     if before.is_root() {
         return Ok(Some(resolve::resolve(settings, &sources)?));

@@ -74,7 +74,7 @@ fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Ve
 /// names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which of the
 /// eight they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
 pub fn proxies(environment: &[&CStr], egress: Wanted) -> Vec<CString> {
-    let values = proxy::values(environment);
+    let values = proxy::read_values(environment);
     let families = values.proxies.map(|[lower, upper]| lower.or(upper));
     let Some(any) = families.iter().copied().flatten().next().filter(|_| egress != Wanted::Off) else {
         return Vec::new();
@@ -84,13 +84,13 @@ pub fn proxies(environment: &[&CStr], egress: Wanted) -> Vec<CString> {
         // There is no NUL in a variable: none is lost.
         exports.extend(CString::new([name.as_bytes(), b"=", value].concat()).ok());
     };
-    for ((names, values), family) in proxy::NAMES.iter().zip(values.proxies).zip(families) {
+    for ((names, values), family) in proxy::PROXY_VARIABLES.iter().zip(values.proxies).zip(families) {
         for (name, _) in names.iter().zip(values).filter(|(_, value)| value.is_none()) {
             export(name, family.unwrap_or(any));
         }
     }
-    let [lower, upper] = values.except;
-    for (name, (own, other)) in proxy::EXCEPT.iter().zip([(lower, upper), (upper, lower)]) {
+    let [lower, upper] = values.no_proxy;
+    for (name, (own, other)) in proxy::NO_PROXY_VARIABLES.iter().zip([(lower, upper), (upper, lower)]) {
         let value = proxy::with_loopback(own.or(other).unwrap_or_default());
         if own != Some(&value) {
             export(name, &value);
@@ -184,7 +184,7 @@ mod tests {
             "NO_PROXY=localhost,127.0.0.1,::1", "all_proxy=http://p:1", "http_proxy=http://p:1",
             "https_proxy=http://p:1", "no_proxy=localhost,127.0.0.1,::1",
         ];
-        for name in proxy::NAMES.as_flattened() {
+        for name in proxy::PROXY_VARIABLES.as_flattened() {
             let variable = CString::new(format!("{name}=http://p:1")).unwrap();
             let others: Vec<&str> =
                 expected.into_iter().filter(|line| !line.starts_with(&format!("{name}="))).collect();

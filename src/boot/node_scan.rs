@@ -282,12 +282,12 @@ fn program() -> Result<CString, String> {
     // Without /proc: where the image has it.
     let init = std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/init"));
     let path = init.with_file_name(PROGRAM).into_os_string().into_encoded_bytes();
-    let path = trust::follow(&path, Trust::WhatWeCannotWrite).map_err(|trouble| match trouble.is_absence() {
+    let path = trust::resolve_trusted(&path, Trust::RootOwned).map_err(|trouble| match trouble.is_not_found() {
         true => format!(
             "{} is not in this image, and reads the nodes: build the image with it, or leave TAKUMI_NODES unset",
             Shown(&path)
         ),
-        false => trouble.words(),
+        false => trouble.description(),
     })?;
     CString::new(path).map_err(|error| error.to_string())
 }

@@ -1,7 +1,7 @@
 //! What is to be started, and whether a start may be: the machine is observed once, and judged as often as something more is known.
 
 use crate::identity::{Identity, StartedAs};
-use crate::machine::{self, Machine, Wish};
+use crate::machine::{self, Machine, ObserveOptions};
 use crate::posture::report::Report;
 use crate::posture::{self, finding::Finding};
 use crate::problem::Problem;
@@ -24,7 +24,7 @@ pub(super) struct Plan<'a> {
 
 impl Plan<'_> {
     pub(super) fn observe(&self) -> Machine {
-        machine::observe(&Wish {
+        machine::observe(&ObserveOptions {
             settings: self.settings,
             environment: self.environment,
             user: self.new_user.map(|identity| &identity.ids),

@@ -23,7 +23,7 @@ pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: Proc
         },
         process,
         settings: settings.map(|variable| variable.to_string_lossy().into_owned()).collect(),
-        devices: machine.devices.as_ref().map(|devices| devices.opened()).unwrap_or_default(),
+        devices: machine.devices.as_ref().map(|devices| devices.opened_paths()).unwrap_or_default(),
     };
     if let Err(errno) = state.write() {
         info!("`init --check` has to do without /run/takumi/report.json: {errno} (add --tmpfs /run)");

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::machine::mounts::{Mount, Mounts};
-use crate::machine::second_lock::{SecondLock, WHOLE};
+use crate::machine::sandbox::{FULL_ABI, SandboxSupport};
 use crate::path::{self, is_within};
 use crate::posture::ports;
 use crate::settings::{Confine, Settings};
@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// What the rules are made of.
 pub(super) struct Needs<'a> {
     pub settings: &'a Settings,
-    pub kernel: &'a SecondLock,
+    pub kernel: &'a SandboxSupport,
     pub mounts: Option<&'a Mounts>,
     /// Nodes of a GPU.
     pub devices: Vec<String>,
@@ -55,10 +55,10 @@ fn handled(level: u32, confine: Confine) -> u64 {
 
 /// Makes the rules.
 pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
-    let level = needs.kernel.level();
+    let level = needs.kernel.landlock_abi();
     let handled = handled(level, needs.settings.confine);
     let ports = ports::of(needs.settings, needs.kernel);
-    let rules = Ruleset::new(handled, ports.is_some(), level >= WHOLE)
+    let rules = Ruleset::new(handled, ports.is_some(), level >= FULL_ABI)
         .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
     let allow = |place: &OwnedFd, rights| {
         let answer = rules.allow(place.as_fd(), rights);
@@ -100,7 +100,7 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
 /// Rules under which nothing can be written but /dev/null, and nobody be called.
 pub(super) fn nothing_to_write(level: u32) -> Result<Ruleset, Error> {
     let handled = handled(level, Confine::Auto);
-    let rules = Ruleset::new(handled, level >= 4, level >= WHOLE)
+    let rules = Ruleset::new(handled, level >= 4, level >= FULL_ABI)
         .map_err(|errno| Error::Call("make the second lock (landlock_create_ruleset)", errno))?;
     if let Ok(null) = io::open_path(c"/dev/null") {
         let answer = rules.allow(null.as_fd(), handled & rights::FILE_RIGHTS);
@@ -113,7 +113,7 @@ pub(super) fn nothing_to_write(level: u32) -> Result<Ruleset, Error> {
 /// trees, in which engines hide files under empty tmpfs.
 fn is_for_writing(mount: &Mount) -> bool {
     let of_kernel = [&b"/proc"[..], b"/sys", b"/dev"].iter().any(|top| is_within(mount.point(), top));
-    mount.filesystem() == "tmpfs" && !mount.has("ro") && mount.point() != b"/" && !of_kernel
+    mount.filesystem() == "tmpfs" && !mount.has_option("ro") && mount.point() != b"/" && !of_kernel
 }
 
 fn pin(path: &CStr) -> Result<OwnedFd, Errno> {

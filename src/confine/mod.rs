@@ -7,7 +7,7 @@
 mod landlock;
 pub mod seccomp;
 
-use crate::machine::{Machine, devices, mounts::Mounts, second_lock};
+use crate::machine::{Machine, devices, mounts::Mounts, sandbox};
 use crate::privilege::Dropped;
 use crate::settings::Settings;
 pub use crate::sys::spawn::Sandbox;
@@ -43,12 +43,12 @@ pub fn prepare(
     machine: &Machine,
     own: ProcessId,
 ) -> Result<Option<Sandbox>, Error> {
-    let Some(kernel) = &machine.second_lock else { return Ok(None) };
+    let Some(kernel) = &machine.sandbox else { return Ok(None) };
     let mut lock = Sandbox::default();
-    if kernel.level() > 0 {
+    if kernel.landlock_abi() > 0 {
         let read = if machine.mounts.is_err() { Mounts::read().ok() } else { None };
         let mounts = machine.mounts.as_ref().ok().or(read.as_ref());
-        lock.is_scoped = kernel.level() >= second_lock::WHOLE;
+        lock.is_scoped = kernel.landlock_abi() >= sandbox::FULL_ABI;
         lock.ruleset = Some(landlock::ruleset(&landlock::Needs {
             settings,
             kernel,
@@ -73,7 +73,7 @@ pub fn for_reading(own: ProcessId) -> Result<Sandbox, Error> {
     let mut lock = Sandbox::default();
     let level = crate::sys::landlock::abi_version().unwrap_or(0);
     if level > 0 {
-        lock.is_scoped = level >= second_lock::WHOLE;
+        lock.is_scoped = level >= sandbox::FULL_ABI;
         lock.ruleset = Some(landlock::nothing_to_write(level)?);
         lock.canary = io::may_open_for_writing(OUTSIDE).then(|| OUTSIDE.into());
         if lock.canary.is_none() && !lock.is_scoped {
@@ -90,7 +90,7 @@ fn devices_of_gpu(machine: &Machine) -> Vec<String> {
     match &machine.devices {
         Some(devices) => devices.nodes.iter().map(|node| node.path.clone()).collect(),
         // TAKUMI_GPU=off looks at none, and takes none away.
-        None => devices::paths(),
+        None => devices::gpu_paths(),
     }
 }
 

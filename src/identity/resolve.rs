@@ -2,7 +2,7 @@
 
 use super::Identity;
 use super::passwd::{self, User};
-use crate::machine::user_namespace::{IdMap, OVERFLOW, UserNamespace};
+use crate::machine::user_namespace::{IdMap, OVERFLOW_ID, UserNamespace};
 use crate::problem::Problem;
 use crate::settings::{ByName, Settings};
 use crate::sys::credentials::{Credentials, sorted};
@@ -150,7 +150,7 @@ fn find_group(setting: &'static str, wanted: &ByName, sources: &Sources) -> Resu
 
 fn refuse_root(settings: &Settings, sources: &Sources, user: u32, group: u32) -> Result<(), Error> {
     // Judged by the map, not by the number: under rootless engines 0 is an ordinary user of the host.
-    if settings.allow_root || sources.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user) {
+    if settings.allow_root || sources.namespace.is_some_and(UserNamespace::is_root_remapped) {
         return Ok(());
     }
     let by_user = settings.user.is_some();
@@ -181,7 +181,7 @@ fn supplementary(
             // A user whose group is named is in no other (`docker run --user`), but a GPU is to be opened all the same.
             let of_user = passwd::groups(sources.group).filter(|group| !group_named && group.has(&user.name));
             // Nodes whose group is not mapped show this one, also where /proc does not tell the map.
-            let of_devices = sources.of_devices.iter().copied().filter(|&group| group != GroupId(OVERFLOW));
+            let of_devices = sources.of_devices.iter().copied().filter(|&group| group != GroupId(OVERFLOW_ID));
             of_user.map(|group| GroupId(group.id)).chain(of_devices).collect()
         }
     };
@@ -235,7 +235,7 @@ mod tests {
     }
 
     fn resolved_with(variables: &[&str], map: &str, of_devices: &[GroupId]) -> Result<Target, Error> {
-        let namespace = UserNamespace::of_map(map.as_bytes());
+        let namespace = UserNamespace::from_map(map.as_bytes());
         let sources = Sources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace), of_devices };
         let identity = resolve(&settings(variables), &sources)?;
         let groups = identity.ids.groups.iter().map(|group| group.0).collect();

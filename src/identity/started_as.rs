@@ -41,7 +41,7 @@ impl StartedAs {
 
     /// Only a namespace that an ordinary user made without help denies it (`man 7 user_namespaces`).
     pub fn setgroups_denied(&self) -> bool {
-        let whole = self.namespace().is_none_or(|namespace| namespace.groups.is_whole());
+        let whole = self.namespace().is_none_or(|namespace| namespace.groups.is_identity());
         let mut buffer = [0; 16];
         !whole && io::read_into(c"/proc/self/setgroups", &mut buffer).is_ok_and(|text| text.starts_with(b"deny"))
     }

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::ports;
 use crate::machine::Machine;
-use crate::machine::second_lock::SecondLock;
+use crate::machine::sandbox::SandboxSupport;
 use crate::settings::checks::Check;
 use crate::settings::{Confine, Settings};
 use crate::sys::Errno;
@@ -13,7 +13,7 @@ const ID: Check = Check::Confined;
 
 /// Judges it. Off is how most images have it; who requires the lock must not get a start without it.
 pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
-    let Some(kernel) = &machine.second_lock else {
+    let Some(kernel) = &machine.sandbox else {
         let off = "no second lock around COMMAND: TAKUMI_CONFINE is off";
         return match settings.require.contains(&ID) {
             true => Finding::missing(ID, off, "set TAKUMI_CONFINE=auto, or take confined out of TAKUMI_REQUIRE"),
@@ -25,14 +25,14 @@ pub fn judge(settings: &Settings, machine: &Machine) -> Finding {
     if kernel.landlock.is_err() || kernel.filters.is_err() {
         return Finding::missing(ID, detail, lacking(kernel));
     }
-    if strict && !kernel.is_whole() {
+    if strict && !kernel.is_full() {
         let fix = "run Linux 6.12 or newer, or set TAKUMI_CONFINE=auto, which takes what the kernel gives";
         return Finding::missing(ID, format!("TAKUMI_CONFINE=strict asks for everything: {detail}"), fix);
     }
     Finding::held(ID, detail)
 }
 
-fn given(settings: &Settings, kernel: &SecondLock) -> String {
+fn given(settings: &Settings, kernel: &SandboxSupport) -> String {
     let landlock = match kernel.landlock {
         Ok(level) => {
             format!("Landlock level {level}: COMMAND writes volumes, tmpfs, TAKUMI_WRITABLE and devices alone")
@@ -53,8 +53,8 @@ fn given(settings: &Settings, kernel: &SecondLock) -> String {
 }
 
 /// What is left open, in the words of docs/shields.md.
-fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
-    let level = kernel.level();
+fn open(kernel: &SandboxSupport, strict: bool) -> Vec<&'static str> {
+    let level = kernel.landlock_abi();
     let below = |since: u32| level > 0 && level < since;
     let all: [(bool, &'static str); 10] = [
         (true, "reading"),
@@ -63,7 +63,7 @@ fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
         (true, "UDP"),
         (kernel.proxies.is_none(), "TCP connections (no proxy is set)"),
         (kernel.proxies.is_some() && level < 4, "TCP connections (Linux 6.7)"),
-        (kernel.holds_ports(), "those ports of other addresses"),
+        (kernel.can_restrict_ports(), "those ports of other addresses"),
         (below(2), "(renames between directories fail before Linux 5.19)"),
         (level < 6, "abstract sockets and other signals (Linux 6.12)"),
         (level == 0, "files"),
@@ -71,7 +71,7 @@ fn open(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
     all.into_iter().filter_map(|(open, words)| open.then_some(words)).collect()
 }
 
-fn lacking(kernel: &SecondLock) -> &'static str {
+fn lacking(kernel: &SandboxSupport) -> &'static str {
     match (kernel.landlock, kernel.filters) {
         (Err(Errno(libc::EOPNOTSUPP)), _) => "add landlock to lsm= on the host's kernel command line",
         (Err(_), _) => {
@@ -87,16 +87,16 @@ mod tests {
     use crate::posture::engines::hardened;
     use crate::posture::finding::Status;
 
-    fn judged(confine: Confine, require: bool, lock: Option<SecondLock>) -> Finding {
+    fn judged(confine: Confine, require: bool, lock: Option<SandboxSupport>) -> Finding {
         let mut settings = Settings { confine, ..Settings::default() };
         if require {
             settings.require.push(ID);
         }
-        judge(&settings, &Machine { second_lock: lock, ..hardened() })
+        judge(&settings, &Machine { sandbox: lock, ..hardened() })
     }
 
-    fn lock(level: u32, ports: Option<&[u16]>) -> Option<SecondLock> {
-        Some(SecondLock { landlock: Ok(level), filters: Ok(()), proxies: ports.map(<[u16]>::to_vec) })
+    fn lock(level: u32, ports: Option<&[u16]>) -> Option<SandboxSupport> {
+        Some(SandboxSupport { landlock: Ok(level), filters: Ok(()), proxies: ports.map(<[u16]>::to_vec) })
     }
 
     #[test]
@@ -125,8 +125,8 @@ mod tests {
     fn half_a_lock_is_missing() {
         for errno in [libc::ENOSYS, libc::EOPNOTSUPP, libc::EPERM] {
             let halves = [
-                SecondLock { landlock: Err(Errno(errno)), filters: Ok(()), proxies: None },
-                SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
+                SandboxSupport { landlock: Err(Errno(errno)), filters: Ok(()), proxies: None },
+                SandboxSupport { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
             ];
             for half in halves {
                 let finding = judged(Confine::Auto, false, Some(half));

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use crate::machine::Machine;
 use crate::machine::mounts::{Mount, Mounts};
-use crate::machine::places::{Place, Places};
+use crate::machine::places::{ConfiguredPath, Places};
 use crate::path::is_within;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
@@ -25,7 +25,7 @@ pub(super) fn by_mounts(check: Check, machine: &Machine, judge: fn(&Machine, &Mo
 pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::ReadonlyRoot;
     let places = &machine.places;
-    let by_table = mounts.at(b"/").map(|root| root.has("ro"));
+    let by_table = mounts.at(b"/").map(|root| root.has_option("ro"));
     let by_statvfs = places.root_is_read_only;
     let by_writing = places.write_to_root == Err(Errno(libc::EROFS));
     // The kernel looks at the mount before it looks at permissions: every other answer comes from a root that may be written.
@@ -61,23 +61,25 @@ pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
     }
     let wrong: Vec<String> = places.iter().filter_map(|place| wrong_tmpfs(place, mounts)).collect();
     if wrong.is_empty() {
-        let names: Vec<String> = places.iter().map(|place| Shown(&place.asked).to_string()).collect();
+        let names: Vec<String> = places.iter().map(|place| Shown(&place.configured).to_string()).collect();
         return Finding::held(ID, format!("{}: in memory, of limited size, nosuid, nodev, noexec", names.join(", ")));
     }
-    let option = |place: &Place| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Shown(&place.asked));
+    let option =
+        |place: &ConfiguredPath| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Shown(&place.configured));
     let options: Vec<String> = places.iter().filter(|place| wrong_tmpfs(place, mounts).is_some()).map(option).collect();
     Finding::missing(ID, wrong.join("; "), format!("add {}", options.join(" ")))
 }
 
-fn wrong_tmpfs(place: &Place, mounts: &Mounts) -> Option<String> {
-    let name = Shown(&place.asked);
+fn wrong_tmpfs(place: &ConfiguredPath, mounts: &Mounts) -> Option<String> {
+    let name = Shown(&place.configured);
     let Some(mount) = mounts.at(place.path()) else { return Some(format!("{name} is no tmpfs")) };
     if mount.filesystem() != "tmpfs" {
         return Some(format!("{name} is no tmpfs, but {}", mount.filesystem()));
     }
-    let mut lacks: Vec<&str> = ["nosuid", "nodev", "noexec"].into_iter().filter(|option| !mount.has(option)).collect();
+    let mut lacks: Vec<&str> =
+        ["nosuid", "nodev", "noexec"].into_iter().filter(|option| !mount.has_option(option)).collect();
     // `size=0` is how a tmpfs is told to have no limit; without the word it has half of the memory.
-    if mount.of_filesystem("size").is_none_or(|size| size.trim_start_matches('0').starts_with(['k', 'm', 'g'])) {
+    if mount.filesystem_option("size").is_none_or(|size| size.trim_start_matches('0').starts_with(['k', 'm', 'g'])) {
         lacks.push("size");
     }
     if lacks.is_empty() { None } else { Some(format!("{name} lacks {}", lacks.join(", "))) }
@@ -93,12 +95,12 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     // Below it, at it, or over a parent of it, which hides it whole.
     let is_baked = |mount: &&Mount| {
         let of_parent = |baked: &[u8]| mount.point() != b"/" && is_within(baked, mount.point());
-        places.baked.iter().map(Place::path).any(|baked| is_within(mount.point(), baked) || of_parent(baked))
+        places.baked.iter().map(ConfiguredPath::path).any(|baked| is_within(mount.point(), baked) || of_parent(baked))
     };
     let over: Vec<&Mount> = mounts.iter().filter(is_baked).filter(|mount| !is_volume(mount)).collect();
     match over.first() {
         None => {
-            let names: Vec<String> = places.baked.iter().map(|place| Shown(&place.asked).to_string()).collect();
+            let names: Vec<String> = places.baked.iter().map(|place| Shown(&place.configured).to_string()).collect();
             Finding::held(ID, format!("nothing is mounted over {}", names.join(", ")))
         }
         Some(first) => Finding::missing(
@@ -106,7 +108,7 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
             format!(
                 "{} is mounted over what the image holds{}{}",
                 Shown(first.point()),
-                if first.has("ro") { "" } else { ", and can be written" },
+                if first.has_option("ro") { "" } else { ", and can be written" },
                 if over.len() > 1 { format!("; {} more are", over.len() - 1) } else { String::new() }
             ),
             "mount it elsewhere, or name it in TAKUMI_VOLUMES",
@@ -151,7 +153,9 @@ fn danger(mount: &Mount, places: &Places) -> Option<String> {
         "sysfs" => (mount.root() == b"/" && mount.point() != b"/sys").then(|| "another /sys".to_string()),
         "devtmpfs" if mount.root() == b"/" => hosts(b"/dev"),
         // drvfs: a drive of Windows.
-        "9p" if mount.root() == b"/" && mount.of_filesystem("aname").is_some_and(|name| name.starts_with("drvfs")) => {
+        "9p" if mount.root() == b"/"
+            && mount.filesystem_option("aname").is_some_and(|name| name.starts_with("drvfs")) =>
+        {
             Some("a whole drive of Windows".to_string())
         }
         "tmpfs" | "overlay" | "devtmpfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" => None,
@@ -172,7 +176,7 @@ fn danger(mount: &Mount, places: &Places) -> Option<String> {
 /// Which directory of the host it is, as far as that can be told: on btrfs the path begins with the subvolume, whose name says
 /// where it is mounted (`@` or `@rootfs` on Debian, Ubuntu and Arch, `root` on Fedora, `@/home` on openSUSE).
 fn path_on_host(mount: &Mount) -> Cow<'_, [u8]> {
-    let subvolume = mount.of_filesystem("subvol").filter(|_| mount.filesystem() == "btrfs");
+    let subvolume = mount.filesystem_option("subvol").filter(|_| mount.filesystem() == "btrfs");
     let Some((subvolume, below)) = subvolume.and_then(|name| Some((name, mount.root().strip_prefix(name.as_bytes())?)))
     else {
         return Cow::Borrowed(mount.root());
@@ -189,7 +193,7 @@ fn path_on_host(mount: &Mount) -> Cow<'_, [u8]> {
 
 pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::MaskedPaths;
-    let is_read_only = |point: &[u8]| mounts.at(point).is_some_and(|mount| mount.has("ro"));
+    let is_read_only = |point: &[u8]| mounts.at(point).is_some_and(|mount| mount.has_option("ro"));
     let mut open = Vec::new();
     if !is_read_only(b"/proc/sys") {
         open.push("/proc/sys can be written");

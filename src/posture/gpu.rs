@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::machine::devices::Devices;
 use crate::machine::devices::driver::Version;
 use crate::machine::devices::libraries::{self, Library};
-use crate::machine::devices::nodes::{Kind, Node};
+use crate::machine::devices::nodes::{GpuNode, GpuNodeKind};
 use crate::machine::mounts::Mounts;
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
@@ -28,7 +28,7 @@ pub(super) fn where_given(
     match &machine.devices {
         _ if settings.gpu == Wanted::Off => Finding::skipped(check, "TAKUMI_GPU=off"),
         None => Finding::skipped(check, "not looked at"),
-        Some(devices) if settings.gpu == Wanted::Auto && !devices.are_expected() => {
+        Some(devices) if settings.gpu == Wanted::Auto && !devices.is_gpu_expected() => {
             Finding::skipped(check, "no GPU was given to this container (--gpus all gives one)")
         }
         Some(devices) => judge(devices, &around),
@@ -43,7 +43,7 @@ pub(super) struct Around<'a> {
 
 impl Around<'_> {
     fn is_rootless(&self) -> bool {
-        self.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user)
+        self.namespace.is_some_and(UserNamespace::is_root_remapped)
     }
 }
 
@@ -57,13 +57,16 @@ enum Maker {
 }
 
 fn maker(devices: &Devices) -> Maker {
-    use Kind::*;
+    use GpuNodeKind::*;
     match () {
-        () if devices.has(Tegra) => Maker::Jetson,
-        () if [Nvidia, NvidiaControl, NvidiaMemory, NvidiaOther, NvidiaRight].iter().any(|&kind| devices.has(kind)) => {
+        () if devices.has_kind(Tegra) => Maker::Jetson,
+        () if [Nvidia, NvidiaControl, NvidiaMemory, NvidiaOther, NvidiaRight]
+            .iter()
+            .any(|&kind| devices.has_kind(kind)) =>
+        {
             Maker::Nvidia
         }
-        () if devices.has(Windows) => Maker::Windows,
+        () if devices.has_kind(Windows) => Maker::Windows,
         () => Maker::Other,
     }
 }
@@ -80,7 +83,7 @@ pub(super) fn nodes(devices: &Devices, around: &Around) -> Finding {
     }
     let count = |kind| devices.nodes.iter().filter(|node| node.kind == kind).count();
     match maker(devices) {
-        Maker::Nvidia => of_nvidia(devices, count(Kind::Nvidia)),
+        Maker::Nvidia => of_nvidia(devices, count(GpuNodeKind::Nvidia)),
         Maker::Jetson
             if devices.nodes.iter().any(|node| node.path != "/dev/nvmap") && has_path(devices, "/dev/nvmap") =>
         {
@@ -92,18 +95,18 @@ pub(super) fn nodes(devices: &Devices, around: &Around) -> Finding {
             "start with --runtime nvidia --gpus all (JetPack installs that runtime)",
         ),
         Maker::Windows => Finding::held(ID, "/dev/dxg, the GPU of Windows"),
-        Maker::Other if count(Kind::Render) == 0 => {
+        Maker::Other if count(GpuNodeKind::Render) == 0 => {
             Finding::missing(ID, "/dev/kfd is here, and no /dev/dri/renderD*", "add --device /dev/dri")
         }
-        Maker::Other if devices.has(Kind::AmdCompute) => {
-            Finding::held(ID, format!("/dev/kfd and {} render node(s)", count(Kind::Render)))
+        Maker::Other if devices.has_kind(GpuNodeKind::AmdCompute) => {
+            Finding::held(ID, format!("/dev/kfd and {} render node(s)", count(GpuNodeKind::Render)))
         }
-        Maker::Other if devices.makers.contains(&AMD) => Finding::missing(
+        Maker::Other if devices.pci_vendors.contains(&AMD) => Finding::missing(
             ID,
             "a render node of an AMD GPU without /dev/kfd: nothing can be computed on it",
             "add --device /dev/kfd",
         ),
-        Maker::Other => Finding::held(ID, format!("{} render node(s)", count(Kind::Render))),
+        Maker::Other => Finding::held(ID, format!("{} render node(s)", count(GpuNodeKind::Render))),
     }
 }
 
@@ -112,9 +115,9 @@ fn has_path(devices: &Devices, path: &str) -> bool {
 }
 
 fn none_at_all(devices: &Devices, around: &Around) -> Finding {
-    let asked = devices.visible.as_deref().filter(|_| devices.are_expected());
+    let asked = devices.visible.as_deref().filter(|_| devices.is_gpu_expected());
     let asked = asked.map(|value| format!(", and NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Shown(value)));
-    let fix = if devices.is_windows {
+    let fix = if devices.is_wsl {
         "start with --gpus all; in Windows: install NVIDIA's driver, then wsl --update (TAKUMI_GPU=off: without a GPU)"
     } else if around.is_rootless() {
         "start with --gpus all; on the host: sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups --in-place"
@@ -147,10 +150,10 @@ fn no_device(devices: &Devices) -> Option<Finding> {
 }
 
 /// The node's major and the one that its driver has now, where they differ.
-fn stale(node: &Node, devices: &Devices) -> Option<(u32, u32)> {
+fn stale(node: &GpuNode, devices: &Devices) -> Option<(u32, u32)> {
     let is = node.file.ok()?.major;
     let majors = devices.driver.majors.as_ref().ok()?;
-    let mut now = majors.of(node.kind.drivers()).peekable();
+    let mut now = majors.majors_of(node.kind.drivers()).peekable();
     let first = *now.peek()?;
     (!now.any(|major| major == is)).then_some((is, first))
 }
@@ -161,10 +164,10 @@ fn of_nvidia(devices: &Devices, count: usize) -> Finding {
     if count == 0 {
         missing.push("/dev/nvidia0");
     }
-    if !devices.has(Kind::NvidiaControl) {
+    if !devices.has_kind(GpuNodeKind::NvidiaControl) {
         missing.push("/dev/nvidiactl");
     }
-    let memory = devices.has(Kind::NvidiaMemory);
+    let memory = devices.has_kind(GpuNodeKind::NvidiaMemory);
     if !memory {
         missing.push("/dev/nvidia-uvm");
     }
@@ -191,7 +194,7 @@ pub(super) fn driver(devices: &Devices, _: &Around) -> Finding {
     let Some(kernel) = &devices.driver.version else { return no_version(devices) };
     // A package for newer CUDA on an older driver is meant to differ (CUDA's forward compatibility).
     let found =
-        libraries::NAMES.iter().zip(&devices.libraries).filter_map(|(name, library)| Some((name, library.found()?)));
+        libraries::SONAMES.iter().zip(&devices.libraries).filter_map(|(name, library)| Some((name, library.found()?)));
     let compared = found.filter(|(_, place)| !place.path.contains("/compat/"));
     let versions: Vec<(&str, &Version)> =
         compared.filter_map(|(name, place)| Some((*name, place.version.as_ref()?))).collect();
@@ -216,7 +219,7 @@ pub(super) fn driver(devices: &Devices, _: &Around) -> Finding {
 fn no_version(devices: &Devices) -> Finding {
     const ID: Check = Check::GpuDriver;
     match &devices.driver.majors {
-        Ok(majors) if majors.of(Kind::Nvidia.drivers()).next().is_none() => Finding::missing(
+        Ok(majors) if majors.majors_of(GpuNodeKind::Nvidia.drivers()).next().is_none() => Finding::missing(
             ID,
             "the host has loaded no NVIDIA driver: /proc/devices names none",
             "on the host: sudo modprobe nvidia, and see that nvidia-smi works there; then make the container anew",
@@ -235,7 +238,7 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
     if maker(devices) == Maker::Other && !devices.nodes.is_empty() {
         return Finding::skipped(ID, "none is needed from the host: PyTorch brings its own for this GPU");
     }
-    let both = || libraries::NAMES.into_iter().zip(&devices.libraries);
+    let both = || libraries::SONAMES.into_iter().zip(&devices.libraries);
     for (name, library) in both() {
         match library {
             Library::Broken(path) => {
@@ -245,14 +248,14 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
                     "remove it from the image, and start with --gpus all",
                 );
             }
-            Library::Nameless(path) => {
+            Library::MissingSoname(path) => {
                 return Finding::missing(
                     ID,
                     format!("{} is here, and no {name} leads to it", Shown(path.as_bytes())),
                     "update nvidia-container-toolkit on the host, then make the container anew: its hook runs ldconfig",
                 );
             }
-            Library::Unreached(place) => {
+            Library::NotSearched(place) => {
                 let directory = place.path.rsplit_once('/').map_or("", |(directory, _)| directory);
                 return Finding::missing(
                     ID,
@@ -260,7 +263,7 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
                     format!("set LD_LIBRARY_PATH={}", Shown(directory.as_bytes())),
                 );
             }
-            Library::Found(_) | Library::Nowhere => {}
+            Library::Found(_) | Library::Missing => {}
         }
     }
     let missing: Vec<&str> = both().filter(|(_, library)| library.found().is_none()).map(|(name, _)| name).collect();
@@ -292,7 +295,7 @@ fn lacking_rights<'a>(value: Option<&'a [u8]>, missing: &[&str]) -> Option<&'a [
             .split(|&byte| byte == b',')
             .any(|part| matches!(part.trim_ascii(), part if part == word || part == b"all"))
     };
-    let of = |name: &&str| if *name == libraries::NAMES[0] { has(b"compute") } else { has(b"utility") };
+    let of = |name: &&str| if *name == libraries::SONAMES[0] { has(b"compute") } else { has(b"utility") };
     (!missing.iter().all(of)).then_some(value)
 }
 

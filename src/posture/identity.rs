@@ -24,7 +24,7 @@ pub(super) fn user_namespace(machine: &Machine) -> Finding {
     match namespace.users.outside(0) {
         Some(0) => Finding::missing(
             ID,
-            if namespace.users.is_whole() {
+            if namespace.users.is_identity() {
                 "root here is root of the host".to_string()
             } else {
                 format!("root here is root of the namespace outside ({})", namespace.users)
@@ -37,7 +37,7 @@ pub(super) fn user_namespace(machine: &Machine) -> Finding {
 }
 
 fn is_rootless(machine: &Machine) -> bool {
-    machine.user_namespace.as_ref().is_ok_and(|namespace| namespace.root_is_an_ordinary_user())
+    machine.user_namespace.as_ref().is_ok_and(|namespace| namespace.is_root_remapped())
 }
 
 pub(super) fn seccomp(machine: &Machine) -> Finding {
@@ -212,7 +212,7 @@ pub(super) fn runtime_socket(machine: &Machine) -> Finding {
             "take away the mount that it is in",
         );
     }
-    match sockets.not_all.first() {
+    match sockets.incomplete.first() {
         None => Finding::held(ID, "no engine's socket is mounted"),
         Some(first) => Finding::held(
             ID,
@@ -228,12 +228,16 @@ pub(super) fn limits(machine: &Machine) -> Finding {
         ("memory", limits.memory, "--memory 16g"),
         ("processes", limits.processes, "--pids-limit 512"),
         // A core file is a copy of COMMAND's memory: its secrets too.
-        ("core files", if limits.core == Limit::Of(0) { Limit::Of(0) } else { Limit::Without }, "--ulimit core=0"),
+        (
+            "core files",
+            if limits.core == Limit::Limited(0) { Limit::Limited(0) } else { Limit::Unlimited },
+            "--ulimit core=0",
+        ),
     ];
     let of = |wanted: Limit| each.iter().filter(move |(_, limit, _)| *limit == wanted);
-    let without: Vec<&str> = of(Limit::Without).map(|(what, ..)| *what).collect();
+    let without: Vec<&str> = of(Limit::Unlimited).map(|(what, ..)| *what).collect();
     if !without.is_empty() {
-        let flags: Vec<&str> = of(Limit::Without).map(|(_, _, flag)| *flag).collect();
+        let flags: Vec<&str> = of(Limit::Unlimited).map(|(_, _, flag)| *flag).collect();
         let rootless = if is_rootless(machine) && without != ["core files"] {
             " (a rootless engine needs cgroup v2 for it)"
         } else {
@@ -245,7 +249,7 @@ pub(super) fn limits(machine: &Machine) -> Finding {
             format!("add {}{rootless}", flags.join(" ")),
         );
     }
-    let unseen: Vec<&str> = of(Limit::Unseen).map(|(what, ..)| *what).collect();
+    let unseen: Vec<&str> = of(Limit::Unknown).map(|(what, ..)| *what).collect();
     if !unseen.is_empty() {
         return Finding::unknown(
             ID,
@@ -253,7 +257,7 @@ pub(super) fn limits(machine: &Machine) -> Finding {
             "mount /sys/fs/cgroup in the container, as engines do",
         );
     }
-    let (Limit::Of(memory), Limit::Of(processes)) = (limits.memory, limits.processes) else {
+    let (Limit::Limited(memory), Limit::Limited(processes)) = (limits.memory, limits.processes) else {
         return Finding::unknown(ID, "no limit can be read", "mount /sys/fs/cgroup in the container, as engines do");
     };
     Finding::held(ID, format!("{} MiB of memory, {processes} processes, no core files", memory >> 20))

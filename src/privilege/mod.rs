@@ -49,8 +49,8 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Missing { what, missing } => Problem::new(
-                format!("cannot {what}: the container lacks {}", capabilities::Names(missing)),
-                format!("add {}", capabilities::Flags(missing)),
+                format!("cannot {what}: the container lacks {}", capabilities::CapabilityNames(missing)),
+                format!("add {}", capabilities::CapAddFlags(missing)),
             ),
             Error::Step(what, errno) => Problem::new(
                 format!("cannot {what}: {errno}"),

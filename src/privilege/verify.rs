@@ -2,7 +2,7 @@
 //! nothing; so every outcome is read back, by two ways where there are two, and getting a privilege back is tried.
 
 use super::{Dropped, Error};
-use crate::machine::status::{self, Status};
+use crate::machine::status::{self, ProcStatus};
 use crate::sys::credentials::{self, Capabilities, MAX_CAPABILITIES, ResIds};
 use crate::sys::{Errno, GroupId, UserId, io};
 use crate::text::List;
@@ -48,7 +48,7 @@ fn by_calls(expected: &Expected) -> Result<(), Error> {
 }
 
 /// The same from /proc/self/status, which has what no call shows: the filesystem ids, and all five capability sets at once.
-fn by_proc(expected: &Expected, status: &Status) -> Result<u64, Error> {
+fn by_proc(expected: &Expected, status: &ProcStatus) -> Result<u64, Error> {
     let users = [expected.users.real, expected.users.effective, expected.users.saved, expected.users.effective];
     same("user ids in /proc", status.users, Some(users))?;
     let ids =
@@ -56,8 +56,8 @@ fn by_proc(expected: &Expected, status: &Status) -> Result<u64, Error> {
     same("group ids in /proc", status.group_ids, Some(ids))?;
     same("groups in /proc", status.groups.as_ref(), Some(&expected.groups))?;
     same("no_new_privs in /proc", status.no_new_privileges, Some(true))?;
-    for (name, set) in status::SETS.iter().zip(status.capabilities) {
-        let may_remain = *name == status::SETS[status::BOUNDING] && !expected.empty_bounding_set;
+    for (name, set) in status::CAPABILITY_SETS.iter().zip(status.capabilities) {
+        let may_remain = *name == status::CAPABILITY_SETS[status::BOUNDING] && !expected.empty_bounding_set;
         if !may_remain && set != Some(0) {
             return Err(Error::Kept(name, format!("is {:#x}", set.unwrap_or(u64::MAX))));
         }

@@ -25,7 +25,7 @@ pub struct Exchange {
 impl Exchange {
     /// Prepares it; nothing is sent yet. `Err`: why it cannot be asked.
     pub fn with(url: &Url) -> Result<Self, Answer> {
-        let Some(address) = hosts::address(url.host().as_bytes()) else {
+        let Some(address) = hosts::resolve(url.host().as_bytes()) else {
             return Err(Answer::Unasked(
                 "its host has no address in /etc/hosts".to_string(),
                 "write an address or localhost into TAKUMI_HEALTH_URL, or add the name with --add-host",

@@ -31,7 +31,7 @@ pub fn drop_all(settings: &Settings, who: Option<&Who>) -> Result<StartedAs, Pro
         },
         None => {
             let (passwd, group) = (account_file(c"/etc/passwd")?, account_file(c"/etc/group")?);
-            let (namespace, of_devices) = (started.namespace(), &devices::groups());
+            let (namespace, of_devices) = (started.namespace(), &devices::gpu_groups());
             resolve::resolve(settings, &Sources { passwd: &passwd, group: &group, namespace, of_devices })?.ids
         }
     };

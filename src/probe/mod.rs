@@ -93,7 +93,7 @@ fn look(environment: &[&CStr], own: Settings, began: Instant) -> Report {
 
     let init = state.map(|state| ProcessId(state.process.id));
     let found = processes::find(init);
-    let by_choice = settings.allow_root || started.namespace().is_some_and(UserNamespace::root_is_an_ordinary_user);
+    let by_choice = settings.allow_root || started.namespace().is_some_and(UserNamespace::is_root_remapped);
     let user = state.map(|state| UserId(state.identity.user));
     let mut findings = shields::of_processes(&shields::look(found), by_choice, user);
     let last = Instant::now().until(end);

@@ -1,7 +1,7 @@
 //! Who is `init`, who is COMMAND, and whether anybody there is at work: /proc alone, of which anybody may read this much.
 
 use super::verdict::{Found, Life, Sample};
-use crate::machine::processes::{self, Process, with_path};
+use crate::machine::processes::{self, ProcessStat, with_proc_path};
 use crate::sys::{ProcessId, UserId, fs, io, process};
 use std::os::fd::AsFd;
 
@@ -12,15 +12,15 @@ const MOST: usize = 4096;
 pub fn find(init: Option<ProcessId>) -> Found {
     let Some(init) = init.or_else(find_init) else { return Found::NoInit };
     let mut name = [0; 16];
-    let command = command_of(processes::name(init, &mut name));
-    let init_now = life(init, processes::look(init));
+    let command = command_of(processes::read_comm(init, &mut name));
+    let init_now = life(init, processes::read_stat(init));
     let Some(command) = command else { return Found::NoCommand(init_now) };
     // An id that came to somebody else, or that counts in another pid namespace, is not COMMAND's.
-    let process = processes::look(command).filter(|process| process.parent == init);
+    let process = processes::read_stat(command).filter(|process| process.parent == init);
     Found::Both(init_now, life(command, process))
 }
 
-fn life(id: ProcessId, process: Option<Process>) -> Life {
+fn life(id: ProcessId, process: Option<ProcessStat>) -> Life {
     Life { id, state: process.map(|process| process.state) }
 }
 
@@ -37,13 +37,13 @@ fn is_init(name: &[u8]) -> bool {
 fn find_init() -> Option<ProcessId> {
     let first = ProcessId(1);
     let mut name = [0; 16];
-    if is_init(processes::name(first, &mut name)) {
+    if is_init(processes::read_comm(first, &mut name)) {
         return Some(first);
     }
     let own = process::self_pid();
     let mut candidates = Vec::new();
-    let listed = processes::for_each(|Process { id, start, .. }| {
-        if id != own && candidates.len() < MOST && is_init(processes::name(id, &mut name)) {
+    let listed = processes::for_each(|ProcessStat { id, start_ticks: start, .. }| {
+        if id != own && candidates.len() < MOST && is_init(processes::read_comm(id, &mut name)) {
             candidates.push(Candidate { id, start, is_closed: owner(id) == Some(UserId(0)) });
         }
     });
@@ -67,13 +67,13 @@ fn choose(candidates: &[Candidate]) -> Option<ProcessId> {
 }
 
 fn owner(id: ProcessId) -> Option<UserId> {
-    let directory = with_path(id, "", io::open_path)?.ok()?;
+    let directory = with_proc_path(id, "", io::open_path)?.ok()?;
     fs::stat(directory.as_fd(), fs::Freshness::Cached).ok().map(|stat| stat.uid)
 }
 
 /// One look at COMMAND and all its descendants.
 pub fn look(command: ProcessId) -> Vec<Sample> {
-    let mut everybody: Vec<Process> = Vec::new();
+    let mut everybody: Vec<ProcessStat> = Vec::new();
     let _ = processes::for_each(|process| {
         if everybody.len() < MOST {
             everybody.push(process);
@@ -84,7 +84,9 @@ pub fn look(command: ProcessId) -> Vec<Sample> {
     while let Some(parent) = next.pop() {
         // Taken out when it is found, so that a picture with a ring in it (ids that came again meanwhile) ends too.
         let index = everybody.iter().position(|process| process.id == parent);
-        let Some(Process { id, start, state, processor, .. }) = index.map(|index| everybody.swap_remove(index)) else {
+        let Some(ProcessStat { id, start_ticks: start, state, cpu_ticks: processor, .. }) =
+            index.map(|index| everybody.swap_remove(index))
+        else {
             continue;
         };
         found.push(Sample { id, start, state, processor, io: bytes(id) });
@@ -96,7 +98,7 @@ pub fn look(command: ProcessId) -> Vec<Sample> {
 /// What a process read and wrote, through the page cache or not (`man 5 proc_pid_io`).
 fn bytes(id: ProcessId) -> Option<u64> {
     let mut buffer = [0; 512];
-    let text = with_path(id, "io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
+    let text = with_proc_path(id, "io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
     sum_of_bytes(buffer.get(..text)?)
 }
 

@@ -1,9 +1,9 @@
 //! The shields as they are now: what `init` and COMMAND hold, what is required, and the GPU of the start.
 
 use super::verdict::Found;
-use crate::machine::status::{self, BOUNDING, SETS, Status};
+use crate::machine::status::{self, BOUNDING, CAPABILITY_SETS, ProcStatus};
 use crate::machine::user_namespace::UserNamespace;
-use crate::machine::{self, Machine, Wish, devices};
+use crate::machine::{self, Machine, ObserveOptions, devices};
 use crate::posture::{self, finding::Finding, gpu};
 use crate::settings::checks::Check;
 use crate::settings::{Confine, Settings};
@@ -15,16 +15,16 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// `init` and COMMAND as /proc shows them: before COMMAND runs `init` still needs what it has. Who has ended holds nothing and is left out.
-pub fn look(found: Found) -> Vec<(&'static str, Result<Status, Errno>)> {
+pub fn look(found: Found) -> Vec<(&'static str, Result<ProcStatus, Errno>)> {
     let Found::Both(init, command) = found else { return Vec::new() };
-    let looked = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, status::of(id)));
+    let looked = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, status::read_of(id)));
     let is_there = |(_, status): &(_, _)| !matches!(status, Err(Errno(libc::ENOENT | libc::ESRCH)));
     looked.into_iter().filter(is_there).collect()
 }
 
 /// The three that always hold, of each of them.
 pub fn of_processes(
-    looked: &[(&str, Result<Status, Errno>)],
+    looked: &[(&str, Result<ProcStatus, Errno>)],
     root_by_choice: bool,
     expected: Option<UserId>,
 ) -> Vec<Finding> {
@@ -39,8 +39,8 @@ pub fn of_processes(
 /// A sentence for each process, or what is wrong with the first of them.
 fn of_each(
     check: Check,
-    looked: &[(&str, Result<Status, Errno>)],
-    one: impl Fn(&str, &Status) -> Result<String, Wrong>,
+    looked: &[(&str, Result<ProcStatus, Errno>)],
+    one: impl Fn(&str, &ProcStatus) -> Result<String, Wrong>,
 ) -> Finding {
     let mut held = Vec::new();
     for (who, status) in looked {
@@ -74,7 +74,12 @@ fn unseen(check: Check, who: &str, errno: Option<Errno>) -> Finding {
     )
 }
 
-fn unprivileged(who: &str, status: &Status, root_by_choice: bool, expected: Option<UserId>) -> Result<String, Wrong> {
+fn unprivileged(
+    who: &str,
+    status: &ProcStatus,
+    root_by_choice: bool,
+    expected: Option<UserId>,
+) -> Result<String, Wrong> {
     let users = status.users.ok_or(Wrong::Unseen)?;
     let one = users[0];
     if users.contains(&UserId(0)) && !root_by_choice {
@@ -87,8 +92,8 @@ fn unprivileged(who: &str, status: &Status, root_by_choice: bool, expected: Opti
     Ok(format!("{who} is uid {one}{by_choice}"))
 }
 
-fn capabilities(who: &str, status: &Status) -> Result<String, Wrong> {
-    for (set, (name, held)) in SETS.iter().zip(status.capabilities).enumerate() {
+fn capabilities(who: &str, status: &ProcStatus) -> Result<String, Wrong> {
+    for (set, (name, held)) in CAPABILITY_SETS.iter().zip(status.capabilities).enumerate() {
         match held {
             None => return Err(Wrong::Unseen),
             Some(held) if held != 0 && set != BOUNDING => {
@@ -104,7 +109,7 @@ fn capabilities(who: &str, status: &Status) -> Result<String, Wrong> {
     }
 }
 
-fn no_new_privileges(who: &str, status: &Status) -> Result<String, Wrong> {
+fn no_new_privileges(who: &str, status: &ProcStatus) -> Result<String, Wrong> {
     match status.no_new_privileges {
         None => Err(Wrong::Unseen),
         Some(false) => Err(Wrong::Missing(format!("{who} can get privileges by starting a program"))),
@@ -117,7 +122,7 @@ pub struct Required<'a> {
     pub settings: &'a Settings,
     pub environment: &'a [&'a CStr],
     /// Of this process before its drop, as the engine started it: what the container was given.
-    pub given: Option<Status>,
+    pub given: Option<ProcStatus>,
     /// `init` and COMMAND.
     pub running: Option<(ProcessId, ProcessId)>,
     /// GPU nodes that could be opened at the start: they must open now, whatever is required.
@@ -141,7 +146,7 @@ impl Required<'_> {
         let half = || Instant::now().until(deadline) / 2;
         let mut findings = Vec::new();
         if !self.devices.is_empty() {
-            let now = devices::open_again(self.devices, half());
+            let now = devices::reopen(self.devices, half());
             let namespace = UserNamespace::read().ok();
             findings.push(Finding { required: true, ..gpu::still_open(&now, namespace.as_ref()) });
         }
@@ -173,14 +178,14 @@ impl Required<'_> {
     }
 
     fn observe(&self, checks: &[Check]) -> Seen<'_> {
-        let mut machine = machine::observe(&Wish {
+        let mut machine = machine::observe(&ObserveOptions {
             settings: self.settings,
             environment: self.environment,
             user: None,
             namespace: None,
             only: Some(checks),
         });
-        let running = self.running.map(|(init, command)| [init, command].map(status::of));
+        let running = self.running.map(|(init, command)| [init, command].map(status::read_of));
         // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was given.
         if let Some(given) = &self.given {
             let mut given = given.clone();
@@ -200,7 +205,7 @@ impl Required<'_> {
 struct Seen<'a> {
     machine: Machine,
     /// `init` and COMMAND.
-    running: Option<[Result<Status, Errno>; 2]>,
+    running: Option<[Result<ProcStatus, Errno>; 2]>,
     /// Whether this user may write each; nothing is written, and nobody walks.
     volumes: Vec<(&'a CStr, Result<(), Errno>)>,
 }
@@ -216,8 +221,8 @@ fn judge(settings: &Settings, seen: &Seen, checks: &[Check]) -> Vec<Finding> {
 }
 
 /// COMMAND has a filter more than `init`. Of Landlock /proc shows nothing; both were put on before COMMAND ran, and neither comes off.
-fn confined(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Finding {
-    let filters = |status: &Result<Status, Errno>| match status {
+fn confined(init: &Result<ProcStatus, Errno>, command: &Result<ProcStatus, Errno>) -> Finding {
+    let filters = |status: &Result<ProcStatus, Errno>| match status {
         Ok(status) if status.seccomp == Some(2) => status.seccomp_filters,
         Ok(status) if status.seccomp.is_some() => Some(0),
         _ => None,

@@ -55,7 +55,7 @@ impl Process {
         let mut buffer = [0; 40];
         let boot = io::read_into(c"/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
         let boot = String::from_utf8_lossy(boot.trim_ascii()).into_owned();
-        Some(Process { id: id.0, start_time: processes::look(id)?.start, boot })
+        Some(Process { id: id.0, start_time: processes::read_stat(id)?.start_ticks, boot })
     }
 }
 
@@ -102,7 +102,7 @@ impl State {
         let text = io::read_rest(&file, MOST).map_err(cannot)?;
         let state: State = serde_json::from_slice(&text).map_err(|_| format!("{path} is no report"))?;
         let init = ProcessId(state.process.id);
-        let users = status::of(init).ok().and_then(|status| status.users);
+        let users = status::read_of(init).ok().and_then(|status| status.users);
         match Process::of(init) {
             Some(now) if now == state.process => {}
             _ => return Err("the report is of another start".to_string()),

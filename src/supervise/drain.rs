@@ -38,7 +38,7 @@ pub fn begin(url: &Url, end: Instant) -> Result<ProcessId, Errno> {
 type Why = Cow<'static, str>;
 
 fn drain(url: &Url, end: Instant) -> Result<(), Why> {
-    let address = hosts::address(url.host().as_bytes()).ok_or("its host has no address in /etc/hosts")?;
+    let address = hosts::resolve(url.host().as_bytes()).ok_or("its host has no address in /etc/hosts")?;
     let server = Server { address: SocketAddr::new(address, url.port), authority: url.authority(), end };
     loop {
         // First what waits: an interrupt alone would only begin the next prompt.

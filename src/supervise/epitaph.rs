@@ -1,6 +1,6 @@
 //! Why COMMAND died of a signal, in one line, as far as it can be known, and what to change.
 
-use crate::machine::limits::OutOfMemory;
+use crate::machine::limits::OomCounters;
 use crate::sys::{ProcessId, Signal, UserId};
 use crate::text::Shown;
 use std::fmt;
@@ -34,7 +34,7 @@ pub struct Death {
     /// Whether TAKUMI_STOP's ladder came to SIGKILL.
     pub ladder_killed: bool,
     /// Out-of-memory counters when COMMAND had begun and now, where both are known.
-    pub memory: Option<(OutOfMemory, OutOfMemory)>,
+    pub memory: Option<(OomCounters, OomCounters)>,
     /// /dev/shm: blocks in use and in all.
     pub shared_memory: Option<(u64, u64)>,
 }
@@ -85,7 +85,7 @@ impl Death {
     }
 }
 
-fn out_of_memory(f: &mut fmt::Formatter<'_>, before: OutOfMemory, now: OutOfMemory) -> fmt::Result {
+fn out_of_memory(f: &mut fmt::Formatter<'_>, before: OomCounters, now: OomCounters) -> fmt::Result {
     let met_its_limit = match (before.at_limit, now.at_limit) {
         (Some(before), Some(now)) => now > before,
         // v1 does not count that: a limit that is set is the likely one.
@@ -136,8 +136,8 @@ mod tests {
         Sender { signal, id: ProcessId(id), user: UserId(5), is_kernel: false, name, name_length: 4 }
     }
 
-    fn memory(kills: u64, at_limit: Option<u64>, limit: Option<u64>) -> OutOfMemory {
-        OutOfMemory { kills, at_limit, limit }
+    fn memory(kills: u64, at_limit: Option<u64>, limit: Option<u64>) -> OomCounters {
+        OomCounters { kills, at_limit, limit }
     }
 
     #[test]

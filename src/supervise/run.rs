@@ -8,7 +8,7 @@ use super::epitaph::{Death, Sender};
 use super::lifecycle::{Action, Event, Lifecycle, Rules};
 use super::reboot::Marker;
 use crate::http::Url;
-use crate::machine::limits::{self, OutOfMemory};
+use crate::machine::limits::{self, OomCounters};
 use crate::machine::processes;
 use crate::settings::Scope;
 use crate::sys::clock::{self, Instant};
@@ -86,7 +86,7 @@ struct Supervisor<'a> {
     drain: Option<ProcessId>,
     own: ProcessId,
     /// The counters when COMMAND had begun; nothing before it [`settles`](Supervisor::settle).
-    memory: Option<OutOfMemory>,
+    memory: Option<OomCounters>,
     /// When COMMAND's start is taken for over, until it is.
     settles: Option<Instant>,
     /// Who caused what was sent to COMMAND last.
@@ -135,7 +135,7 @@ impl Supervisor<'_> {
     /// What can wait until COMMAND has had its start: a program that runs for a millisecond pays for none of it.
     fn settle(&mut self) {
         self.settles = None;
-        self.memory = limits::out_of_memory();
+        self.memory = limits::read_oom_counters();
         memory::release_unused();
     }
 
@@ -154,7 +154,7 @@ impl Supervisor<'_> {
 
     fn ask_for_senders_name(&mut self) {
         if let Some(sender) = self.sender.as_mut().filter(|sender| sender.name_length == 0) {
-            sender.name_length = processes::name(sender.id, &mut sender.name).len();
+            sender.name_length = processes::read_comm(sender.id, &mut sender.name).len();
         }
     }
 
@@ -295,7 +295,7 @@ impl Supervisor<'_> {
             core,
             sender: self.sender,
             ladder_killed: self.life.ladder_killed(),
-            memory: self.memory.zip(limits::out_of_memory()),
+            memory: self.memory.zip(limits::read_oom_counters()),
             shared_memory: filesystem::blocks(c"/dev/shm").ok(),
         };
         let level = if self.life.stop_was_asked() { log::Level::Info } else { log::Level::Warn };

@@ -18,11 +18,11 @@ pub mod rights {
     pub const MAKE_FIFO: u64 = 1 << 10;
     pub const MAKE_BLOCK: u64 = 1 << 11;
     pub const MAKE_SYM: u64 = 1 << 12;
-    /// Renames and links from one directory to another: level 2.
+    /// Renames and links from one directory to another: ABI 2.
     pub const REFER: u64 = 1 << 13;
-    /// Level 3.
+    /// ABI 3.
     pub const TRUNCATE: u64 = 1 << 14;
-    /// Level 5.
+    /// ABI 5.
     pub const IOCTL_DEV: u64 = 1 << 15;
     /// What a rule for a file that is no directory may hold of these.
     pub const FILE_RIGHTS: u64 = WRITE_FILE | TRUNCATE | IOCTL_DEV;
@@ -35,7 +35,7 @@ const VERSION: libc::c_long = 1;
 const PATH_BENEATH: libc::c_long = 1;
 const NET_PORT: libc::c_long = 2;
 
-/// `struct landlock_ruleset_attr`. Levels before 4 know its first word, before 6 its first two.
+/// `struct landlock_ruleset_attr`. Versions before 4 know its first word, before 6 its first two.
 #[repr(C)]
 struct RulesetAttributes {
     files: u64,
@@ -59,11 +59,11 @@ struct NetPortRule {
 #[derive(Debug)]
 pub struct Ruleset(OwnedFd);
 
-/// The kernel's level (ABI). Errors: ENOSYS where it is not built in or a filter hides it, EOPNOTSUPP where it is turned off.
+/// The kernel's ABI version. Errors: ENOSYS where it is not built in or a filter hides it, EOPNOTSUPP where it is turned off.
 pub fn abi_version() -> Result<u32, Errno> {
     // SAFETY: asked for the version, the call reads nothing.
     let version = cerr(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, 0_usize, 0_usize, VERSION) })?;
-    // There is no level 0; who says so is not the kernel.
+    // There is no version 0; who says so is not the kernel.
     u32::try_from(version).ok().filter(|&version| version > 0).ok_or(Errno(libc::ENOSYS))
 }
 

@@ -1,6 +1,6 @@
 //! The host's driver, as /proc shows it: which numbers it took for its devices, which version it is, which modes it gives.
 
-use super::path;
+use super::below_root;
 use crate::sys::{Errno, io};
 use std::cmp::Ordering;
 use std::fmt;
@@ -17,15 +17,17 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub(super) fn unseen() -> Self {
+    pub(super) fn unknown() -> Self {
         Driver { majors: Err(Errno(libc::ENODATA)), version: None, mode: None }
     }
 
-    pub(super) fn look(root: &str) -> Self {
+    pub(super) fn observe(root: &str) -> Self {
         let mut buffer = [0; 4096];
-        let majors = io::read_into(&path(root, "/proc/devices"), &mut buffer).map(Majors::parse);
-        let version = io::read_into(&path(root, "/proc/driver/nvidia/version"), &mut buffer).ok().and_then(of_kernel);
-        let params = io::read_into(&path(root, "/proc/driver/nvidia/params"), &mut buffer).unwrap_or_default();
+        let majors = io::read_into(&below_root(root, "/proc/devices"), &mut buffer).map(Majors::parse);
+        let version = io::read_into(&below_root(root, "/proc/driver/nvidia/version"), &mut buffer)
+            .ok()
+            .and_then(kernel_module_version);
+        let params = io::read_into(&below_root(root, "/proc/driver/nvidia/params"), &mut buffer).unwrap_or_default();
         Driver { majors, version, mode: parameter(params, "DeviceFileMode") }
     }
 }
@@ -47,7 +49,7 @@ impl Majors {
     }
 
     /// The majors of the drivers of these names.
-    pub fn of<'a>(&'a self, drivers: &'a [&str]) -> impl Iterator<Item = u32> + 'a {
+    pub fn majors_of<'a>(&'a self, drivers: &'a [&str]) -> impl Iterator<Item = u32> + 'a {
         self.0.iter().filter(|(_, name)| drivers.contains(&name.as_str())).map(|(major, _)| *major)
     }
 }
@@ -93,7 +95,7 @@ impl PartialOrd for Version {
 }
 
 /// The first version in the first line of /proc/driver/nvidia/version.
-fn of_kernel(text: &[u8]) -> Option<Version> {
+fn kernel_module_version(text: &[u8]) -> Option<Version> {
     let text = String::from_utf8_lossy(text);
     text.lines().find(|line| line.starts_with("NVRM version:"))?.split_whitespace().find_map(Version::parse)
 }
@@ -118,14 +120,14 @@ mod tests {
 
     #[test]
     fn the_majors_of_drivers_are_read() {
-        let of = |text, drivers: &[&str]| Majors::parse(text).of(drivers).collect::<Vec<_>>();
+        let of = |text, drivers: &[&str]| Majors::parse(text).majors_of(drivers).collect::<Vec<_>>();
         assert_eq!(of(DEVICES, &["nvidia-uvm"]), [511]);
         assert_eq!(of(DEVICES, &["nvidia", "nvidia-frontend"]), [195]);
         assert_eq!(of(OLD, &["nvidia", "nvidia-frontend"]), [195]);
         assert_eq!(of(DEVICES, &["nvidia-block", "kfd"]), [0; 0], "block devices are none of these");
         assert_eq!(Majors::parse(b"\xff\nrubbish"), Majors(vec![]));
         let here = std::fs::read("/proc/devices").unwrap();
-        assert_eq!(Majors::parse(&here).of(&["misc"]).collect::<Vec<_>>(), [10]);
+        assert_eq!(Majors::parse(&here).majors_of(&["misc"]).collect::<Vec<_>>(), [10]);
     }
 
     #[test]
@@ -144,7 +146,7 @@ mod tests {
             ("GCC version:  gcc version 12.3.0\n", None),
             ("", None),
         ] {
-            let read = of_kernel(text.as_bytes());
+            let read = kernel_module_version(text.as_bytes());
             assert_eq!(read.map(|version| version.to_string()).as_deref(), version, "{text}");
         }
     }

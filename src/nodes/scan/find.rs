@@ -1,7 +1,7 @@
 //! Where the scanner is, and what it is: a program, or a script of a Python that is then run apart from its surroundings.
 
 use super::Scanner;
-use crate::machine::trust::{Trouble, Trust, follow, follow_to_closed, look_through};
+use crate::machine::trust::{Trust, TrustError, check_tree, resolve_trusted, resolve_trusted_directory};
 use crate::path::of_programs;
 use crate::sys::{Errno, fs, io};
 use crate::text::Shown;
@@ -14,7 +14,7 @@ const APART: [&str; 2] = ["-I", "-B"];
 
 pub(super) fn find(command: &[u8], trust: Trust) -> Result<Scanner, String> {
     let path = located(command)?;
-    if follow(&path, trust).is_err_and(|trouble| trouble.is_absence()) {
+    if resolve_trusted(&path, trust).is_err_and(|trouble| trouble.is_not_found()) {
         let path = Shown(&path);
         return Err(format!("the scanner {path} is not there: {INSTALL}"));
     }
@@ -29,7 +29,7 @@ pub(super) fn find(command: &[u8], trust: Trust) -> Result<Scanner, String> {
     if !beginning_of(&interpreter, trust)?.starts_with(b"\x7fELF") {
         return Err(format!("{}, the Python of the scanner {}, is no program", Shown(&interpreter), Shown(&path)));
     }
-    look_at_library(&interpreter, trust).map_err(|trouble| trouble.words())?;
+    look_at_library(&interpreter, trust).map_err(|trouble| trouble.description())?;
     let program = text(&interpreter)?;
     let mut arguments = vec![program.clone()];
     for option in APART {
@@ -62,7 +62,7 @@ fn located(command: &[u8]) -> Result<Vec<u8>, String> {
 
 /// What an executable file begins with, once every step of the way to it was looked at.
 fn beginning_of(path: &[u8], trust: Trust) -> Result<Vec<u8>, String> {
-    let file = follow(path, trust).map_err(|trouble| trouble.words())?;
+    let file = resolve_trusted(path, trust).map_err(|trouble| trouble.description())?;
     let read = || -> Result<Vec<u8>, Errno> {
         let name = CString::new(file.as_slice()).map_err(|_| Errno(libc::EINVAL))?;
         let pinned = io::open_path(&name)?;
@@ -99,22 +99,22 @@ fn interpreter(script: &[u8], beginning: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// What a Python loads: its own library and, of a virtual environment, what is installed there.
-fn look_at_library(interpreter: &[u8], trust: Trust) -> Result<(), Trouble> {
+fn look_at_library(interpreter: &[u8], trust: Trust) -> Result<(), TrustError> {
     let above = |path: &[u8]| parent(parent(path)).to_vec();
     let mut places = vec![above(interpreter)];
-    let mut bases = vec![above(&follow(interpreter, trust)?)];
+    let mut bases = vec![above(&resolve_trusted(interpreter, trust)?)];
     // pyvenv.cfg lies beside bin or beside python (https://docs.python.org/3/library/site.html).
     let mut virtual_environment = false;
     for directory in [above(interpreter), parent(interpreter).to_vec()] {
-        follow_to_closed(&directory, trust)?;
+        resolve_trusted_directory(&directory, trust)?;
         let path = [directory.as_slice(), b"/pyvenv.cfg"].concat();
-        let file = match follow(&path, trust) {
+        let file = match resolve_trusted(&path, trust) {
             Ok(file) => file,
-            Err(trouble) if trouble.is_absence() => continue,
+            Err(trouble) if trouble.is_not_found() => continue,
             Err(trouble) => return Err(trouble),
         };
-        let name = CString::new(file).map_err(|_| Trouble::Kernel(path.clone(), Errno(libc::EINVAL)))?;
-        let content = io::read_whole(&name, 65_536).map_err(|errno| Trouble::Kernel(path, errno))?;
+        let name = CString::new(file).map_err(|_| TrustError::System(path.clone(), Errno(libc::EINVAL)))?;
+        let content = io::read_whole(&name, 65_536).map_err(|errno| TrustError::System(path, errno))?;
         for (key, value) in content.split(|&byte| byte == b'\n').filter_map(setting) {
             match key.to_ascii_lowercase().as_slice() {
                 b"home" => bases.push(parent(value).to_vec()),
@@ -137,13 +137,13 @@ fn look_at_library(interpreter: &[u8], trust: Trust) -> Result<(), Trouble> {
 }
 
 /// Each `python3…` in a library directory: what is installed for it, or what comes with it.
-fn look_at_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), Trouble> {
-    let library = match follow_to_closed(library, trust) {
+fn look_at_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), TrustError> {
+    let library = match resolve_trusted_directory(library, trust) {
         Ok(library) => library,
-        Err(trouble) if trouble.is_absence() => return Ok(()),
+        Err(trouble) if trouble.is_not_found() => return Ok(()),
         Err(trouble) => return Err(trouble),
     };
-    let at = |errno| Trouble::Kernel(library.clone(), errno);
+    let at = |errno| TrustError::System(library.clone(), errno);
     let mut versions = Vec::new();
     let name = CString::new(library.as_slice()).map_err(|_| at(Errno(libc::EINVAL)))?;
     io::for_each_name(&name, |name| {
@@ -156,9 +156,9 @@ fn look_at_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), 
     for version in versions {
         let wanted = PACKAGES.iter().filter(|_| packages).map(|name| [version.as_slice(), b"/", name].concat());
         for place in wanted.chain((!packages).then(|| version.clone())) {
-            match follow_to_closed(&place, trust) {
-                Ok(place) => look_through(&place, if packages { &[] } else { &PACKAGES }, trust)?,
-                Err(trouble) if trouble.is_absence() => {}
+            match resolve_trusted_directory(&place, trust) {
+                Ok(place) => check_tree(&place, if packages { &[] } else { &PACKAGES }, trust)?,
+                Err(trouble) if trouble.is_not_found() => {}
                 Err(trouble) => return Err(trouble),
             }
         }

@@ -20,9 +20,9 @@ fn mounted(machine: &mut Machine, lines: &[[&str; 5]]) {
     let mut text = String::new();
     for mount in machine.mounts.as_ref().unwrap().iter() {
         let of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let options = ["ro", "nosuid", "nodev", "noexec"].into_iter().filter(|option| mount.has(option));
+        let options = ["ro", "nosuid", "nodev", "noexec"].into_iter().filter(|option| mount.has_option(option));
         let options: Vec<&str> = options.collect();
-        let size = mount.of_filesystem("size").map(|size| format!(",size={size}")).unwrap_or_default();
+        let size = mount.filesystem_option("size").map(|size| format!(",size={size}")).unwrap_or_default();
         text += &format!(
             "1 1 0:1 {} {} x,{} - {} x x{size}\n",
             of(mount.root()),
@@ -112,10 +112,11 @@ fn a_tmpfs_lacks_what_it_lacks() {
     expect(Check::Tmpfs, change, Status::Missing, "/a is no tmpfs; /b is no tmpfs", both);
     // A link is followed; a directory that is not there is looked for by its name.
     let link = |m: &mut Machine| {
-        m.places.tmpfs = vec![Place { asked: b"/var/run".to_vec(), leads_to: Some(b"/run".to_vec()) }];
+        m.places.tmpfs = vec![ConfiguredPath { configured: b"/var/run".to_vec(), resolved: Some(b"/run".to_vec()) }];
     };
     expect(Check::Tmpfs, link, Status::Held, "/var/run: in memory, of limited size, nosuid, nodev, noexec", "");
-    let gone = |m: &mut Machine| m.places.tmpfs = vec![Place { asked: b"/gone".to_vec(), leads_to: None }];
+    let gone =
+        |m: &mut Machine| m.places.tmpfs = vec![ConfiguredPath { configured: b"/gone".to_vec(), resolved: None }];
     let fix = "add --tmpfs /gone:rw,nosuid,nodev,noexec,size=256m";
     expect(Check::Tmpfs, gone, Status::Missing, "/gone is no tmpfs", fix);
 }

@@ -2,8 +2,8 @@
 
 use super::super::finding::{Finding, Status};
 use super::{Around, stale};
-use crate::machine::devices::nodes::{Kind, Node};
-use crate::machine::devices::{Devices, Opened};
+use crate::machine::devices::nodes::{GpuNode, GpuNodeKind};
+use crate::machine::devices::{Devices, OpenOutcome};
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
@@ -33,17 +33,17 @@ impl Diagnosis {
 
 /// Whether COMMAND's user can open what it needs. Nodes of the same diagnosis are one part of the line.
 pub fn access(devices: &Devices, around: &Around) -> Finding {
-    let needed: Vec<&Node> = devices.nodes.iter().filter(|node| is_needed(node)).collect();
+    let needed: Vec<&GpuNode> = devices.nodes.iter().filter(|node| is_needed(node)).collect();
     if needed.is_empty() {
         return Finding::skipped(ID, "there is no node to open");
     }
-    let who = devices.user.map_or_else(|| "this user".to_string(), |user| format!("uid {user}"));
+    let who = devices.opened_as.map_or_else(|| "this user".to_string(), |user| format!("uid {user}"));
     let parts = needed.iter().filter_map(|node| {
-        let diagnosis = match node.opened {
-            Opened::Yes => return None,
-            Opened::No(errno) => of_errno(errno, node, devices, around, &who),
-            Opened::NoAnswer => no_answer(),
-            Opened::NotTried(errno) => not_tried(errno, &who),
+        let diagnosis = match node.open_outcome {
+            OpenOutcome::Opened => return None,
+            OpenOutcome::Failed(errno) => of_errno(errno, node, devices, around, &who),
+            OpenOutcome::TimedOut => no_answer(),
+            OpenOutcome::NotAttempted(errno) => not_tried(errno, &who),
         };
         Some((node.path.as_str(), diagnosis))
     });
@@ -52,10 +52,11 @@ pub fn access(devices: &Devices, around: &Around) -> Finding {
 }
 
 /// What computing on the GPU needs. A right may be root's alone (MIG's own administration), and is read by name.
-fn is_needed(node: &Node) -> bool {
+fn is_needed(node: &GpuNode) -> bool {
     let is_device = node.file.is_ok_and(|file| file.is_character());
-    let is_closed_right = node.kind == Kind::NvidiaRight && node.opened == Opened::No(Errno(libc::EACCES));
-    is_device && node.kind != Kind::NvidiaOther && !is_closed_right
+    let is_closed_right =
+        node.kind == GpuNodeKind::NvidiaRight && node.open_outcome == OpenOutcome::Failed(Errno(libc::EACCES));
+    is_device && node.kind != GpuNodeKind::NvidiaOther && !is_closed_right
 }
 
 fn finding<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnOnce() -> String) -> Finding {
@@ -84,13 +85,13 @@ fn finding<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnO
 
 const ANEW: &str = "then make the container anew";
 
-fn of_errno(errno: Errno, node: &Node, devices: &Devices, around: &Around, who: &str) -> Diagnosis {
+fn of_errno(errno: Errno, node: &GpuNode, devices: &Devices, around: &Around, who: &str) -> Diagnosis {
     match (errno.0, node.file) {
         (libc::EPERM, _) if around.is_rootless() => Diagnosis::missing(
             "denied, and a rootless engine sets no device cgroup that could",
             "what the engine itself runs in denies it (LXC, a service's DeviceAllow=): give it there; userns-remap: --gpus all",
         ),
-        (libc::EPERM, _) if node.kind == Kind::Windows => Diagnosis::missing(
+        (libc::EPERM, _) if node.kind == GpuNodeKind::Windows => Diagnosis::missing(
             "the device cgroup denies it",
             "start with --gpus all or --device /dev/dxg, not with -v; no-cgroups = false in the NVIDIA runtime's config.toml",
         ),
@@ -105,13 +106,13 @@ fn of_errno(errno: Errno, node: &Node, devices: &Devices, around: &Around, who: 
 }
 
 /// EACCES: the mode denies it, or the mount, or a security module.
-fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &str) -> Diagnosis {
+fn of_mode(node: &GpuNode, file: File, devices: &Devices, around: &Around, who: &str) -> Diagnosis {
     let mode = file.mode & 0o777;
-    let writing = if node.kind == Kind::NvidiaRight { 0o4 } else { 0o6 };
+    let writing = if node.kind == GpuNodeKind::NvidiaRight { 0o4 } else { 0o6 };
     let (by_group, by_others) = (mode >> 3 & writing == writing, mode & writing == writing);
     if by_others {
-        let mount = around.mounts.and_then(|mounts| mounts.of(node.path.as_bytes()));
-        return if mount.is_some_and(|mount| mount.has("nodev")) {
+        let mount = around.mounts.and_then(|mounts| mounts.containing(node.path.as_bytes()));
+        return if mount.is_some_and(|mount| mount.has_option("nodev")) {
             Diagnosis::missing("it lies on a nodev mount", "give it with --device, not by a mount that is nodev")
         } else {
             Diagnosis::missing(
@@ -120,7 +121,10 @@ fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &st
             )
         };
     }
-    let is_nvidia = matches!(node.kind, Kind::Nvidia | Kind::NvidiaControl | Kind::NvidiaMemory | Kind::NvidiaRight);
+    let is_nvidia = matches!(
+        node.kind,
+        GpuNodeKind::Nvidia | GpuNodeKind::NvidiaControl | GpuNodeKind::NvidiaMemory | GpuNodeKind::NvidiaRight
+    );
     let on_the_host = match devices.driver.mode {
         _ if !is_nvidia => format!("on the host: a udev rule that gives it MODE=\"0666\"; {ANEW}"),
         Some(0o666) => format!("on the host: sudo chmod 666 {}; {ANEW}", node.path),
@@ -131,7 +135,7 @@ fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &st
         return Diagnosis::missing(format!("mode {mode:04o}, for uid {} alone", file.user), on_the_host);
     }
     let unmapped = |namespace: &UserNamespace| {
-        !namespace.groups.is_whole()
+        !namespace.groups.is_identity()
             && (file.group == namespace.overflow_group || namespace.groups.outside(group).is_none())
     };
     match group {
@@ -148,10 +152,10 @@ fn of_mode(node: &Node, file: File, devices: &Devices, around: &Around, who: &st
 }
 
 /// ENXIO: nobody serves that number.
-fn no_such_device(node: &Node, devices: &Devices) -> Diagnosis {
+fn no_such_device(node: &GpuNode, devices: &Devices) -> Diagnosis {
     let modprobe = match node.kind {
-        Kind::NvidiaMemory => "sudo nvidia-modprobe -u -c=0",
-        Kind::AmdCompute | Kind::Render => "load its driver (amdgpu)",
+        GpuNodeKind::NvidiaMemory => "sudo nvidia-modprobe -u -c=0",
+        GpuNodeKind::AmdCompute | GpuNodeKind::Render => "load its driver (amdgpu)",
         _ => "sudo modprobe nvidia, and see that nvidia-smi works there",
     };
     if let Some((is, now)) = stale(node, devices) {
@@ -161,7 +165,7 @@ fn no_such_device(node: &Node, devices: &Devices) -> Diagnosis {
         );
     }
     match &devices.driver.majors {
-        Ok(majors) if majors.of(node.kind.drivers()).next().is_some() => Diagnosis::missing(
+        Ok(majors) if majors.majors_of(node.kind.drivers()).next().is_some() => Diagnosis::missing(
             "the driver knows no such GPU any more",
             "on the host: nvidia-smi, and sudo dmesg | grep -i xid (79: it fell off the bus); then reboot",
         ),
@@ -169,9 +173,9 @@ fn no_such_device(node: &Node, devices: &Devices) -> Diagnosis {
     }
 }
 
-fn of_the_driver(errno: Errno, node: &Node) -> Diagnosis {
+fn of_the_driver(errno: Errno, node: &GpuNode) -> Diagnosis {
     match errno.0 {
-        libc::ENODEV if node.kind == Kind::Windows => {
+        libc::ENODEV if node.kind == GpuNodeKind::Windows => {
             Diagnosis::missing("WSL serves no GPU", "in Windows: update NVIDIA's driver, wsl --update, wsl --shutdown")
         }
         libc::ENODEV => Diagnosis::missing(
@@ -221,34 +225,34 @@ fn not_tried(errno: Errno, who: &str) -> Diagnosis {
 }
 
 /// For the probe: nodes that could be opened at the start, and what opening them says now.
-pub fn still_open(now: &[(String, Opened)], namespace: Option<&UserNamespace>) -> Finding {
+pub fn still_open(now: &[(String, OpenOutcome)], namespace: Option<&UserNamespace>) -> Finding {
     let around = Around { namespace, mounts: None };
-    let diagnose = |opened: &Opened| match *opened {
-        Opened::Yes => None,
-        Opened::No(Errno(libc::EPERM)) if !around.is_rootless() => Some(Diagnosis::missing(
+    let diagnose = |opened: &OpenOutcome| match *opened {
+        OpenOutcome::Opened => None,
+        OpenOutcome::Failed(Errno(libc::EPERM)) if !around.is_rootless() => Some(Diagnosis::missing(
             "open at the start, denied now: a daemon-reload of systemd took it away (\"Failed to initialize NVML: Unknown Error\")",
             "make the container anew; for good, on the host: sudo nvidia-ctk system create-dev-char-symlinks --create-all, or use CDI",
         )),
-        Opened::No(Errno(libc::EPERM | libc::EACCES)) => Some(Diagnosis::missing(
+        OpenOutcome::Failed(Errno(libc::EPERM | libc::EACCES)) => Some(Diagnosis::missing(
             "open at the start, denied now",
             "make the container anew; on the host: see who changed its mode or its rules",
         )),
-        Opened::No(Errno(libc::ENOENT)) => {
+        OpenOutcome::Failed(Errno(libc::ENOENT)) => {
             Some(Diagnosis::missing("open at the start, gone now", "make the container anew, with --gpus all"))
         }
-        Opened::No(Errno(libc::ENXIO | libc::ENODEV)) => Some(Diagnosis::missing(
+        OpenOutcome::Failed(Errno(libc::ENXIO | libc::ENODEV)) => Some(Diagnosis::missing(
             "open at the start, served by no driver now",
             format!("on the host: sudo dmesg | grep -i xid, and see that nvidia-smi works; {ANEW}"),
         )),
-        Opened::No(errno) => Some(Diagnosis::missing(
+        OpenOutcome::Failed(errno) => Some(Diagnosis::missing(
             format!("open at the start, now: {errno}"),
             format!("on the host: sudo dmesg | grep -i xid; sudo nvidia-smi --gpu-reset, or reboot; {ANEW}"),
         )),
-        Opened::NoAnswer => Some(Diagnosis::unknown(
+        OpenOutcome::TimedOut => Some(Diagnosis::unknown(
             "open at the start, no answer in time now",
             "on the host: see that nvidia-smi answers, and sudo dmesg | grep -i xid",
         )),
-        Opened::NotTried(errno) => Some(not_tried(errno, "COMMAND's user")),
+        OpenOutcome::NotAttempted(errno) => Some(not_tried(errno, "COMMAND's user")),
     };
     let parts = now.iter().filter_map(|(path, opened)| Some((path.as_str(), diagnose(opened)?)));
     finding(parts, || format!("{} device node(s) can still be opened", now.len()))
