@@ -37,7 +37,7 @@ use crate::supervise::reboot::Marker;
 use crate::supervise::run::{self, Reboot, Terms};
 use crate::sys::entry::InheritedEnvironment;
 use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, credentials, io, process, signal};
-use crate::text::Shown;
+use crate::text::Escaped;
 use crate::{confine, logging};
 use again::{Again, Prepared, reboot_marker};
 use before::{become_whom, preflight, started_as};
@@ -54,7 +54,7 @@ use std::time::Duration;
 pub fn start(command: &[&CStr], environment: InheritedEnvironment) -> u8 {
     // Before anything else: from here on no signal is lost, it waits.
     let mask = signal::set_mask(SignalSet::ALL);
-    logging::begin();
+    logging::install();
     last_resort::arm();
     child::tell_probe(None);
     match mask
@@ -249,7 +249,7 @@ fn tell(before: &StartedAs, dropped: &Dropped, new_user: Option<&Identity>, comm
     if !dropped.seen_in_proc {
         warn!("/proc cannot be read: the drop was verified by prctl, capget and getres*id alone (mount /proc)");
     }
-    let name = Shown(command.first().map_or(b"", |name| name.to_bytes()));
+    let name = Escaped(command.first().map_or(b"", |name| name.to_bytes()));
     match new_user {
         Some(identity) if identity.ids.user == UserId(0) => {
             info!("starting {name} as {identity}: root by choice, no capability")

@@ -4,7 +4,7 @@ use crate::boot::NodesVerb;
 use crate::settings::table::Help;
 use crate::sys::entry::InitialStack;
 use crate::sys::io;
-use crate::text::Shown;
+use crate::text::Escaped;
 use crate::{boot, logging, probe};
 use log::error;
 use std::ffi::{CStr, c_int};
@@ -114,7 +114,7 @@ fn print(text: &str) -> u8 {
     match io::write_stdout(text.as_bytes()) {
         Ok(()) => 0,
         Err(errno) => {
-            logging::begin();
+            logging::install();
             error!("cannot write to stdout: {errno}");
             1
         }
@@ -122,8 +122,8 @@ fn print(text: &str) -> u8 {
 }
 
 fn refuse(word: &CStr, why: &str, code: u8) -> u8 {
-    logging::begin();
-    error!("{} {why}", Shown(word.to_bytes()));
+    logging::install();
+    error!("{} {why}", Escaped(word.to_bytes()));
     code
 }
 

@@ -14,7 +14,7 @@ use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
 use crate::settings::{Scan, Settings};
 use crate::sys::{Errno, credentials, forked_task, fs, handover, process, spawn};
-use crate::text::{Line, List, Shown};
+use crate::text::{Escaped, List, SingleLine};
 use crate::{confine, logging};
 use log::warn;
 use std::ffi::{CStr, CString};
@@ -209,7 +209,7 @@ impl NodeScan {
         let handed = [Some(child.output()), self.approvals.as_ref(), self.reports.as_ref(), Some(kept)];
         let handed: Vec<&OwnedFd> = handed.into_iter().flatten().collect();
         let errno = handover::exec(&path, &arguments, &self.environment, &handed);
-        Err(format!("cannot execute {}: {errno}", Shown(path.to_bytes())))
+        Err(format!("cannot execute {}: {errno}", Escaped(path.to_bytes())))
     }
 
     fn unknown(&self, why: String) -> Finding {
@@ -285,7 +285,7 @@ fn program() -> Result<CString, String> {
     let path = trust::resolve_trusted(&path, Trust::RootOwned).map_err(|trouble| match trouble.is_not_found() {
         true => format!(
             "{} is not in this image, and reads the nodes: build the image with it, or leave TAKUMI_NODES unset",
-            Shown(&path)
+            Escaped(&path)
         ),
         false => trouble.description(),
     })?;
@@ -297,9 +297,9 @@ fn print_warning(lines: &[String]) {
         return;
     }
     let prefix = if logging::is_json() { "" } else { "init: " };
-    logging::block(lines.iter().map(|line| format!("{prefix}{}", Line(line))));
+    logging::write_lines(lines.iter().map(|line| format!("{prefix}{}", SingleLine(line))));
 }
 
 fn log_all(notes: &[String]) {
-    notes.iter().for_each(|note| warn!("{}", Line(note)));
+    notes.iter().for_each(|note| warn!("{}", SingleLine(note)));
 }

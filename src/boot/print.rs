@@ -24,9 +24,9 @@ pub(super) fn print(report: &Report, style: Style) {
             let message = format!("{} {}: {}", finding.id, finding.status.word(), finding.detail);
             serde_json::to_string(&Told { level: "info", message, finding }).unwrap_or_default()
         };
-        return logging::block(report.findings.iter().map(object));
+        return logging::write_lines(report.findings.iter().map(object));
     }
-    logging::block(report.lines(style).iter().map(|line| format!("init: {line}")));
+    logging::write_lines(report.lines(style).iter().map(|line| format!("init: {line}")));
 }
 
 #[derive(serde::Serialize)]

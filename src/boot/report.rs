@@ -15,7 +15,7 @@ use std::ffi::CStr;
 
 /// Prints the report on stdout. Returns 0, or 1 where a start would be refused.
 pub fn report(environment: &[&CStr], json: bool) -> u8 {
-    logging::begin();
+    logging::install();
     let report = match look(environment) {
         Ok(report) => report,
         Err(refusal) => {

@@ -7,7 +7,7 @@ use crate::identity::Identity;
 use crate::logging;
 use crate::settings::Settings;
 use crate::sys::io;
-use crate::text::Line;
+use crate::text::SingleLine;
 use log::error;
 use std::ffi::CStr;
 
@@ -22,7 +22,7 @@ pub enum NodesVerb<'a> {
 
 /// Does it and prints on stdout. Returns 0, or 1 where it could not be done.
 pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
-    logging::begin();
+    logging::install();
     let (level, format) = Settings::log(environment);
     logging::configure(level, format);
     let prepared = match prepare(environment) {
@@ -39,7 +39,7 @@ pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
     match done {
         Ok(()) => 0,
         Err(why) => {
-            error!("{}", Line(&why));
+            error!("{}", SingleLine(&why));
             1
         }
     }
@@ -73,8 +73,9 @@ fn answer(nodes: &mut NodeScan, user: Option<&Identity>, verb: NodesVerb, json: 
         nodes.write_approvals(&approvals).map_err(|error| error.to_string())?;
     }
     for name in &answer.names {
-        let stays =
-            |why: &str| format!("{} is approved, and stays in quarantine: {why} (move it back by hand)", Line(name));
+        let stays = |why: &str| {
+            format!("{} is approved, and stays in quarantine: {why} (move it back by hand)", SingleLine(name))
+        };
         let moved =
             nodes.rename(c"back", std::slice::from_ref(name), user).map_err(|error| stays(&error.to_string()))?;
         if !moved.names.contains(name) {

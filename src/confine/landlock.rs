@@ -8,7 +8,7 @@ use crate::posture::ports;
 use crate::settings::{Confine, Settings};
 use crate::sys::landlock::{Ruleset, rights};
 use crate::sys::{Errno, fs, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -66,7 +66,7 @@ pub(super) fn ruleset(needs: &Needs) -> Result<Ruleset, Error> {
     };
     let named = [("TAKUMI_VOLUMES", &needs.settings.volumes), ("TAKUMI_WRITABLE", &needs.settings.writable)];
     for (setting, path) in named.iter().flat_map(|(setting, paths)| paths.iter().map(move |path| (setting, path))) {
-        let place = pin(path).map_err(|errno| Error::Place(Shown(path.to_bytes()).to_string(), errno, setting))?;
+        let place = pin(path).map_err(|errno| Error::Place(Escaped(path.to_bytes()).to_string(), errno, setting))?;
         allow(&place, handled)?;
     }
     let tmpfs = needs.mounts.into_iter().flat_map(Mounts::iter).filter(|mount| is_for_writing(mount));

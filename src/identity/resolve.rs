@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::settings::{ByName, Settings};
 use crate::sys::credentials::{Credentials, sorted};
 use crate::sys::{GroupId, UserId};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::fmt;
 
 /// What the names and numbers are looked up in.
@@ -36,11 +36,11 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::UnknownUser(name) => Problem::new(
-                format!("cannot use TAKUMI_USER: no user \"{}\" in /etc/passwd", Shown(&name)),
+                format!("cannot use TAKUMI_USER: no user \"{}\" in /etc/passwd", Escaped(&name)),
                 "name a uid, or add the user to the image",
             ),
             Error::UnknownGroup(setting, name) => Problem::new(
-                format!("cannot use {setting}: no group \"{}\" in /etc/group", Shown(&name)),
+                format!("cannot use {setting}: no group \"{}\" in /etc/group", Escaped(&name)),
                 "name a gid, or add the group to the image",
             ),
             Error::Root(what, setting) => Problem::new(
@@ -206,7 +206,7 @@ impl fmt::Display for Identity {
             f,
             "uid {} ({}), gid {}, groups {}",
             self.ids.user,
-            Shown(&self.name),
+            Escaped(&self.name),
             self.ids.group,
             crate::text::List(&self.ids.groups)
         )

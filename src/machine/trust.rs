@@ -2,7 +2,7 @@
 
 use crate::sys::fs::{self, Stat};
 use crate::sys::{Errno, UserId, credentials, filesystem, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -26,9 +26,9 @@ pub enum TrustError {
 impl TrustError {
     pub fn description(&self) -> String {
         match self {
-            TrustError::System(place, errno) => format!("cannot look at {}: {errno}", Shown(place)),
+            TrustError::System(place, errno) => format!("cannot look at {}: {errno}", Escaped(place)),
             TrustError::Writable(place, how) => {
-                let place = Shown(place);
+                let place = Escaped(place);
                 format!(
                     "what is scanned could change its scanner: {place} {how}; make it root's own and closed to others in the image \
                      (chown root:root, chmod go-w), or mount it read-only, as a container's whole root (a COMMAND that is root \

@@ -14,7 +14,7 @@ use super::ability::Ability;
 use super::known;
 use super::tree::{File, Kind, Tree};
 use crate::sys::Errno;
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::collections::BTreeMap;
 use text::Sign;
 
@@ -60,7 +60,7 @@ impl Seen {
         *count += 1;
         self.places.push(Place {
             ability,
-            file: Shown(file).to_string(),
+            file: Escaped(file).to_string(),
             line: (line > 0).then_some(line),
             detail: (!detail.is_empty()).then(|| words_of(&detail)),
             severity: None,
@@ -78,9 +78,9 @@ fn words_of(detail: &str) -> String {
     let detail = detail.trim();
     match detail.char_indices().find(|(at, _)| *at >= MOST_DETAIL) {
         Some((end, _)) if !detail.contains("https://github.com/") => {
-            format!("{}…", Shown(detail.get(..end).unwrap_or_default().as_bytes()))
+            format!("{}…", Escaped(detail.get(..end).unwrap_or_default().as_bytes()))
         }
-        _ => Shown(detail.as_bytes()).to_string(),
+        _ => Escaped(detail.as_bytes()).to_string(),
     }
 }
 

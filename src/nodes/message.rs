@@ -2,7 +2,7 @@
 
 use super::judge::{Changes, Judged, Standing};
 use super::{Can, Severity};
-use crate::text::{Line, List};
+use crate::text::{List, SingleLine};
 
 /// The line that people know.
 pub const HEADLINE: &str = "⚠️ Security risks detected by Bandit!";
@@ -44,7 +44,7 @@ pub fn warning(judged: &[Judged]) -> Vec<String> {
 
 /// A node as it stands; `whole`: with every file and reason.
 pub fn of_node(judged: &Judged, whole: bool) -> Vec<String> {
-    let mut lines = vec![format!("{}: {}", Line(&judged.name), standing(judged.standing))];
+    let mut lines = vec![format!("{}: {}", SingleLine(&judged.name), standing(judged.standing))];
     let most = |count: usize| if whole { usize::MAX } else { count };
     if let Some(changes) = &judged.changes {
         lines.extend(changed(changes, most(MOST_FILES)));
@@ -56,7 +56,7 @@ pub fn of_node(judged: &Judged, whole: bool) -> Vec<String> {
         }
     }
     let reasons = &judged.report.unscanned;
-    lines.extend(reasons.iter().take(most(MOST_REASONS)).map(|why| format!("  not scanned: {}", Line(why))));
+    lines.extend(reasons.iter().take(most(MOST_REASONS)).map(|why| format!("  not scanned: {}", SingleLine(why))));
     if reasons.len() > most(MOST_REASONS) {
         lines.push(format!("  and {} more that was not scanned", reasons.len() - MOST_REASONS));
     }

@@ -9,7 +9,7 @@ use super::tree::git::ends_with;
 use super::tree::{Found, Gather, Limits, Over, Tree, beneath, kind_at, walk};
 use crate::sys::fs::{self, DescriptorPath, Freshness, Stat};
 use crate::sys::{Errno, UserId, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -153,7 +153,7 @@ fn packages(gather: &mut Gather, version: BorrowedFd<'_>, path: &[u8]) -> Result
             let inner = found.path.get(path.len() + 1..).unwrap_or_default();
             let counts = counts(inner, found);
             if counts && found.kind == libc::DT_LNK {
-                gather.fault(format!("{} is a link: put there what it leads to", Shown(found.path)));
+                gather.fault(format!("{} is a link: put there what it leads to", Escaped(found.path)));
             }
             // What other links lead to is imported or not, as any package is.
             counts || found.kind == libc::DT_LNK

@@ -7,7 +7,7 @@ use super::verbs::{Done, Nodes, Verb, every_line};
 use super::{review, tree};
 use crate::settings::{Settings, value_of};
 use crate::sys::{credentials, handover, io};
-use crate::text::Line;
+use crate::text::SingleLine;
 use log::{debug, error};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeMap;
@@ -97,7 +97,7 @@ fn variables() -> impl Iterator<Item = CString> {
 }
 
 fn fail(why: &str) -> ExitCode {
-    error!("{}", Line(why));
+    error!("{}", SingleLine(why));
     ExitCode::from(UNSCANNED)
 }
 

@@ -2,7 +2,7 @@
 
 use super::tree;
 use crate::sys::{Errno, fs, io};
-use crate::text::Whole;
+use crate::text::EscapedFull;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -60,7 +60,7 @@ fn node(directory: &CStr, name: &str, way: Way) -> Result<String, Errno> {
     };
     let entry = tree::names(from)?
         .into_iter()
-        .find(|entry| Whole(entry.to_bytes()).to_string() == name)
+        .find(|entry| EscapedFull(entry.to_bytes()).to_string() == name)
         .ok_or(Errno(libc::ENOENT))?;
     let to_path = match way {
         Way::Aside => format!("{}/{}", directory.to_string_lossy(), DIRECTORY.to_string_lossy()),
@@ -71,7 +71,7 @@ fn node(directory: &CStr, name: &str, way: Way) -> Result<String, Errno> {
         // Another of that name is there by now: it stays, and so does this one.
         Way::Back => fs::rename_at(from.as_fd(), &entry, to.as_fd(), &entry, false).map(|()| entry.clone())?,
     };
-    Ok(format!("{to_path}/{}", Whole(new.to_bytes())))
+    Ok(format!("{to_path}/{}", EscapedFull(new.to_bytes())))
 }
 
 fn environment(path: &str) -> Result<String, Errno> {
@@ -79,7 +79,7 @@ fn environment(path: &str) -> Result<String, Errno> {
     let c = |text: &str| CString::new(text).map_err(|_| Errno(libc::EINVAL));
     let directory = io::open_path(&c(if parent.is_empty() { "/" } else { parent })?)?;
     let new = rename(&directory, &c(name)?, &directory, format!("{name}{SUFFIX}").as_bytes())?;
-    Ok(format!("{parent}/{}", Whole(new.to_bytes())))
+    Ok(format!("{parent}/{}", EscapedFull(new.to_bytes())))
 }
 
 /// Under the first name that is free: NAME, NAME.2, NAME.3 …

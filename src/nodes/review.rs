@@ -5,7 +5,7 @@ use super::scan::{Issue, Job, Outcome, Scanner};
 use super::tree::{self, Kind, Tree};
 use super::{Can, Place, Report, Seen, Severity, beside, overlay};
 use crate::sys::{Errno, io};
-use crate::text::Whole;
+use crate::text::EscapedFull;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -125,7 +125,7 @@ fn read_all(request: &Request) -> (Vec<(Tree, bool)>, Vec<Seen>) {
 
 fn unread(name: &CStr, why: String) -> Seen {
     let report = Report { unscanned: vec![why], ..Report::default() };
-    Seen { name: Whole(name.to_bytes()).to_string(), digest: None, files: BTreeMap::new(), report }
+    Seen { name: EscapedFull(name.to_bytes()).to_string(), digest: None, files: BTreeMap::new(), report }
 }
 
 /// A node's name, and the node.
@@ -139,7 +139,7 @@ fn read_nodes(directory: &CStr) -> Result<Vec<Read>, Errno> {
 }
 
 fn digest(tree: &Tree, request: &Request) -> Seen {
-    let name = Whole(tree.name.to_bytes()).to_string();
+    let name = EscapedFull(tree.name.to_bytes()).to_string();
     let digest = tree.digest.map(|digest| hexadecimal(&digest));
     let known = digest.as_ref().and_then(|digest| request.known.get(digest)).cloned();
     let report = known.unwrap_or_else(|| Report { unscanned: tree.faults.clone(), ..Report::default() });
@@ -152,7 +152,7 @@ fn digest(tree: &Tree, request: &Request) -> Seen {
 }
 
 fn shown_path(tree: &Tree, index: usize) -> String {
-    tree.files.get(index).map(|file| Whole(&file.path).to_string()).unwrap_or_default()
+    tree.files.get(index).map(|file| EscapedFull(&file.path).to_string()).unwrap_or_default()
 }
 
 fn sources(tree: &Tree) -> Vec<usize> {

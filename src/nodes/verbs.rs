@@ -9,7 +9,7 @@ use super::{Seen, message, overlay};
 use crate::logging::Format;
 use crate::settings::{Scan, Settings};
 use crate::sys::clock;
-use crate::text::Line;
+use crate::text::SingleLine;
 use serde::Serialize;
 use std::ffi::{CStr, CString};
 
@@ -64,7 +64,7 @@ impl Nodes<'_> {
                     .as_mut()
                     .ok_or_else(|| format!("nothing can be revoked: {}", damaged(self.settings)))?;
                 if approvals.approved.remove(&name).is_none() {
-                    return Err(format!("{} is not approved (see init --nodes list)", Line(&name)));
+                    return Err(format!("{} is not approved (see init --nodes list)", SingleLine(&name)));
                 }
                 let kept = Some(written(approvals)?);
                 Ok(Done { answer: output(done("revoked", &name, None, json)), kept, ..Done::default() })
@@ -179,7 +179,7 @@ impl Nodes<'_> {
     }
 
     fn approve(&mut self, name: &str, json: bool) -> Result<Done, String> {
-        let shown = Line(name).to_string();
+        let shown = SingleLine(name).to_string();
         if self.approvals.is_none() {
             return Err(format!("nothing can be approved: {}", damaged(self.settings)));
         }
@@ -246,7 +246,7 @@ struct Listed {
 
 fn find(listed: Vec<Listed>, name: &str) -> Result<Listed, String> {
     let found = listed.into_iter().find(|listed| listed.judged.name == name);
-    found.ok_or_else(|| format!("{} is no node here (see init --nodes list)", Line(name)))
+    found.ok_or_else(|| format!("{} is no node here (see init --nodes list)", SingleLine(name)))
 }
 
 #[derive(Serialize)]
@@ -260,7 +260,7 @@ fn done(what: &str, name: &str, digest: Option<String>, json: bool) -> String {
     if json {
         return object(&Change { name, done: what, digest }).unwrap_or_default();
     }
-    let name = Line(name);
+    let name = SingleLine(name);
     match digest {
         Some(digest) => format!("{what}: {name}, sha256 {digest}\n"),
         None => format!("{what}: {name}\n"),
@@ -292,7 +292,7 @@ fn table(listed: &[Listed]) -> String {
     if listed.is_empty() {
         return "no nodes are there\n".to_string();
     }
-    let name = |listed: &Listed| Line(&listed.judged.name).to_string();
+    let name = |listed: &Listed| SingleLine(&listed.judged.name).to_string();
     let width = listed.iter().map(|listed| name(listed).chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for each in listed {

@@ -7,7 +7,7 @@ use crate::machine::places::{ConfiguredPath, Places};
 use crate::path::is_within;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::borrow::Cow;
 
 /// `check`, where the mounts are known that `judge` asks.
@@ -61,17 +61,17 @@ pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
     }
     let wrong: Vec<String> = places.iter().filter_map(|place| wrong_tmpfs(place, mounts)).collect();
     if wrong.is_empty() {
-        let names: Vec<String> = places.iter().map(|place| Shown(&place.configured).to_string()).collect();
+        let names: Vec<String> = places.iter().map(|place| Escaped(&place.configured).to_string()).collect();
         return Finding::held(ID, format!("{}: in memory, of limited size, nosuid, nodev, noexec", names.join(", ")));
     }
     let option =
-        |place: &ConfiguredPath| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Shown(&place.configured));
+        |place: &ConfiguredPath| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Escaped(&place.configured));
     let options: Vec<String> = places.iter().filter(|place| wrong_tmpfs(place, mounts).is_some()).map(option).collect();
     Finding::missing(ID, wrong.join("; "), format!("add {}", options.join(" ")))
 }
 
 fn wrong_tmpfs(place: &ConfiguredPath, mounts: &Mounts) -> Option<String> {
-    let name = Shown(&place.configured);
+    let name = Escaped(&place.configured);
     let Some(mount) = mounts.at(place.path()) else { return Some(format!("{name} is no tmpfs")) };
     if mount.filesystem() != "tmpfs" {
         return Some(format!("{name} is no tmpfs, but {}", mount.filesystem()));
@@ -100,14 +100,14 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     let over: Vec<&Mount> = mounts.iter().filter(is_baked).filter(|mount| !is_volume(mount)).collect();
     match over.first() {
         None => {
-            let names: Vec<String> = places.baked.iter().map(|place| Shown(&place.configured).to_string()).collect();
+            let names: Vec<String> = places.baked.iter().map(|place| Escaped(&place.configured).to_string()).collect();
             Finding::held(ID, format!("nothing is mounted over {}", names.join(", ")))
         }
         Some(first) => Finding::missing(
             ID,
             format!(
                 "{} is mounted over what the image holds{}{}",
-                Shown(first.point()),
+                Escaped(first.point()),
                 if first.has_option("ro") { "" } else { ", and can be written" },
                 if over.len() > 1 { format!("; {} more are", over.len() - 1) } else { String::new() }
             ),
@@ -130,7 +130,7 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::DangerousMounts;
     let found: Vec<String> = mounts
         .iter()
-        .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), danger(mount, &machine.places)?)))
+        .filter_map(|mount| Some(format!("{} is {}", Escaped(mount.point()), danger(mount, &machine.places)?)))
         .collect();
     match found.split_first() {
         None => Finding::held(ID, "no directory of the host's own is mounted"),
@@ -144,7 +144,7 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
 
 /// What of the host a mount shows.
 fn danger(mount: &Mount, places: &Places) -> Option<String> {
-    let hosts = |what: &[u8]| Some(format!("the host's {}", Shown(what)));
+    let hosts = |what: &[u8]| Some(format!("the host's {}", Escaped(what)));
     match mount.filesystem() {
         _ if places.systems.iter().any(|system| system == mount.point()) => Some("a whole system".to_string()),
         _ if places.host_runs.iter().any(|run| run == mount.point()) => hosts(b"/run"),

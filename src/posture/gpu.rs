@@ -15,7 +15,7 @@ use crate::machine::mounts::Mounts;
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
 use crate::settings::{Settings, Wanted};
-use crate::text::Shown;
+use crate::text::Escaped;
 
 /// `check`, where there are devices for `judge` to look at.
 pub(super) fn where_given(
@@ -116,7 +116,7 @@ fn has_path(devices: &Devices, path: &str) -> bool {
 
 fn none_at_all(devices: &Devices, around: &Around) -> Finding {
     let asked = devices.visible.as_deref().filter(|_| devices.is_gpu_expected());
-    let asked = asked.map(|value| format!(", and NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Shown(value)));
+    let asked = asked.map(|value| format!(", and NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Escaped(value)));
     let fix = if devices.is_wsl {
         "start with --gpus all; in Windows: install NVIDIA's driver, then wsl --update (TAKUMI_GPU=off: without a GPU)"
     } else if around.is_rootless() {
@@ -244,14 +244,14 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
             Library::Broken(path) => {
                 return Finding::missing(
                     ID,
-                    format!("{} is no library (docker commit leaves empty files of mounts)", Shown(path.as_bytes())),
+                    format!("{} is no library (docker commit leaves empty files of mounts)", Escaped(path.as_bytes())),
                     "remove it from the image, and start with --gpus all",
                 );
             }
             Library::MissingSoname(path) => {
                 return Finding::missing(
                     ID,
-                    format!("{} is here, and no {name} leads to it", Shown(path.as_bytes())),
+                    format!("{} is here, and no {name} leads to it", Escaped(path.as_bytes())),
                     "update nvidia-container-toolkit on the host, then make the container anew: its hook runs ldconfig",
                 );
             }
@@ -259,8 +259,8 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
                 let directory = place.path.rsplit_once('/').map_or("", |(directory, _)| directory);
                 return Finding::missing(
                     ID,
-                    format!("{} is here, and the loader does not look there", Shown(place.path.as_bytes())),
-                    format!("set LD_LIBRARY_PATH={}", Shown(directory.as_bytes())),
+                    format!("{} is here, and the loader does not look there", Escaped(place.path.as_bytes())),
+                    format!("set LD_LIBRARY_PATH={}", Escaped(directory.as_bytes())),
                 );
             }
             Library::Found(_) | Library::Missing => {}
@@ -272,13 +272,13 @@ pub(super) fn libraries(devices: &Devices, _: &Around) -> Finding {
             .libraries
             .iter()
             .filter_map(Library::found)
-            .map(|place| Shown(place.path.as_bytes()).to_string())
+            .map(|place| Escaped(place.path.as_bytes()).to_string())
             .collect();
         return Finding::held(ID, paths.join(", "));
     }
     let lacking = lacking_rights(devices.capabilities.as_deref(), &missing);
     let fix = match lacking {
-        Some(value) => format!("set NVIDIA_DRIVER_CAPABILITIES=compute,utility (it is \"{}\")", Shown(value)),
+        Some(value) => format!("set NVIDIA_DRIVER_CAPABILITIES=compute,utility (it is \"{}\")", Escaped(value)),
         None => {
             "start with --gpus all: nodes alone (--device) bring no library; the host needs nvidia-container-toolkit"
                 .to_string()

@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::machine::limits::Limit;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
-use crate::text::{Shown, few};
+use crate::text::{Escaped, first_few};
 
 fn unseen(id: Check, what: &str, errno: Errno) -> Finding {
     Finding::unknown(
@@ -74,14 +74,14 @@ pub(super) fn apparmor(machine: &Machine) -> Finding {
         }
         Err(errno) => return unseen(ID, "/proc/self/attr/current", *errno),
     };
-    let shown = Shown(label);
+    let shown = Escaped(label);
     // A profile's mode stands behind it; its name may have colons too (a profile in a namespace of LXD).
     let mode = label.strip_suffix(b")").and_then(|label| label.rsplit(|&byte| byte == b'(').next());
     let type_of_context = label.split(|&byte| byte == b':').nth(2);
     match (mode, type_of_context) {
         (Some(b"enforce" | b"kill"), _) => {
             let end = label.iter().rposition(|&byte| byte == b' ').unwrap_or(label.len());
-            Finding::held(ID, format!("AppArmor: {}", Shown(&label[..end])))
+            Finding::held(ID, format!("AppArmor: {}", Escaped(&label[..end])))
         }
         // Ubuntu gives the programs of rootless engines profiles that confine nothing: `rootlesskit (unconfined)`.
         (Some(b"unconfined"), _) | (None, None) if mode.is_some() || label == b"unconfined" => {
@@ -143,7 +143,9 @@ pub(super) fn privileged_container(machine: &Machine) -> Finding {
         Err(errno) => return unseen(ID, "/proc/self/status", *errno),
     }
     match &machine.places.host_devices {
-        Ok(devices) if !devices.is_empty() => signs.push(format!("the host's devices are in /dev: {}", few(devices))),
+        Ok(devices) if !devices.is_empty() => {
+            signs.push(format!("the host's devices are in /dev: {}", first_few(devices)))
+        }
         _ => {}
     }
     if signs.is_empty() {
@@ -208,7 +210,7 @@ pub(super) fn runtime_socket(machine: &Machine) -> Finding {
         };
         return Finding::missing(
             ID,
-            format!("{}{more}: who may talk to it is root of the host", Shown(first)),
+            format!("{}{more}: who may talk to it is root of the host", Escaped(first)),
             "take away the mount that it is in",
         );
     }
@@ -216,7 +218,7 @@ pub(super) fn runtime_socket(machine: &Machine) -> Finding {
         None => Finding::held(ID, "no engine's socket is mounted"),
         Some(first) => Finding::held(
             ID,
-            format!("no engine's socket is mounted (of {} the first directories were searched)", Shown(first)),
+            format!("no engine's socket is mounted (of {} the first directories were searched)", Escaped(first)),
         ),
     }
 }

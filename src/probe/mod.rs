@@ -35,7 +35,7 @@ pub fn check(environment: &[&CStr], json: bool) -> u8 {
     let began = Instant::now();
     memory::set_out_of_memory_code(1);
     std::panic::set_hook(Box::new(on_panic));
-    logging::begin();
+    logging::install();
     // A reader that is gone, or a file that may not grow, is an error of write and no death; and nothing else is held back.
     let blocked = signal::set_mask(SignalSet::of(&[Signal::PIPE, Signal::XFSZ, Signal::TTOU]));
     if let Err(errno) = blocked.map(drop).and_then(|()| io::reopen_closed_stdio()) {

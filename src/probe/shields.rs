@@ -9,7 +9,7 @@ use crate::settings::checks::Check;
 use crate::settings::{Confine, Settings};
 use crate::sys::clock::Instant;
 use crate::sys::{Errno, ProcessId, UserId, forked_task, fs, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -245,7 +245,7 @@ fn confined(init: &Result<ProcStatus, Errno>, command: &Result<ProcStatus, Errno
 }
 
 fn volume(path: &CStr, answer: Result<(), Errno>) -> Finding {
-    let shown = Shown(path.to_bytes());
+    let shown = Escaped(path.to_bytes());
     match answer {
         Ok(()) => Finding::held(Check::Volumes, format!("{shown}: writable")),
         Err(errno) => Finding::missing(

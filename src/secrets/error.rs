@@ -3,7 +3,7 @@
 use super::cipher;
 use crate::sys::Errno;
 use crate::sys::secret::SecretError;
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::CString;
 use std::fmt;
 
@@ -66,7 +66,7 @@ impl Error {
 
     /// Of a whole file.
     pub fn of_file(path: &[u8], cause: Cause) -> Error {
-        Error { place: Shown(path).to_string(), cause }
+        Error { place: Escaped(path).to_string(), cause }
     }
 
     /// Of a variable of the environment.
@@ -77,7 +77,7 @@ impl Error {
     /// Of a variable that names a file. What is no path may be the secret itself, put into the wrong variable.
     pub fn of_file_variable(name: &str, path: &[u8], cause: Cause) -> Error {
         match path.first() {
-            Some(b'/') => Error { place: format!("{name}=\"{}\"", Shown(path)), cause },
+            Some(b'/') => Error { place: format!("{name}=\"{}\"", Escaped(path)), cause },
             _ => Error::of_variable(name, cause),
         }
     }
@@ -86,8 +86,8 @@ impl Error {
 /// `FILE:LINE, NAME`.
 pub fn place(path: &[u8], line: usize, name: Option<&[u8]>) -> String {
     match name {
-        Some(name) => format!("{}:{line}, {}", Shown(path), Shown(name)),
-        None => format!("{}:{line}", Shown(path)),
+        Some(name) => format!("{}:{line}, {}", Escaped(path), Escaped(name)),
+        None => format!("{}:{line}", Escaped(path)),
     }
 }
 

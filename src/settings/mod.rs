@@ -11,7 +11,7 @@ use crate::http::Url;
 use crate::logging::Format;
 use crate::path::is_within;
 use crate::sys::Signal;
-use crate::text::Shown;
+use crate::text::Escaped;
 use checks::Check;
 use log::LevelFilter;
 use std::ffi::{CStr, CString};
@@ -117,11 +117,16 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Mistake::Value(name, value, expected) => {
-                write!(f, "cannot use {name}=\"{}\": expected {expected}", Shown(value))
+                write!(f, "cannot use {name}=\"{}\": expected {expected}", Escaped(value))
             }
             Mistake::Unknown(name, value) => {
                 let nearest = table::nearest(&String::from_utf8_lossy(name));
-                write!(f, "unknown setting {}=\"{}\": the nearest known one is {nearest}", Shown(name), Shown(value))?;
+                write!(
+                    f,
+                    "unknown setting {}=\"{}\": the nearest known one is {nearest}",
+                    Escaped(name),
+                    Escaped(value)
+                )?;
                 f.write_str(" (`init --help` lists them all)")
             }
             Mistake::Twice(name) => write!(f, "{name} stands twice in the environment: expected it once"),

@@ -4,7 +4,7 @@ use crate::privilege::Dropped;
 use crate::settings::value_of;
 use crate::sys::spawn::{self, Sandbox, SpawnError, SpawnPlan};
 use crate::sys::{Errno, ProcessId, SignalSet, io, process, terminal};
-use crate::text::Shown;
+use crate::text::Escaped;
 use log::debug;
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -98,7 +98,7 @@ impl fmt::Display for Error {
             }
             Error::Start(SpawnError::Exec(_, errno)) => write!(f, "cannot execute COMMAND: {errno}"),
             Error::Exec { name, tried, found, errno } => {
-                write!(f, "cannot execute {}: ", Shown(name.to_bytes()))?;
+                write!(f, "cannot execute {}: ", Escaped(name.to_bytes()))?;
                 match (errno.0, found) {
                     (libc::ENOENT | libc::ENOTDIR, false) if name.to_bytes().contains(&b'/') => {
                         write!(f, "{errno} (check the path in CMD or in the arguments of docker run)")
@@ -110,12 +110,12 @@ impl fmt::Display for Error {
                         write!(
                             f,
                             "{} is there, but its interpreter (the #! line or the ELF loader) is not",
-                            Shown(tried.to_bytes())
+                            Escaped(tried.to_bytes())
                         )?;
                         f.write_str(" (install it in the image)")
                     }
                     (libc::EACCES, _) => {
-                        write!(f, "{} may not be executed: {errno}", Shown(tried.to_bytes()))?;
+                        write!(f, "{} may not be executed: {errno}", Escaped(tried.to_bytes()))?;
                         f.write_str(
                             " (it must be a file with the execute bit for COMMAND's user, not on a noexec mount)",
                         )
@@ -124,11 +124,11 @@ impl fmt::Display for Error {
                         write!(
                             f,
                             "{}: {errno} (no program of this machine: was it built for another, or cut short?)",
-                            Shown(tried.to_bytes())
+                            Escaped(tried.to_bytes())
                         )
                     }
                     (libc::E2BIG, _) => write!(f, "{errno} (shorten the arguments or the environment)"),
-                    _ => write!(f, "{}: {errno}", Shown(tried.to_bytes())),
+                    _ => write!(f, "{}: {errno}", Escaped(tried.to_bytes())),
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::machine::limits::OomCounters;
 use crate::sys::{ProcessId, Signal, UserId};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::fmt;
 
 /// Who is behind the last signal that `init` handed to COMMAND.
@@ -116,7 +116,7 @@ impl fmt::Display for Sender {
         }
         write!(f, "process {}", self.id)?;
         if self.name_length > 0 {
-            write!(f, " ({})", Shown(&self.name[..self.name_length.min(16)]))?;
+            write!(f, " ({})", Escaped(&self.name[..self.name_length.min(16)]))?;
         }
         write!(f, " of uid {}", self.user)
     }

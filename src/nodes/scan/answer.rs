@@ -2,7 +2,7 @@
 
 use super::super::ability::{self, Ability};
 use super::{Issue, Severity};
-use crate::text::Shown;
+use crate::text::Escaped;
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde_json::error::Category;
@@ -92,7 +92,7 @@ impl From<String> for Refusal {
 /// and a path.
 pub(super) fn understand(printed: &[u8], code: u8, given: &[(usize, &[u8])]) -> Result<Understood, Refusal> {
     let answer: Answer = serde_json::from_slice(printed).map_err(|error| match error.classify() {
-        Category::Data => format!("its JSON is not Bandit's: {}", Shown(error.to_string().as_bytes())),
+        Category::Data => format!("its JSON is not Bandit's: {}", Escaped(error.to_string().as_bytes())),
         _ => "it printed no JSON".to_owned(),
     })?;
     if (code == 1) == answer.results.is_empty() {
@@ -122,7 +122,7 @@ pub(super) fn understand(printed: &[u8], code: u8, given: &[(usize, &[u8])]) -> 
         issues.push(Issue { file, line, test: finding.test_id, severity: Some(severity), ability, detail: None });
     }
     for unread in answer.errors {
-        account_of(&mut accounts, &unread.filename)?.unread = Some(Shown(unread.reason.as_bytes()).to_string());
+        account_of(&mut accounts, &unread.filename)?.unread = Some(Escaped(unread.reason.as_bytes()).to_string());
     }
     for (name, metrics) in answer.metrics {
         if name != TOTALS {
@@ -157,7 +157,7 @@ fn place(file: usize, written: &str) -> Option<Issue> {
     let ability = StrDeserializer::<serde::de::value::Error>::new(words.next()?);
     let ability = Some(Ability::deserialize(ability).ok()?);
     let line = words.next()?.parse().ok()?;
-    let detail = Some(Shown(words.next()?.as_bytes()).to_string());
+    let detail = Some(Escaped(words.next()?.as_bytes()).to_string());
     Some(Issue { file, line, test: RULES.to_owned(), severity: None, ability, detail })
 }
 
@@ -172,7 +172,7 @@ fn account_of<'a>(accounts: &'a mut BTreeMap<&[u8], Account>, name: &str) -> Res
     }
     accounts
         .get_mut(path)
-        .ok_or_else(|| format!("it tells of a file that it was not given: {}", Shown(name.as_bytes())))
+        .ok_or_else(|| format!("it tells of a file that it was not given: {}", Escaped(name.as_bytes())))
 }
 
 impl Account {

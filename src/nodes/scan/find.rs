@@ -4,7 +4,7 @@ use super::Scanner;
 use crate::machine::trust::{Trust, TrustError, check_tree, resolve_trusted, resolve_trusted_directory};
 use crate::path::of_programs;
 use crate::sys::{Errno, fs, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 
@@ -15,19 +15,20 @@ const APART: [&str; 2] = ["-I", "-B"];
 pub(super) fn find(command: &[u8], trust: Trust) -> Result<Scanner, String> {
     let path = located(command)?;
     if resolve_trusted(&path, trust).is_err_and(|trouble| trouble.is_not_found()) {
-        let path = Shown(&path);
+        let path = Escaped(&path);
         return Err(format!("the scanner {path} is not there: {INSTALL}"));
     }
     let beginning = beginning_of(&path, trust)?;
-    let text =
-        |bytes: &[u8]| CString::new(bytes).map_err(|_| format!("the scanner's path has a NUL byte: {}", Shown(bytes)));
+    let text = |bytes: &[u8]| {
+        CString::new(bytes).map_err(|_| format!("the scanner's path has a NUL byte: {}", Escaped(bytes)))
+    };
     let script = text(&path)?;
     if beginning.starts_with(b"\x7fELF") {
         return Ok(Scanner { program: script.clone(), arguments: vec![script] });
     }
     let interpreter = interpreter(&path, &beginning)?;
     if !beginning_of(&interpreter, trust)?.starts_with(b"\x7fELF") {
-        return Err(format!("{}, the Python of the scanner {}, is no program", Shown(&interpreter), Shown(&path)));
+        return Err(format!("{}, the Python of the scanner {}, is no program", Escaped(&interpreter), Escaped(&path)));
     }
     look_at_library(&interpreter, trust).map_err(|trouble| trouble.description())?;
     let program = text(&interpreter)?;
@@ -43,7 +44,7 @@ const INSTALL: &str = "install Bandit into the image, or name it in TAKUMI_SCAN_
 
 /// The absolute path of a command.
 fn located(command: &[u8]) -> Result<Vec<u8>, String> {
-    let shown = Shown(command);
+    let shown = Escaped(command);
     if command.is_empty() || command.iter().any(|byte| byte.is_ascii_whitespace() || *byte == 0) {
         return Err(format!("TAKUMI_SCAN_COMMAND is \"{shown}\": it takes one word, the scanner's name or path"));
     }
@@ -74,7 +75,7 @@ fn beginning_of(path: &[u8], trust: Trust) -> Result<Vec<u8>, String> {
         Ok(io::read_into(&name, &mut buffer)?.to_vec())
     };
     read().map_err(|errno| {
-        let path = Shown(path);
+        let path = Escaped(path);
         format!("the scanner's {path} cannot be executed and read by COMMAND's user: {errno} (chmod 0755)")
     })
 }
@@ -94,7 +95,7 @@ fn interpreter(script: &[u8], beginning: &[u8]) -> Result<Vec<u8>, String> {
     if is_python && interpreter.starts_with(b"/") {
         return Ok(interpreter);
     }
-    let (script, line) = (Shown(script), Shown(line));
+    let (script, line) = (Escaped(script), Escaped(line));
     Err(format!("the scanner {script} is neither a program nor a Python script (it begins with \"{line}\"): {INSTALL}"))
 }
 

@@ -6,7 +6,7 @@ use super::{Job, Outcome, Scanner};
 use crate::nodes::tree::{File, Kind};
 use crate::sys::limits::ResourceLimits;
 use crate::sys::{Errno, Signal, process::processor_count};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -243,6 +243,6 @@ fn crash(ended: &Ended, how: &str) -> String {
             format!("the scanner {how}; the container may lack memory")
         }
         ([], _) => format!("the scanner {how}"),
-        _ => format!("the scanner {how}: {}", Shown(last)),
+        _ => format!("the scanner {how}: {}", Escaped(last)),
     }
 }

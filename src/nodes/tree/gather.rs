@@ -3,7 +3,7 @@
 use super::{File, Kind, Tree};
 use crate::sys::fs::{self, Freshness, Stat};
 use crate::sys::{Errno, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use sha2::{Digest, Sha256};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -97,16 +97,19 @@ impl Gather {
         let Some(Kind::Link(target)) = self.files.last().filter(|file| file.path == path).map(|file| &file.kind) else {
             return;
         };
-        self.fault(format!("{} is a link to {}: {wanted}", Shown(path), Shown(target)));
+        self.fault(format!("{} is a link to {}: {wanted}", Escaped(path), Escaped(target)));
     }
 
     /// Something that cannot be read.
     pub(in crate::nodes) fn unreadable(&mut self, path: &[u8], errno: Errno) {
-        self.fault(format!("cannot read {}: {errno}: make it readable for the app's user, or remove it", Shown(path)));
+        self.fault(format!(
+            "cannot read {}: {errno}: make it readable for the app's user, or remove it",
+            Escaped(path)
+        ));
     }
 
     fn changed(&mut self, path: &[u8]) {
-        self.fault(format!("{} changed while it was read: stop what writes there, and look again", Shown(path)));
+        self.fault(format!("{} changed while it was read: stop what writes there, and look again", Escaped(path)));
     }
 
     fn over(&mut self, words: String) -> Over {
@@ -162,7 +165,7 @@ impl Gather {
         levels: usize,
     ) -> Result<Option<OwnedFd>, Over> {
         if levels > self.limits.levels {
-            return Err(self.over(format!("{} directories deep ({})", self.limits.levels, Shown(path))));
+            return Err(self.over(format!("{} directories deep ({})", self.limits.levels, Escaped(path))));
         }
         match fs::open_directory_at(directory, name) {
             Ok(opened) => return Ok(Some(opened)),
@@ -193,7 +196,7 @@ impl Gather {
         };
         match file {
             Ok(file) => self.take(file),
-            Err(Trouble::TooMuch) => Err(self.over(format!("{} GiB ({})", self.limits.gibibytes, Shown(path)))),
+            Err(Trouble::TooMuch) => Err(self.over(format!("{} GiB ({})", self.limits.gibibytes, Escaped(path)))),
             Err(Trouble::Changed) => {
                 self.changed(path);
                 Ok(())

@@ -8,7 +8,7 @@ use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
 use crate::sys::device::DeviceNode as File;
-use crate::text::few;
+use crate::text::first_few;
 
 const ID: Check = Check::GpuAccess;
 
@@ -48,7 +48,7 @@ pub fn access(devices: &Devices, around: &Around) -> Finding {
         Some((node.path.as_str(), diagnosis))
     });
     let names: Vec<&str> = needed.iter().map(|node| node.path.as_str()).collect();
-    finding(parts, || format!("{who} can open {}", few(&names)))
+    finding(parts, || format!("{who} can open {}", first_few(&names)))
 }
 
 /// What computing on the GPU needs. A right may be root's alone (MIG's own administration), and is read by name.
@@ -71,7 +71,7 @@ fn finding<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnO
         return Finding::held(ID, held());
     }
     let details: Vec<String> =
-        groups.iter().map(|(diagnosis, paths)| format!("{}: {}", few(paths), diagnosis.why)).collect();
+        groups.iter().map(|(diagnosis, paths)| format!("{}: {}", first_few(paths), diagnosis.why)).collect();
     let mut fixes: Vec<&str> = Vec::new();
     for (diagnosis, _) in &groups {
         if !fixes.contains(&diagnosis.fix.as_str()) {
