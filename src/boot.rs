@@ -1,8 +1,8 @@
 //! A start, from its first line to COMMAND's exit code. Who reads only this page knows the program.
 //!
-//! Until COMMAND runs every error is a [`Refusal`]: one line a reason, and 125 (126 and 127 for COMMAND itself). Nothing below
-//! [`drop_privileges`] needs a capability, and there is no way back. Nothing above it runs afterwards but the scan of nodes, before
-//! each start that ComfyUI-Manager asks for: it needs no privilege then.
+//! Until COMMAND runs every error is a [`Refusal`]: one line a reason, and 125 (126 and 127 for COMMAND itself).
+//! Nothing below [`drop_privileges`] needs a capability, and there is no way back. Nothing above it runs afterwards but
+//! the scan of nodes, before each start that ComfyUI-Manager asks for: it needs no privilege then.
 
 mod again;
 mod before;
@@ -148,11 +148,12 @@ fn begin(command: &[&CStr], came: InheritedEnvironment, mask: SignalSet) -> Resu
     // Made before COMMAND runs: afterwards this process allocates nothing.
     let terms = terms(&settings, is_pid_1);
     // Put on in the child, between fork and exec.
-    let lock = confine::prepare(&dropped, &settings, &machine, own).map_err(Refusal::Confine)?;
+    let lock = confine::command_sandbox(&dropped, &settings, &machine, own).map_err(Refusal::Confine)?;
     let (umask, listen_pid) = (settings.umask, inherited.listens);
     let prepared = Prepared { dropped, environment: finished, mask, sigchld_ignored, umask, listen_pid, lock };
     let child = prepared.start(command).map_err(Refusal::Child)?;
-    // Without a reboot all of it is gone here, before `let_go` closes every descriptor: that of the lock's rules is its own.
+    // Without a reboot all of it is gone here, before `let_go` closes every descriptor: that of the lock's rules is its
+    // own.
     let again = marker.map(|marker| Again { prepared, marker, nodes: RefCell::new(nodes) });
     if again.is_none() {
         let_go();
@@ -184,8 +185,8 @@ fn drop_privileges(plan: &Plan, preflight: Option<Means>, own: ProcessId) -> Res
     Ok(privilege::become_user(&identity.ids, preflight)?)
 }
 
-/// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only pipes and
-/// terminals; a file or a device of the host is nobody's to give.
+/// As runc does: the user could not reopen /dev/stdout otherwise (`man 7 pipe`: a pipe's owner is who made it). Only
+/// pipes and terminals; a file or a device of the host is nobody's to give.
 fn hand_over_stdio(user: UserId) {
     for number in 0..io::FIRST_NON_STDIO {
         if let Ok(stdio) = io::stdio_owner(number)
@@ -234,8 +235,8 @@ fn told_to_stop() -> Result<bool, Refusal> {
     Err(Refusal::system("look for pending signals", Errno(libc::EINTR)))
 }
 
-/// COMMAND has its own copy of everything: PID 1 pins neither a descriptor nor a directory (catatonit#12, #28). Not where COMMAND may
-/// be started again, which it is with the same descriptors in the same directory.
+/// COMMAND has its own copy of everything: PID 1 pins neither a descriptor nor a directory (catatonit#12, #28). Not
+/// where COMMAND may be started again, which it is with the same descriptors in the same directory.
 fn let_go() {
     if let Err(errno) = io::close_range(io::FIRST_NON_STDIO as u32, u32::MAX) {
         warn!("cannot close inherited descriptors: {errno} (they stay open as long as COMMAND runs)");

@@ -1,5 +1,5 @@
-//! What `init` says, one line a message on stderr, through the `log` crate. Not env_logger: it waits for
-//! whoever reads stderr, behind a full pipe for ever, and PID 1 may not. Nor may it allocate once COMMAND runs (an allocation that
+//! What `init` says, one line a message on stderr, through the `log` crate. Not env_logger: it waits for whoever reads
+//! stderr, behind a full pipe for ever, and PID 1 may not. Nor may it allocate once COMMAND runs (an allocation that
 //! fails would end it), which env_logger does for its first line and for each that is the longest so far.
 
 use crate::sys::{Errno, io};

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// Shows bytes as text on one line: control characters, backslashes and invalid UTF-8 are escaped as in Rust, the rest stands as
-/// it is. Takes no allocation.
+/// Shows bytes as text on one line: control characters, backslashes and invalid UTF-8 are escaped as in Rust, the rest
+/// stands as it is. Takes no allocation.
 pub struct Escaped<'a>(pub &'a [u8]);
 
 /// How much of a value a message repeats, in bytes.

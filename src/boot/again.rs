@@ -32,7 +32,8 @@ pub(super) struct Again {
 }
 
 impl Again {
-    /// Starts COMMAND once more; its nodes are looked at first, as at the first start. The error is the exit code: why was said.
+    /// Starts COMMAND once more; its nodes are looked at first, as at the first start. The error is the exit code: why
+    /// was said.
     pub(super) fn start(&self, command: &[&CStr]) -> Result<Child, u8> {
         if let Ok(mut nodes) = self.nodes.try_borrow_mut()
             && let Some(nodes) = nodes.as_mut()

@@ -1,5 +1,5 @@
-//! COMMAND's environment: what came, byte for byte, without our settings and keys, with the secrets, the proxy's variables in both
-//! cases, and the new user's HOME, USER and LOGNAME.
+//! COMMAND's environment: what came, byte for byte, without our settings and keys, with the secrets, the proxy's
+//! variables in both cases, and the new user's HOME, USER and LOGNAME.
 
 use crate::identity::Identity;
 use crate::machine::proxy;
@@ -22,8 +22,9 @@ impl Environment {
     }
 }
 
-/// Makes it. `new_user`: whom COMMAND becomes, `None` where it stays who it is and nothing is set. `proxies`: variables that take the
-/// place of those of their names. `listens`: LISTEN_PID is left out, COMMAND's own process id comes in its place when it is known.
+/// Makes it. `new_user`: whom COMMAND becomes, `None` where it stays who it is and nothing is set. `proxies`: variables
+/// that take the place of those of their names. `listens`: LISTEN_PID is left out, COMMAND's own process id comes in
+/// its place when it is known.
 pub fn for_command(
     environment: &[&CStr],
     secrets: Secrets,
@@ -69,10 +70,10 @@ fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Ve
     [home, variable("USER", &user.name), variable("LOGNAME", &user.name)].into_iter().flatten().collect()
 }
 
-/// The variables that COMMAND gets besides, `NAME=value`, each in the place of one of that name that came: both cases of every
-/// name that is not set, with the value of its other case, else of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; and NO_PROXY with the
-/// names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which of the
-/// eight they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
+/// The variables that COMMAND gets besides, `NAME=value`, each in the place of one of that name that came: both cases
+/// of every name that is not set, with the value of its other case, else of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; and
+/// NO_PROXY with the names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which
+/// of the eight they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
 pub fn proxies(environment: &[&CStr], egress: Wanted) -> Vec<CString> {
     let values = proxy::read_values(environment);
     let families = values.proxies.map(|[lower, upper]| lower.or(upper));

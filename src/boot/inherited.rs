@@ -1,5 +1,5 @@
-//! Descriptors that `init` was started with. All but the declared ones are closed at once: one that an engine left open can
-//! lead out of the container (CVE-2024-21626).
+//! Descriptors that `init` was started with. All but the declared ones are closed at once: one that an engine left open
+//! can lead out of the container (CVE-2024-21626).
 
 use super::refusal::Refusal;
 use crate::settings::{KeepDescriptors, value_of};

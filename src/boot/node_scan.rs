@@ -1,8 +1,8 @@
 //! The nodes before COMMAND runs, and again before each new start of it.
 //!
-//! `takumi-nodes` reads them: executed as COMMAND's user without a capability, behind Landlock and a filter under which it can write
-//! nothing, with no secret and no variable that it does not need. It may be taken over by what it reads, so its answer is bounded,
-//! and what a person approved reaches it sealed.
+//! `takumi-nodes` reads them: executed as COMMAND's user without a capability, behind Landlock and a filter under which
+//! it can write nothing, with no secret and no variable that it does not need. It may be taken over by what it reads,
+//! so its answer is bounded, and what a person approved reaches it sealed.
 
 use super::node_state::{self, APPROVALS, REPORTS};
 use super::refusal::Refusal;
@@ -161,7 +161,7 @@ impl NodeScan {
     ) -> Result<(Answer, Option<OwnedFd>), Error> {
         let failed = |what: &str, errno: Errno| Error::Failed(format!("cannot {what}: {errno}"));
         let sandbox = match access {
-            Access::Read => Some(confine::for_reading(process::self_pid())),
+            Access::Read => Some(confine::read_only_sandbox(process::self_pid())),
             Access::Rename => None,
         };
         let sandbox = sandbox.transpose().map_err(|error| Error::Failed(error.to_string()))?;

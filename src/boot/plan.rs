@@ -1,4 +1,5 @@
-//! What is to be started, and whether a start may be: the machine is observed once, and judged as often as something more is known.
+//! What is to be started, and whether a start may be: the machine is observed once, and judged as often as something
+//! more is known.
 
 use crate::identity::{Identity, StartedAs};
 use crate::machine::{self, Machine, ObserveOptions};

@@ -108,8 +108,8 @@ fn pci_vendors(root: &str, nodes: &[GpuNode]) -> Vec<u32> {
     nodes.iter().filter(|node| node.kind == GpuNodeKind::Render).filter_map(of).collect()
 }
 
-/// Groups that a user must be in to open the nodes of a GPU here: those of nodes that only a group may read and write. Never gid 0.
-/// What the user namespace does not map is sorted out by who knows its map.
+/// Groups that a user must be in to open the nodes of a GPU here: those of nodes that only a group may read and write.
+/// Never gid 0. What the user namespace does not map is sorted out by who knows its map.
 pub fn gpu_groups() -> Vec<GroupId> {
     required_groups(&nodes::find_nodes(""))
 }
@@ -127,7 +127,8 @@ fn required_groups(nodes: &[GpuNode]) -> Vec<GroupId> {
     sorted(closed.map(|file| file.group).filter(|group| group.0 != 0).collect())
 }
 
-/// Opens these nodes once more, in a child and as who runs, all within `timeout`. The answers come with their paths, in order.
+/// Opens these nodes once more, in a child and as who runs, all within `timeout`. The answers come with their paths, in
+/// order.
 pub fn reopen(paths: &[String], timeout: Duration) -> Vec<(String, OpenOutcome)> {
     let names: Vec<(CString, bool)> = paths
         .iter()

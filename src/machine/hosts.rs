@@ -1,5 +1,5 @@
-//! Names of hosts without a resolver: literal addresses, localhost and /etc/hosts. A static program has no NSS, and a container
-//! whose only way out is a proxy has nobody to ask.
+//! Names of hosts without a resolver: literal addresses, localhost and /etc/hosts. A static program has no NSS, and a
+//! container whose only way out is a proxy has nobody to ask.
 
 use crate::sys::io;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,5 +1,5 @@
-//! The limits of this container, and how often the kernel killed for memory: cgroup v2's memory.events, v1's memory.oom_control.
-//! Those are read after COMMAND runs and when it died, so nothing there allocates.
+//! The limits of this container, and how often the kernel killed for memory: cgroup v2's memory.events, v1's
+//! memory.oom_control. Those are read after COMMAND runs and when it died, so nothing there allocates.
 
 use crate::sys::{Errno, io, process};
 use std::ffi::CStr;
@@ -123,8 +123,8 @@ fn cgroup_path(cgroups: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Option<&[u8]> 
     })
 }
 
-/// The file below the cgroup's own path, where that path is seen; else at the top, which is where a container without a cgroup
-/// namespace has its own cgroup mounted.
+/// The file below the cgroup's own path, where that path is seen; else at the top, which is where a container without a
+/// cgroup namespace has its own cgroup mounted.
 fn read_at<'path, 'buffer>(
     top: &CStr,
     path: &'path [u8],

@@ -1,6 +1,6 @@
-//! Observation only: what the kernel says of this process and its surroundings, sorted into kinds; what follows from it is
-//! judged in `posture`. Some of it can only be asked by trying, which leaves nothing behind: a child becomes COMMAND's user and
-//! opens device nodes, the proxy is sent a CONNECT, and the root gets a file without a name.
+//! Observation only: what the kernel says of this process and its surroundings, sorted into kinds; what follows from it
+//! is judged in `posture`. Some of it can only be asked by trying, which leaves nothing behind: a child becomes
+//! COMMAND's user and opens device nodes, the proxy is sent a CONNECT, and the root gets a file without a name.
 
 pub mod capabilities;
 pub mod devices;
@@ -86,8 +86,8 @@ const FILE_CHECKS: [Check; 5] =
     [Check::ReadonlyRoot, Check::Tmpfs, Check::BakedPaths, Check::DangerousMounts, Check::MaskedPaths];
 const NOT_ASKED_FOR: Errno = Errno(libc::ENODATA);
 
-/// Observes all that is asked for, and nothing else. Takes at most a few hundred microseconds without a network and a GPU;
-/// each of those has a deadline of its own.
+/// Observes all that is asked for, and nothing else. Takes at most a few hundred microseconds without a network and a
+/// GPU; each of those has a deadline of its own.
 pub fn observe(options: &ObserveOptions) -> Machine {
     let settings = options.settings;
     let includes = |checks: &[Check]| options.includes(checks);

@@ -87,8 +87,8 @@ impl Mount {
         self.field(1)
     }
 
-    /// Whether this mount has the option (`ro`, `nosuid`, `nodev`, `noexec` …). Of the mount (the sixth field), not of its
-    /// filesystem: a read-only root of overlay has a writable filesystem.
+    /// Whether this mount has the option (`ro`, `nosuid`, `nodev`, `noexec` …). Of the mount (the sixth field), not of
+    /// its filesystem: a read-only root of overlay has a writable filesystem.
     pub fn has_option(&self, option: &str) -> bool {
         self.word(2).split(',').any(|word| word == option)
     }

@@ -14,8 +14,8 @@ pub struct Namespaces {
     pub uts: Result<u64, Errno>,
     /// Of the network.
     pub net: Result<u64, Errno>,
-    /// The kernel's own threads are seen: this is the host's list of processes, whatever inode it has (WSL2's distributions have
-    /// a pid namespace of their own).
+    /// The kernel's own threads are seen: this is the host's list of processes, whatever inode it has (WSL2's
+    /// distributions have a pid namespace of their own).
     pub kernel_threads: bool,
     /// An interface that only a host has: a bridge of an engine, or hardware.
     pub host_interface: Option<String>,

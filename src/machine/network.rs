@@ -1,5 +1,5 @@
-//! Routes, the proxy, and what lies behind it. Nothing that is sent leaves a trace outside: the name is one that never exists
-//! (RFC 6761 6.4), the addresses are nobody's (RFC 5737, RFC 3849), and no packet to them carries data.
+//! Routes, the proxy, and what lies behind it. Nothing that is sent leaves a trace outside: the name is one that never
+//! exists (RFC 6761 6.4), the addresses are nobody's (RFC 5737, RFC 3849), and no packet to them carries data.
 
 use super::proxy::{Proxy, ProxyVariables};
 use super::{ObserveOptions, hosts};
@@ -92,8 +92,8 @@ const DOCUMENTATION_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0
 const CONNECT_FORBIDDEN: &str = "CONNECT forbidden.invalid:443 HTTP/1.1\r\nHost: forbidden.invalid:443\r\n";
 
 impl Network {
-    /// Takes at most [`PROXY_TIMEOUT`] and a few milliseconds. With TAKUMI_EGRESS=auto and no proxy in the environment only
-    /// the environment is read.
+    /// Takes at most [`PROXY_TIMEOUT`] and a few milliseconds. With TAKUMI_EGRESS=auto and no proxy in the environment
+    /// only the environment is read.
     pub fn observe(options: &ObserveOptions) -> Self {
         let named = ProxyVariables::from_environment(options.environment);
         if options.settings.egress != Wanted::Require && named.variables.is_empty() {
@@ -117,7 +117,8 @@ impl Network {
     }
 }
 
-/// Routes of `lo` and of nothing (`unreachable`, `blackhole`) are none. Errors: the kernel's, where IPv4's table cannot be read.
+/// Routes of `lo` and of nothing (`unreachable`, `blackhole`) are none. Errors: the kernel's, where IPv4's table cannot
+/// be read.
 fn default_routes() -> Result<Vec<Route>, Errno> {
     const MAX_BYTES: usize = 4 << 20;
     let mut routes = ipv4_routes(&io::read_whole(c"/proc/net/route", MAX_BYTES)?);
@@ -134,8 +135,8 @@ fn default_routes() -> Result<Vec<Route>, Errno> {
 const RTF_UP: u32 = 0x1;
 const RTF_REJECT: u32 = 0x200;
 
-/// Of /proc/net/route (`man 5 proc_pid_net`): interface, destination, gateway, flags, three counters, mask; the addresses in the
-/// machine's byte order. Two halves of the internet are a default route too, as VPN programs set it.
+/// Of /proc/net/route (`man 5 proc_pid_net`): interface, destination, gateway, flags, three counters, mask; the
+/// addresses in the machine's byte order. Two halves of the internet are a default route too, as VPN programs set it.
 fn ipv4_routes(text: &[u8]) -> Vec<Route> {
     let lines = text.split(|&byte| byte == b'\n');
     let route = |line: &[u8]| {
@@ -151,8 +152,8 @@ fn ipv4_routes(text: &[u8]) -> Vec<Route> {
     lines.filter_map(route).collect()
 }
 
-/// Of /proc/net/ipv6_route: destination and its length, source and its length, next hop, metric, two counters, flags, interface.
-/// 2000::/3 is all of the internet that there is.
+/// Of /proc/net/ipv6_route: destination and its length, source and its length, next hop, metric, two counters, flags,
+/// interface. 2000::/3 is all of the internet that there is.
 fn ipv6_routes(text: &[u8]) -> Vec<Route> {
     let lines = text.split(|&byte| byte == b'\n');
     let route = |line: &[u8]| {
@@ -173,8 +174,8 @@ struct PendingAttempt {
     connection: Result<PendingConnection, Errno>,
 }
 
-/// How many routers may pass a packet on that is to tell whether any does: the first one does, the second one would say that it
-/// came too far. The addresses being nobody's, silence alone would not tell a closed way from an open one.
+/// How many routers may pass a packet on that is to tell whether any does: the first one does, the second one would say
+/// that it came too far. The addresses being nobody's, silence alone would not tell a closed way from an open one.
 const SECOND_HOP: u8 = 2;
 
 fn begin_attempts(routes: &[Route]) -> Vec<PendingAttempt> {

@@ -126,7 +126,8 @@ fn contains_path(mount: &Mount, name: &str) -> bool {
     CString::new([point, name.as_bytes()].concat()).is_ok_and(|path| io::exists(&path))
 }
 
-/// Whether it is looked into: not where there are no files of anybody, and not where a server's answer may take for ever.
+/// Whether it is looked into: not where there are no files of anybody, and not where a server's answer may take for
+/// ever.
 pub fn may_hold_files(mount: &Mount) -> bool {
     let filesystem = mount.filesystem();
     let remote = matches!(filesystem, "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "ceph" | "afs")

@@ -6,8 +6,8 @@ use std::ffi::CStr;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Both cases of each variable that names a proxy, the one that is checked first. Where both cases are set, programs take the
-/// lower one (curl, Python's urllib and requests).
+/// Both cases of each variable that names a proxy, the one that is checked first. Where both cases are set, programs
+/// take the lower one (curl, Python's urllib and requests).
 pub const PROXY_VARIABLES: [[&str; 2]; 3] =
     [["https_proxy", "HTTPS_PROXY"], ["http_proxy", "HTTP_PROXY"], ["all_proxy", "ALL_PROXY"]];
 /// Both cases of the variable that names what is reached without one.
@@ -111,8 +111,8 @@ impl ProxyVariables {
     }
 }
 
-/// TCP ports of all proxies that are named, each as often as it is; `None` where no variable names one. One that cannot be read
-/// adds none.
+/// TCP ports of all proxies that are named, each as often as it is; `None` where no variable names one. One that cannot
+/// be read adds none.
 pub fn proxy_ports(environment: &[&CStr]) -> Option<Vec<u16>> {
     let values = read_values(environment);
     let said = PROXY_VARIABLES.as_flattened().iter().zip(values.proxies.as_flattened());

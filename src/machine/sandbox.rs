@@ -1,5 +1,5 @@
-//! What the kernel has for COMMAND's sandbox: Landlock's ABI version and seccomp's filters, asked of the calls themselves.
-//! /sys/kernel/security/lsm is not there in a container, and tells nothing of a filter that hides a call.
+//! What the kernel has for COMMAND's sandbox: Landlock's ABI version and seccomp's filters, asked of the calls
+//! themselves. /sys/kernel/security/lsm is not there in a container, and tells nothing of a filter that hides a call.
 
 use super::proxy;
 use crate::settings::{Confine, Settings};

@@ -1,4 +1,5 @@
-//! /proc/PID/status: ids, groups, all five capability sets, no_new_privs and umask in one read, each as the kernel writes it.
+//! /proc/PID/status: ids, groups, all five capability sets, no_new_privs and umask in one read, each as the kernel
+//! writes it.
 
 use super::processes::with_proc_path;
 use crate::sys::credentials::{CapabilityBits, sorted};

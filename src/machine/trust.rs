@@ -94,7 +94,8 @@ pub fn resolve_trusted(path: &[u8], trust: Trust) -> Result<Vec<u8>, TrustError>
     Ok(if end.is_empty() { b"/".to_vec() } else { end })
 }
 
-/// [`resolve_trusted`] to a directory in which nobody may put a new name either: one that a Python looks into for what may be there.
+/// [`resolve_trusted`] to a directory in which nobody may put a new name either: one that a Python looks into for what
+/// may be there.
 pub fn resolve_trusted_directory(path: &[u8], trust: Trust) -> Result<Vec<u8>, TrustError> {
     let path = resolve_trusted(path, trust)?;
     let at = |errno| TrustError::System(path.clone(), errno);
@@ -155,8 +156,8 @@ fn check_entry(
     }
 }
 
-/// Checks everything in a directory that [`resolve_trusted_directory`] has come to, but what is in directories of these names. On a
-/// read-only mount there is nothing to look for.
+/// Checks everything in a directory that [`resolve_trusted_directory`] has come to, but what is in directories of these
+/// names. On a read-only mount there is nothing to look for.
 pub fn check_tree(top: &[u8], without: &[&[u8]], trust: Trust) -> Result<(), TrustError> {
     if trust == Trust::Any {
         return Ok(());

@@ -67,7 +67,8 @@ impl UserNamespace {
         self.users.outside(0).is_some_and(|outside| outside != 0)
     }
 
-    /// Whether root here is exactly the user who started the engine: rootless maps 0 alone, a remapped engine maps 0 with the rest.
+    /// Whether root here is exactly the user who started the engine: rootless maps 0 alone, a remapped engine maps 0
+    /// with the rest.
     pub fn is_root_the_engine_user(&self) -> bool {
         self.users.0.iter().any(|range| range.inside == 0 && range.outside != 0 && range.length == 1)
     }

@@ -23,7 +23,7 @@ use ability::Ability;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What was seen of one node. Names and paths are escaped as [`crate::text::Shown`] does it.
+/// What was seen of one node. Names and paths are escaped as [`crate::text::Escaped`] does it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Seen {
     /// Its entry in TAKUMI_NODES.

@@ -135,7 +135,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The probe learns from this process's own name, which nobody else can write, who COMMAND is: `init:7`, or `init` for nobody.
+/// The probe learns from this process's own name, which nobody else can write, who COMMAND is: `init:7`, or `init` for
+/// nobody.
 pub fn tell_probe(command: Option<ProcessId>) {
     use std::io::Write as _;
     let mut name = *b"init\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -201,7 +202,8 @@ fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<CString> {
     path.unwrap_or(DEFAULT_PATH).split(|&byte| byte == b':').map(join).collect()
 }
 
-/// The controlling terminal, if `init` is its foreground job: one that is another's must not be taken (`init … &` in a shell).
+/// The controlling terminal, if `init` is its foreground job: one that is another's must not be taken (`init … &` in a
+/// shell).
 fn foreground_terminal() -> (Option<Terminal>, Option<OwnedFd>) {
     for number in 0..io::FIRST_NON_STDIO {
         if let Ok(group) = terminal::foreground(number) {

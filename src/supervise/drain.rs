@@ -1,7 +1,8 @@
-//! The `drain` rung: ComfyUI is asked to forget what waits and to interrupt what runs, and is asked again until it has nothing to do.
+//! The `drain` rung: ComfyUI is asked to forget what waits and to interrupt what runs, and is asked again until it has
+//! nothing to do.
 //!
-//! In a process of its own, forked for it: it may wait, allocate and fail, and PID 1 learns of its end as of any child's. The server
-//! is a stranger: what it sends costs at most [`MOST`] bytes a question and the time that is given.
+//! In a process of its own, forked for it: it may wait, allocate and fail, and PID 1 learns of its end as of any
+//! child's. The server is a stranger: what it sends costs at most [`MOST`] bytes a question and the time that is given.
 
 use crate::http::{self, AGENT, Head, Url};
 use crate::machine::hosts;
@@ -18,7 +19,8 @@ use std::time::Duration;
 const MOST: usize = 16 * 1024;
 /// How often the queue is looked at.
 const PAUSE: Duration = Duration::from_millis(100);
-/// After so many looks it is asked anew: a prompt may have come meanwhile, or a node have begun that did not see the interrupt.
+/// After so many looks it is asked anew: a prompt may have come meanwhile, or a node have begun that did not see the
+/// interrupt.
 const LOOKS: usize = 10;
 
 /// Begins it in a child, which ends when ComfyUI is idle, cannot be asked, or `end` has come. Errors: those of fork(2).

@@ -1,4 +1,5 @@
-//! For a defect of ours: a panic before COMMAND runs is a refusal like any other, and one after it may not take COMMAND along.
+//! For a defect of ours: a panic before COMMAND runs is a refusal like any other, and one after it may not take COMMAND
+//! along.
 
 use crate::sys::signal::{self, ReceivedSignal};
 use crate::sys::wait::{self, ChildEvent, WaitStatus};

@@ -111,7 +111,8 @@ impl Next {
 const REBOOTS: usize = 5;
 const REBOOTS_TIME: Duration = Duration::from_secs(60);
 
-/// How long killed leftovers are reaped. A process in the kernel's deepest sleep does not die: the kernel takes it with the namespace.
+/// How long killed leftovers are reaped. A process in the kernel's deepest sleep does not die: the kernel takes it with
+/// the namespace.
 const REAPING: Duration = Duration::from_millis(500);
 
 /// Signals that ask for an end: a death that follows one of them is no surprise.
@@ -248,7 +249,8 @@ impl Lifecycle {
 
     fn on_stop(&mut self, signal: Signal) -> Action {
         let by_keyboard = [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
-        // A COMMAND that somebody stopped with SIGSTOP will be continued by them; a stopped `init` would not hear of its end.
+        // A COMMAND that somebody stopped with SIGSTOP will be continued by them; a stopped `init` would not hear of
+        // its end.
         if self.rules.has_job_control && (self.suspend_asked || (by_keyboard && self.has_terminal)) {
             self.suspend_asked = false;
             Action::Suspend

@@ -1,6 +1,6 @@
-//! ComfyUI-Manager's reboot, as its command line tool has it: whoever serves ComfyUI names a path in [`VARIABLE`]; Manager leaves
-//! `PATH.reboot` and ends with 0, and expects to be started again (`restart` in glob/manager_server.py). Without the variable it
-//! executes itself, and what its nodes started lives on.
+//! ComfyUI-Manager's reboot, as its command line tool has it: whoever serves ComfyUI names a path in [`VARIABLE`];
+//! Manager leaves `PATH.reboot` and ends with 0, and expects to be started again (`restart` in glob/manager_server.py).
+//! Without the variable it executes itself, and what its nodes started lives on.
 
 use crate::settings::Settings;
 use crate::sys::fs::{self, Freshness, Stat};
@@ -60,7 +60,8 @@ impl Marker {
         CString::new(parts.concat()).unwrap_or_default()
     }
 
-    /// Whether COMMAND left its wish, which is removed: a plain file of its user's in the directory that was made. Allocates nothing.
+    /// Whether COMMAND left its wish, which is removed: a plain file of its user's in the directory that was made.
+    /// Allocates nothing.
     pub fn take(&self) -> bool {
         let Some(directory) = self.open() else { return false };
         let Ok(stat) = fs::stat_at(directory.as_fd(), MARKER) else { return false };

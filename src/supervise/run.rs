@@ -1,5 +1,5 @@
-//! The loop: takes what the kernel has to tell, one thing at a time, and acts as [`lifecycle`](super::lifecycle) says. Idle, it
-//! sleeps in one system call for ever.
+//! The loop: takes what the kernel has to tell, one thing at a time, and acts as [`lifecycle`](super::lifecycle) says.
+//! Idle, it sleeps in one system call for ever.
 
 mod comfyui;
 
@@ -269,7 +269,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Stops with COMMAND, so that the shell which started `init` has its terminal back, and goes on when that shell says so.
+    /// Stops with COMMAND, so that the shell which started `init` has its terminal back, and goes on when that shell
+    /// says so.
     fn suspend(&mut self) {
         if let Err(errno) = spawn::stop_self() {
             return self.complain("stopping with COMMAND", errno);
@@ -277,7 +278,8 @@ impl Supervisor<'_> {
         if let Some(terminal) = self.child.terminal {
             terminal.give(self.child.id);
         }
-        // The signal that woke `init` waits in the queue; COMMAND's whole group was stopped by the key, and is continued by this.
+        // The signal that woke `init` waits in the queue; COMMAND's whole group was stopped by the key, and is
+        // continued by this.
         let _ = signal::receive(SignalSet::of(&[Signal::CONT]), Some(Duration::ZERO));
         let _ = signal::kill(-self.child.id.0, Signal::CONT);
     }
@@ -332,7 +334,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Whether a leftover lives that may be signalled: what a root `docker exec` started is not ours to end, nor to wait for.
+    /// Whether a leftover lives that may be signalled: what a root `docker exec` started is not ours to end, nor to
+    /// wait for.
     fn somebody_is_left(&self) -> bool {
         if !self.is_pid_1 && !wait::has_children() {
             return false;

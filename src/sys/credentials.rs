@@ -1,5 +1,6 @@
-//! Ids, groups, capabilities and their locks, of this thread: the program has one, so that glibc's own wrappers, which signal every
-//! other thread, are one system call each (Go's runtime has several always, and gosu hangs in 16 of 408 injections).
+//! Ids, groups, capabilities and their locks, of this thread: the program has one, so that glibc's own wrappers, which
+//! signal every other thread, are one system call each (Go's runtime has several always, and gosu hangs in 16 of 408
+//! injections).
 
 use super::errno::cerr;
 use super::{Errno, GroupId, ProcessId, Signal, UserId, process};
@@ -255,7 +256,8 @@ pub fn become_subreaper() -> Result<(), Errno> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
-/// Whether the kernel started this program with more privilege than its caller had (a setuid or setgid file, file capabilities).
+/// Whether the kernel started this program with more privilege than its caller had (a setuid or setgid file, file
+/// capabilities).
 pub fn is_secure_execution() -> bool {
     // SAFETY: reads the auxiliary vector.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }

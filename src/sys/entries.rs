@@ -22,8 +22,8 @@ pub struct DirectoryEntry<'a> {
 }
 
 impl<'a> DirectoryEntry<'a> {
-    /// The first entry of what [`read`] filled. `None` for what the kernel never writes: a length that is too short or leads past the
-    /// end, a name without its NUL.
+    /// The first entry of what [`read`] filled. `None` for what the kernel never writes: a length that is too short or
+    /// leads past the end, a name without its NUL.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let position = i64::from_ne_bytes(bytes.get(8..16)?.try_into().ok()?);
         let length = usize::from(u16::from_ne_bytes(bytes.get(16..18)?.try_into().ok()?));
@@ -40,7 +40,8 @@ impl<'a> DirectoryEntry<'a> {
 
 /// Fills `buffer` with the next entries of a directory; 0 is the end.
 pub fn read(directory: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // d_reclen 0 is never a record, so that a call that answers a length and writes nothing is seen by who reads the buffer.
+    // d_reclen 0 is never a record, so that a call that answers a length and writes nothing is seen by who reads the
+    // buffer.
     if let Some(record_length) = buffer.get_mut(16..18) {
         record_length.fill(0);
     }

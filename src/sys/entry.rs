@@ -1,5 +1,5 @@
-//! The way in. `main` is libc's own, not std's: std's start-up ignores SIGPIPE (COMMAND would inherit that), opens /dev/null
-//! over closed descriptors and reads /proc/self/maps, all before the first line of ours.
+//! The way in. `main` is libc's own, not std's: std's start-up ignores SIGPIPE (COMMAND would inherit that), opens
+//! /dev/null over closed descriptors and reads /proc/self/maps, all before the first line of ours.
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -26,8 +26,9 @@ impl InheritedEnvironment {
     /// Overwrites all of it with zeroes: keys were in it, and only exec ever replaces it.
     pub fn wipe(self) {
         for index in 0..self.strings.len() {
-            // SAFETY: the array and its strings lie on this process's stack, writable and as long as it lives; who got a string
-            // from `variables` has given it back, since this takes `self`. volatile: nobody of this program reads it again.
+            // SAFETY: the array and its strings lie on this process's stack, writable and as long as it lives; who got
+            // a string from `variables` has given it back, since this takes `self`. volatile: nobody of this program
+            // reads it again.
             unsafe {
                 let mut byte = (*self.array.add(index)).cast_mut();
                 while *byte != 0 {

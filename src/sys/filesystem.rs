@@ -22,7 +22,8 @@ struct StatFs {
 }
 
 impl StatFs {
-    /// Asked of the kernel itself: glibc's statvfs copies from a buffer that nobody has filled where a filter answers 0 for it.
+    /// Asked of the kernel itself: glibc's statvfs copies from a buffer that nobody has filled where a filter answers 0
+    /// for it.
     fn query(call: libc::c_long, of: libc::c_long) -> Result<Self, Errno> {
         let mut answer = std::mem::MaybeUninit::<StatFs>::zeroed();
         // SAFETY: the kernel's answer is written into a valid place; zeroes are a valid value all the same.

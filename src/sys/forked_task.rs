@@ -1,7 +1,8 @@
-//! A piece of work in a forked child, for calls that may never come back: a driver that hangs leaves its caller in state D, which no
-//! signal ends, and PID 1 must not be that caller.
+//! A piece of work in a forked child, for calls that may never come back: a driver that hangs leaves its caller in
+//! state D, which no signal ends, and PID 1 must not be that caller.
 //!
-//! Plain fork(2): the child has its own copy of memory, so whatever becomes of it leaves no lock held and no value half written.
+//! Plain fork(2): the child has its own copy of memory, so whatever becomes of it leaves no lock held and no value half
+//! written.
 
 use super::credentials::{self, Capabilities, Credentials, ResIds};
 use super::errno::cerr;
@@ -40,15 +41,16 @@ impl ForkedChild {
         &self.output
     }
 
-    /// Keeps its memory, a copy of the parent's, closed to its own user, and ends it with the parent. To be called again after a
-    /// change of user, which undoes both (`commit_creds` in the kernel). Errors: the kernel's; the parent is gone: ESRCH.
+    /// Keeps its memory, a copy of the parent's, closed to its own user, and ends it with the parent. To be called
+    /// again after a change of user, which undoes both (`commit_creds` in the kernel). Errors: the kernel's; the parent
+    /// is gone: ESRCH.
     pub fn isolate_memory(&self) -> Result<(), Errno> {
         credentials::set_not_dumpable()?;
         credentials::die_with_parent(self.parent)
     }
 
-    /// Becomes that user with its groups (`None`: stays who it is) without any capability, as COMMAND will be. Fails closed: what
-    /// the kernel shows afterwards counts, not what a call answered.
+    /// Becomes that user with its groups (`None`: stays who it is) without any capability, as COMMAND will be. Fails
+    /// closed: what the kernel shows afterwards counts, not what a call answered.
     pub fn drop_to(&self, target: Option<&Credentials>) -> Result<(), Errno> {
         if let Some(whom) = target {
             if credentials::groups()? != whom.groups {
@@ -72,11 +74,12 @@ impl ForkedChild {
     }
 }
 
-/// Runs `work` in a child and returns what it tells, `most` bytes of it, within `patience`. The child ends with the work.
+/// Runs `work` in a child and returns what it tells, `most` bytes of it, within `patience`. The child ends with the
+/// work.
 ///
-/// Errors: those of pipe(2) and fork(2); EIO where a fork that made nobody says that it did.
-/// The child has none of the parent's stdin, stdout and stderr: one that hangs in a driver would keep whoever reads them waiting, as
-/// `docker exec` does with those of a health check.
+/// Errors: those of pipe(2) and fork(2); EIO where a fork that made nobody says that it did. The child has none of the
+/// parent's stdin, stdout and stderr: one that hangs in a driver would keep whoever reads them waiting, as `docker
+/// exec` does with those of a health check.
 pub fn run(timeout: Duration, max_bytes: usize, work: impl FnOnce(&ForkedChild)) -> Result<TaskOutput, Errno> {
     run_while(timeout, max_bytes, &mut || true, |child| {
         // Without /dev/null it keeps them: the work matters more.
@@ -122,8 +125,8 @@ pub fn run_while(
     answer
 }
 
-/// Leaves `work` to a child and does not wait for it: its end is SIGCHLD's matter. The child dies with its parent. The parent
-/// allocates nothing. Errors: as for [`run`].
+/// Leaves `work` to a child and does not wait for it: its end is SIGCHLD's matter. The child dies with its parent. The
+/// parent allocates nothing. Errors: as for [`run`].
 pub fn spawn_detached(work: impl FnOnce()) -> Result<ProcessId, Errno> {
     let parent = process::self_pid();
     if let Some(child) = fork(parent)? {
@@ -138,8 +141,8 @@ pub fn spawn_detached(work: impl FnOnce()) -> Result<ProcessId, Errno> {
 
 /// fork(2) of this process, `parent`: nothing in the child, which must leave by `exit`.
 fn fork(parent: ProcessId) -> Result<Option<ProcessId>, Errno> {
-    // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child goes on with
-    // a copy of everything.
+    // SAFETY: the program has one thread (and glibc's fork holds its locks meanwhile where a test has more); the child
+    // goes on with a copy of everything.
     match cerr(unsafe { libc::fork() })? {
         // A filter that answers 0 for the kernel: this is still the parent, and must not do the child's work.
         0 if process::self_pid() == parent => Err(Errno(libc::EIO)),
@@ -183,7 +186,8 @@ fn read_output(
 
 const PIPE_BYTES: usize = 64 << 10;
 
-/// Takes the end of the child, which is near, without waiting for one that hangs: the supervisor reaps what comes later.
+/// Takes the end of the child, which is near, without waiting for one that hangs: the supervisor reaps what comes
+/// later.
 fn reap(id: i32) {
     let mut pause = Duration::from_micros(50);
     for _ in 0..10 {

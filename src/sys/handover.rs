@@ -25,7 +25,8 @@ pub fn seal(file: &OwnedFd) -> Result<(), Errno> {
     fcntl(file, FcntlArg::F_ADD_SEALS(seals)).map(drop).map_err(Errno::from)
 }
 
-/// All of a file from its beginning, wherever those who share it have read or written last. Errors: longer than `limit`: EFBIG.
+/// All of a file from its beginning, wherever those who share it have read or written last. Errors: longer than
+/// `limit`: EFBIG.
 pub fn read_from_start(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut content = Vec::new();
     loop {
@@ -55,15 +56,16 @@ pub fn claim_inherited(number: RawFd) -> Result<OwnedFd, Errno> {
     Ok(descriptor)
 }
 
-/// What others left open for COMMAND is no business of a program that is executed next. Before Linux 5.11 it keeps that.
+/// What others left open for COMMAND is no business of a program that is executed next. Before Linux 5.11 it keeps
+/// that.
 pub(super) fn close_all_on_exec() {
     // SAFETY: takes numbers only; nothing is closed before exec.
     let _ =
         cerr(unsafe { libc::syscall(libc::SYS_close_range, io::FIRST_NON_STDIO, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) });
 }
 
-/// Becomes another program, for a child of [`super::forked_task`]. It gets these descriptors under their own numbers, stdout, stderr and
-/// nothing else; no signal is blocked in it. Returns only what failed.
+/// Becomes another program, for a child of [`super::forked_task`]. It gets these descriptors under their own numbers,
+/// stdout, stderr and nothing else; no signal is blocked in it. Returns only what failed.
 pub fn exec(path: &CStr, arguments: &[CString], environment: &[CString], passed: &[&OwnedFd]) -> Errno {
     let prepare = || {
         let null = io::open(c"/dev/null")?;

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 pub use super::descriptor::FIRST_NON_STDIO;
 
-/// Puts a descriptor that is closed on exec into each of 0, 1 and 2 that is closed, so that nothing which is opened later lands
-/// there and is written to as if it were stderr; COMMAND still finds them closed.
+/// Puts a descriptor that is closed on exec into each of 0, 1 and 2 that is closed, so that nothing which is opened
+/// later lands there and is written to as if it were stderr; COMMAND still finds them closed.
 ///
 /// Errors: the kernel's, where neither /dev/null nor / can be opened.
 pub fn reopen_closed_stdio() -> Result<(), Errno> {
@@ -34,13 +34,14 @@ fn open_raw(path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
     Ok(fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty())?)
 }
 
-/// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`reopen_closed_stdio`]) and is EBADF.
+/// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`reopen_closed_stdio`]) and is
+/// EBADF.
 pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, OFlag::O_RDONLY)
 }
 
-/// Opens a file for reading whose place others may have had a hand in: a link as its last name is refused (`ELOOP`), a FIFO is not
-/// waited for.
+/// Opens a file for reading whose place others may have had a hand in: a link as its last name is refused (`ELOOP`), a
+/// FIFO is not waited for.
 pub fn open_nofollow(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK)
 }
@@ -110,7 +111,8 @@ pub fn read_into<'buffer>(path: &CStr, buffer: &'buffer mut [u8]) -> Result<&'bu
     Ok(&buffer[..filled])
 }
 
-/// A whole file, at most `limit` bytes of it (EFBIG where it is longer; EIO where it ends before the size that it shows).
+/// A whole file, at most `limit` bytes of it (EFBIG where it is longer; EIO where it ends before the size that it
+/// shows).
 pub fn read_whole(path: &CStr, limit: usize) -> Result<Vec<u8>, Errno> {
     read_rest(&open(path)?, limit)
 }
@@ -137,16 +139,17 @@ pub fn read_rest(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
     if filled < size { Err(Errno(libc::EIO)) } else { Ok(content) }
 }
 
-/// Writes to stderr in one call. A stderr that takes nothing for that long (a full pipe that nobody reads, a terminal that was
-/// halted) loses the line instead of stopping PID 1, and the answer is EAGAIN.
+/// Writes to stderr in one call. A stderr that takes nothing for that long (a full pipe that nobody reads, a terminal
+/// that was halted) loses the line instead of stopping PID 1, and the answer is EAGAIN.
 pub fn write_stderr(line: &[u8], timeout: Duration) -> Result<(), Errno> {
     if poll(borrowed(2), PollFlags::POLLOUT, timeout)?.is_empty() {
         return Err(Errno(libc::EAGAIN));
     }
-    // Between that answer and the write COMMAND may have filled the pipe: RWF_NOWAIT says EAGAIN then, where the kernel has it
-    // for what stderr is (pipes since 6.3).
+    // Between that answer and the write COMMAND may have filled the pipe: RWF_NOWAIT says EAGAIN then, where the kernel
+    // has it for what stderr is (pipes since 6.3).
     let part = libc::iovec { iov_base: line.as_ptr().cast_mut().cast(), iov_len: line.len() };
-    // SAFETY: the kernel reads `line`'s length from it. Offset -1 is "where it is", split in two words as the call wants it.
+    // SAFETY: the kernel reads `line`'s length from it. Offset -1 is "where it is", split in two words as the call
+    // wants it.
     let answer = unsafe { libc::syscall(libc::SYS_pwritev2, 2, &part, 1, -1_i64, -1_i64, libc::RWF_NOWAIT) };
     match cerr(answer) {
         Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) => {
@@ -184,8 +187,8 @@ pub fn set_mode(file: &OwnedFd, mode: u32) -> Result<(), Errno> {
 
 /// Closes every descriptor from `first` to `last`, both included.
 pub fn close_range(first: u32, last: u32) -> Result<(), Errno> {
-    // SAFETY: takes numbers only. No owner of a descriptor in that range may be alive: the callers are the first lines of a
-    // start (nothing is open yet) and the supervisor after the spawn (nothing is open any more).
+    // SAFETY: takes numbers only. No owner of a descriptor in that range may be alive: the callers are the first lines
+    // of a start (nothing is open yet) and the supervisor after the spawn (nothing is open any more).
     match cerr(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
         Ok(_) => Ok(()),
         Err(Errno(libc::ENOSYS)) => close_each(first, last),
@@ -193,7 +196,8 @@ pub fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     }
 }
 
-/// For kernels before 5.9 and for filters: asks poll(2) which numbers are open, 1024 at a time, up to the limit of open files.
+/// For kernels before 5.9 and for filters: asks poll(2) which numbers are open, 1024 at a time, up to the limit of open
+/// files.
 fn close_each(first: u32, last: u32) -> Result<(), Errno> {
     let end = open_files_limit()?.min(u64::from(last).saturating_add(1));
     let mut number = u64::from(first);
@@ -209,7 +213,8 @@ fn close_each(first: u32, last: u32) -> Result<(), Errno> {
 }
 
 fn open_files_limit() -> Result<u64, Errno> {
-    // A limit that was lowered after descriptors were opened does not close them; the hard limit and 65536 cover what is usual.
+    // A limit that was lowered after descriptors were opened does not close them; the hard limit and 65536 cover what
+    // is usual.
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.1.clamp(1024, 65_536))
 }
 
@@ -240,7 +245,8 @@ pub fn list_open_descriptors() -> Result<Vec<RawFd>, Errno> {
             found.push(number);
         }
     })?;
-    // The reader itself is among what it reads: where it is not, or 0 to 2 are missing, the answer was not the kernel's.
+    // The reader itself is among what it reads: where it is not, or 0 to 2 are missing, the answer was not the
+    // kernel's.
     if (0..FIRST_NON_STDIO).chain([reader]).any(|number| !found.contains(&number)) {
         return Err(Errno(libc::EIO));
     }
@@ -248,13 +254,14 @@ pub fn list_open_descriptors() -> Result<Vec<RawFd>, Errno> {
     Ok(found)
 }
 
-/// Calls `each` with the name of every entry of a directory, without allocation. Returns the number that the directory's
-/// descriptor had meanwhile.
+/// Calls `each` with the name of every entry of a directory, without allocation. Returns the number that the
+/// directory's descriptor had meanwhile.
 pub fn for_each_name(directory: &CStr, mut each: impl FnMut(&[u8])) -> Result<RawFd, Errno> {
     for_each_entry(directory, |name, _| each(name))
 }
 
-/// [`for_each_name`] with the kind of each entry (`DT_DIR`, `DT_SOCK` …; `DT_UNKNOWN` where the filesystem does not say).
+/// [`for_each_name`] with the kind of each entry (`DT_DIR`, `DT_SOCK` …; `DT_UNKNOWN` where the filesystem does not
+/// say).
 pub fn for_each_entry(directory: &CStr, each: impl FnMut(&[u8], u8)) -> Result<RawFd, Errno> {
     let directory = open_with(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
     for_each_entry_of(directory.as_fd(), each)?;

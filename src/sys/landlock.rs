@@ -1,5 +1,5 @@
-//! Landlock's three calls (`man 7 landlock`). A ruleset is made and filled by the parent; the child, which may not allocate, only
-//! enters it.
+//! Landlock's three calls (`man 7 landlock`). A ruleset is made and filled by the parent; the child, which may not
+//! allocate, only enters it.
 
 use super::descriptor;
 use super::errno::{Errno, cerr};
@@ -59,7 +59,8 @@ struct NetPortRule {
 #[derive(Debug)]
 pub struct Ruleset(OwnedFd);
 
-/// The kernel's ABI version. Errors: ENOSYS where it is not built in or a filter hides it, EOPNOTSUPP where it is turned off.
+/// The kernel's ABI version. Errors: ENOSYS where it is not built in or a filter hides it, EOPNOTSUPP where it is
+/// turned off.
 pub fn abi_version() -> Result<u32, Errno> {
     // SAFETY: asked for the version, the call reads nothing.
     let version = cerr(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, 0_usize, 0_usize, VERSION) })?;

@@ -37,7 +37,8 @@ pub fn apply(command: &mut Command, directory: OwnedFd, limits: ResourceLimits) 
         ];
         table.into_iter().try_for_each(|(resource, most, more)| lower(resource, most, more))
     };
-    // SAFETY: between fork and exec it makes system calls only, on values that it owns: it allocates nothing and takes no lock.
+    // SAFETY: between fork and exec it makes system calls only, on values that it owns: it allocates nothing and takes
+    // no lock.
     unsafe { command.pre_exec(prepare) };
 }
 

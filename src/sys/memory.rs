@@ -1,17 +1,18 @@
-//! The heap. A start that finds no memory must end in 125 with a line, not in SIGABRT; once COMMAND runs, PID 1 allocates nothing.
+//! The heap. A start that finds no memory must end in 125 with a line, not in SIGABRT; once COMMAND runs, PID 1
+//! allocates nothing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Gives back what only the start needed: free pages of the heap, the child's stack and this stack below its present end. What
-/// lay there is gone with it. A call that is refused costs memory, nothing else.
+/// Gives back what only the start needed: free pages of the heap, the child's stack and this stack below its present
+/// end. What lay there is gone with it. A call that is refused costs memory, nothing else.
 pub fn release_unused() {
     super::spawn::release_child_stack();
     let here = 0_u8;
     let end = (&raw const here as usize - LIVE_FRAMES) & !(PAGE - 1);
-    // SAFETY: the pages lie below every live frame of this thread, and a stack page that is gone reads as zeroes when it grows
-    // again. malloc_trim only touches what is free.
+    // SAFETY: the pages lie below every live frame of this thread, and a stack page that is gone reads as zeroes when
+    // it grows again. malloc_trim only touches what is free.
     unsafe {
         libc::madvise((end - MAX_START_STACK) as *mut libc::c_void, MAX_START_STACK, libc::MADV_DONTNEED);
         libc::malloc_trim(0);

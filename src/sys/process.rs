@@ -36,8 +36,8 @@ pub fn change_directory(directory: &CStr) -> Result<(), Errno> {
     Ok(unistd::chdir(directory)?)
 }
 
-/// Whether the working directory lies below this process's root. A runtime that leaks a directory descriptor can start a
-/// container outside of it (CVE-2024-21626): the kernel then shows a path that does not begin with `/`.
+/// Whether the working directory lies below this process's root. A runtime that leaks a directory descriptor can start
+/// a container outside of it (CVE-2024-21626): the kernel then shows a path that does not begin with `/`.
 pub fn is_working_directory_inside() -> Result<bool, Errno> {
     let mut path = [0_u8; 4096];
     // The call itself: glibc's function hides that path behind ENOENT.
@@ -65,7 +65,8 @@ pub fn core_limit() -> Result<Option<u64>, Errno> {
     }
 }
 
-/// The name that /proc shows of this process, cut to 15 bytes; only a thread of its own can change it (`man 5 proc_pid_comm`).
+/// The name that /proc shows of this process, cut to 15 bytes; only a thread of its own can change it (`man 5
+/// proc_pid_comm`).
 pub fn set_name(name: &CStr) -> Result<(), Errno> {
     Ok(prctl::set_name(name)?)
 }

@@ -53,7 +53,8 @@ pub const fn return_errno(errno: i32) -> Instruction {
     Instruction { code, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | errno as u32 }
 }
 
-/// Whether the kernel takes filters that refuse. Errors: ENOSYS or EINVAL where it does not, or another filter hides it.
+/// Whether the kernel takes filters that refuse. Errors: ENOSYS or EINVAL where it does not, or another filter hides
+/// it.
 pub fn check_available() -> Result<(), Errno> {
     let action: u32 = libc::SECCOMP_RET_ERRNO;
     let operation = libc::SECCOMP_GET_ACTION_AVAIL;

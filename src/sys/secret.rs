@@ -17,7 +17,8 @@ pub enum SecretError {
     NotRegular,
 }
 
-/// Reads a regular file of at most `limit` bytes. The memory is zeroed when the content goes, and no copy of it is left.
+/// Reads a regular file of at most `limit` bytes. The memory is zeroed when the content goes, and no copy of it is
+/// left.
 pub fn read(path: &CStr, limit: usize) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     // O_NONBLOCK: a FIFO is refused instead of waited for.
     let file = io::open_with(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
@@ -47,8 +48,8 @@ pub fn read(path: &CStr, limit: usize) -> Result<Zeroizing<Vec<u8>>, SecretError
     if filled < size { Err(Errno(libc::EIO).into()) } else { Ok(content) }
 }
 
-/// Overwrites the stack below the caller: what functions that have returned left there (keys in registers are spilled to it, and
-/// a value that is moved leaves its former place as it was).
+/// Overwrites the stack below the caller: what functions that have returned left there (keys in registers are spilled
+/// to it, and a value that is moved leaves its former place as it was).
 #[inline(never)]
 pub fn wipe_stack() {
     let mut below = [0_u8; STACK];
@@ -80,7 +81,8 @@ mod tests {
         let mut seen = vec![0; STACK / 2];
         let place = leave();
         memory.read_exact_at(&mut seen, place).unwrap();
-        // Four in a row: an address that this very reading leaves there has such a byte now and then, wherever the stack lies.
+        // Four in a row: an address that this very reading leaves there has such a byte now and then, wherever the
+        // stack lies.
         let left = |seen: &[u8]| seen.windows(4).filter(|four| *four == [0xa7; 4]).count();
         assert!(left(&seen) > STACK / 4, "nothing was left");
         wipe_stack();

@@ -1,4 +1,5 @@
-//! Signals 1 to 64 as the kernel counts them. glibc hides 32 and 33 from its own calls, so masks go to the kernel directly.
+//! Signals 1 to 64 as the kernel counts them. glibc hides 32 and 33 from its own calls, so masks go to the kernel
+//! directly.
 
 use super::Errno;
 use super::clock::timespec;
@@ -136,8 +137,8 @@ fn mask(how: libc::c_int, set: Option<SignalSet>) -> Result<SignalSet, Errno> {
     if old == POISON { Err(Errno(libc::EIO)) } else { Ok(SignalSet(old)) }
 }
 
-/// Sets what SIGCHLD does to its default and says whether it was ignored: an ignored SIGCHLD lets the kernel reap children
-/// unseen, and their exit codes are lost (`man 2 wait`, NOTES).
+/// Sets what SIGCHLD does to its default and says whether it was ignored: an ignored SIGCHLD lets the kernel reap
+/// children unseen, and their exit codes are lost (`man 2 wait`, NOTES).
 pub fn default_sigchld() -> Result<bool, Errno> {
     sigchld(libc::SIG_DFL)
 }
@@ -178,8 +179,8 @@ pub struct ReceivedSignal {
 pub fn receive(set: SignalSet, time: Option<Duration>) -> Result<Option<ReceivedSignal>, Errno> {
     let time = time.map(timespec);
     let limit = time.as_ref().map_or(std::ptr::null(), |time| time as *const libc::timespec);
-    // SAFETY: `info` is a valid place for one siginfo_t, `set` is 8 bytes as the size says, `limit` is NULL or valid. The
-    // accessors read the fields that every kernel-filled siginfo of kill, sigqueue and the kernel has.
+    // SAFETY: `info` is a valid place for one siginfo_t, `set` is 8 bytes as the size says, `limit` is NULL or valid.
+    // The accessors read the fields that every kernel-filled siginfo of kill, sigqueue and the kernel has.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         match cerr(libc::syscall(libc::SYS_rt_sigtimedwait, &set.0, &mut info, limit, SET_BYTES)) {

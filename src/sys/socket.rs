@@ -22,8 +22,8 @@ pub enum ConnectOutcome {
     /// Nobody has answered yet.
     Silent,
     Connected,
-    /// It failed. With an ICMP message where one was the reason and the kernel tells (Linux 5.9 and newer); without one the
-    /// address itself answered.
+    /// It failed. With an ICMP message where one was the reason and the kernel tells (Linux 5.9 and newer); without one
+    /// the address itself answered.
     Failed(Errno, Option<Icmp>),
 }
 
@@ -35,8 +35,8 @@ pub struct Icmp {
     pub time_exceeded: bool,
 }
 
-/// Begins to connect. `hops`: how many routers may pass the packets on. Errors: what the kernel says at once (no route, no
-/// permission).
+/// Begins to connect. `hops`: how many routers may pass the packets on. Errors: what the kernel says at once (no route,
+/// no permission).
 pub fn connect_nonblocking(address: SocketAddr, hops: Option<u8>) -> Result<PendingConnection, Errno> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;

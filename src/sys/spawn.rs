@@ -1,8 +1,10 @@
-//! COMMAND's spawn: clone(CLONE_VM | CLONE_VFORK), as posix_spawn does it. The child runs on this process's memory while this
-//! process sleeps, so no page table is copied, no page is copied on write and the child reports its failure without a pipe.
+//! COMMAND's spawn: clone(CLONE_VM | CLONE_VFORK), as posix_spawn does it. The child runs on this process's memory
+//! while this process sleeps, so no page table is copied, no page is copied on write and the child reports its failure
+//! without a pipe.
 //!
-//! What the child may do is little: system calls, no allocation, no lock, nothing that stays behind in memory but its report.
-//! Every signal is blocked until just before exec, and this program installs no handler, so nothing interrupts it there.
+//! What the child may do is little: system calls, no allocation, no lock, nothing that stays behind in memory but its
+//! report. Every signal is blocked until just before exec, and this program installs no handler, so nothing interrupts
+//! it there.
 
 use super::errno::{Errno, cerr};
 use super::ids::ProcessId;
@@ -79,9 +81,9 @@ pub fn spawn(plan: &SpawnPlan) -> Result<ProcessId, SpawnError> {
         parent: process::self_pid(),
         failure: None,
     };
-    // SAFETY: the stack is used by one child at a time (this program has one thread, and CLONE_VFORK lets it sleep meanwhile), is
-    // large enough for what `child` does and 16-byte aligned at its top. CLONE_VFORK keeps this frame alive and still until the
-    // child has executed or ended; `child_arguments` is read again only after that.
+    // SAFETY: the stack is used by one child at a time (this program has one thread, and CLONE_VFORK lets it sleep
+    // meanwhile), is large enough for what `child` does and 16-byte aligned at its top. CLONE_VFORK keeps this frame
+    // alive and still until the child has executed or ended; `child_arguments` is read again only after that.
     let child = unsafe {
         let top = STACK.0.get().cast::<u8>().add(STACK_BYTES).cast();
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
@@ -110,7 +112,8 @@ static STACK: Stack = Stack(std::cell::UnsafeCell::new([0; STACK_BYTES]));
 
 /// Gives the child's stack back to the kernel.
 pub(super) fn release_child_stack() {
-    // SAFETY: the pages are this program's own and hold nothing once `spawn` has returned; they read as zeroes from then on.
+    // SAFETY: the pages are this program's own and hold nothing once `spawn` has returned; they read as zeroes from
+    // then on.
     unsafe { libc::madvise(STACK.0.get().cast(), STACK_BYTES, libc::MADV_DONTNEED) };
 }
 
@@ -210,8 +213,8 @@ pub fn enforce(sandbox: &Sandbox, parent: ProcessId) -> Result<(), FailedStep> {
 }
 
 fn exec_first(child_arguments: &ChildArguments) -> SpawnError {
-    // As execvp: a name that is not there is looked for further on, and one that is closed to us is remembered (126). A whole
-    // directory that is closed (root's own, on a PATH that came from root) hides nothing that was meant.
+    // As execvp: a name that is not there is looked for further on, and one that is closed to us is remembered (126). A
+    // whole directory that is closed (root's own, on a PATH that came from root) hides nothing that was meant.
     let candidates = child_arguments.plan.candidates;
     let mut answer = SpawnError::Exec(0, Errno(libc::ENOENT));
     for (index, path) in candidates.iter().enumerate() {
@@ -228,7 +231,8 @@ fn exec_first(child_arguments: &ChildArguments) -> SpawnError {
 }
 
 fn try_exec(child_arguments: &ChildArguments, path: &CStr) -> Errno {
-    // SAFETY: NUL-terminated strings and NULL-terminated arrays, made by `spawn`; slot 1 of the shell's arguments is its.
+    // SAFETY: NUL-terminated strings and NULL-terminated arrays, made by `spawn`; slot 1 of the shell's arguments is
+    // its.
     unsafe {
         libc::execve(path.as_ptr(), child_arguments.arguments, child_arguments.environment);
         let errno = Errno::last();
@@ -241,7 +245,8 @@ fn try_exec(child_arguments: &ChildArguments, path: &CStr) -> Errno {
     }
 }
 
-/// A shell must not be given a program for another machine or a damaged one: like bash, a NUL byte in the first line says binary.
+/// A shell must not be given a program for another machine or a damaged one: like bash, a NUL byte in the first line
+/// says binary.
 fn is_text(path: &CStr) -> bool {
     let mut beginning = [0_u8; 128];
     let Ok(beginning) = super::io::read_into(path, &mut beginning) else { return false };

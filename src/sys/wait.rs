@@ -1,5 +1,5 @@
-//! How a child ended, decoded by hand: nix has no value for a death by a real-time signal, and a program that unwraps its answer
-//! hangs or exits 1 there (pid1-rs, tino).
+//! How a child ended, decoded by hand: nix has no value for a death by a real-time signal, and a program that unwraps
+//! its answer hangs or exits 1 there (pid1-rs, tino).
 
 use super::Errno;
 use super::errno::cerr;
@@ -18,7 +18,8 @@ pub enum WaitStatus {
 }
 
 impl WaitStatus {
-    /// Decodes `status` (Linux: low 7 bits the signal, bit 7 core; 0x7f stopped; 0 exited with bits 8 to 15). `None`: no such state.
+    /// Decodes `status` (Linux: low 7 bits the signal, bit 7 core; 0x7f stopped; 0 exited with bits 8 to 15). `None`:
+    /// no such state.
     pub fn decode(status: i32) -> Option<Self> {
         let high = ((status >> 8) & 0xff) as u8;
         match status & 0x7f {

@@ -1,4 +1,5 @@
-//! What opening a node says, asked as COMMAND's user: a mode, a device cgroup, a driver and a GPU each have their own errno.
+//! What opening a node says, asked as COMMAND's user: a mode, a device cgroup, a driver and a GPU each have their own
+//! errno.
 
 use super::nodes::GpuNode;
 use crate::sys::credentials::{self, Credentials};
@@ -13,7 +14,8 @@ pub enum OpenOutcome {
     Failed(Errno),
     /// The kernel had not answered by the deadline.
     TimedOut,
-    /// Nobody tried, and why: no child could be made or become the user, it ended early, or one before it did not answer.
+    /// Nobody tried, and why: no child could be made or become the user, it ended early, or one before it did not
+    /// answer.
     NotAttempted(Errno),
 }
 

@@ -1,4 +1,5 @@
-//! The host's driver, as /proc shows it: which numbers it took for its devices, which version it is, which modes it gives.
+//! The host's driver, as /proc shows it: which numbers it took for its devices, which version it is, which modes it
+//! gives.
 
 use super::below_root;
 use crate::sys::{Errno, io};
@@ -62,8 +63,8 @@ pub struct Version {
 }
 
 impl Version {
-    /// Reads two to four numbers with dots between them, the first with three digits as those of NVIDIA's drivers (`1.1` is the
-    /// libcuda of WSL and Jetson, which has no version in its name).
+    /// Reads two to four numbers with dots between them, the first with three digits as those of NVIDIA's drivers
+    /// (`1.1` is the libcuda of WSL and Jetson, which has no version in its name).
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('.').collect();
         let is_number = |part: &str| (1..=5).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,5 +1,5 @@
-//! The driver's libraries, looked for where the loader will look for them. They are not loaded: that would run code of the host's
-//! in PID 1, and a static program cannot.
+//! The driver's libraries, looked for where the loader will look for them. They are not loaded: that would run code of
+//! the host's in PID 1, and a static program cannot.
 
 use super::below_root;
 use super::driver::Version;
@@ -142,8 +142,9 @@ const FLAGS: u32 = 0x0303;
 const OLD_MAGIC: &[u8] = b"ld.so-1.7.0\0";
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 
-/// Paths of a library in the text of /etc/ld.so.cache (glibc, sysdeps/generic/dl-cache.h): a header of 48 bytes, entries of 24
-/// (flags, offset of the name, offset of the path, two more), then the strings. Before 2.32 the old format stands in front of it.
+/// Paths of a library in the text of /etc/ld.so.cache (glibc, sysdeps/generic/dl-cache.h): a header of 48 bytes,
+/// entries of 24 (flags, offset of the name, offset of the path, two more), then the strings. Before 2.32 the old
+/// format stands in front of it.
 fn find_in_cache(cache: &[u8], name: &str) -> Vec<String> {
     let cache = match cache.strip_prefix(OLD_MAGIC) {
         Some(rest) => read_u32(rest, 0)

@@ -1,4 +1,5 @@
-//! What is done for ComfyUI alone: its queue is drained before a stop, and its Manager gets the new start that it asks for.
+//! What is done for ComfyUI alone: its queue is drained before a stop, and its Manager gets the new start that it asks
+//! for.
 
 use super::{START, Supervisor};
 use crate::supervise::lifecycle::Event;
