@@ -33,8 +33,8 @@ use crate::settings::checks::Check;
 use crate::supervise::child::{self, Child};
 use crate::supervise::last_resort;
 use crate::supervise::lifecycle::Rules;
-use crate::supervise::reboot::Marker;
-use crate::supervise::run::{self, Reboot, Terms};
+use crate::supervise::restart_marker::Marker;
+use crate::supervise::run::{self, RestartHook, SuperviseOptions};
 use crate::sys::entry::InheritedEnvironment;
 use crate::sys::{Errno, GroupId, ProcessId, Signal, SignalSet, UserId, credentials, io, process, signal};
 use crate::text::Escaped;
@@ -55,15 +55,15 @@ pub fn start(command: &[&CStr], environment: InheritedEnvironment) -> u8 {
     // Before anything else: from here on no signal is lost, it waits.
     let mask = signal::set_mask(SignalSet::ALL);
     logging::install();
-    last_resort::arm();
-    child::tell_probe(None);
+    last_resort::install_panic_hook();
+    child::publish_pid(None);
     match mask
         .map_err(|errno| Refusal::system("block signals", errno))
         .and_then(|mask| begin(command, environment, mask))
     {
         Ok(running) => {
             let again = running.again.as_ref().map(|again| (&again.marker, || again.start(command)));
-            let reboot = again.as_ref().map(|(marker, start)| Reboot { marker, start });
+            let reboot = again.as_ref().map(|(marker, start)| RestartHook { marker, start });
             let code = run::supervise(running.child, running.terms, reboot);
             // `exit` runs no destructor: the place of the reboot's marker would stay on its volume.
             drop(running.again);
@@ -75,7 +75,7 @@ pub fn start(command: &[&CStr], environment: InheritedEnvironment) -> u8 {
 
 struct Running {
     child: Child,
-    terms: Terms,
+    terms: SuperviseOptions,
     /// For TAKUMI_REBOOT.
     again: Option<Again>,
 }
@@ -161,9 +161,9 @@ fn begin(command: &[&CStr], came: InheritedEnvironment, mask: SignalSet) -> Resu
     Ok(Running { child, terms, again })
 }
 
-fn terms(settings: &Settings, is_pid_1: bool) -> Terms {
+fn terms(settings: &Settings, is_pid_1: bool) -> SuperviseOptions {
     let health_url = settings.health_url.clone();
-    Terms { rules: Rules::of(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
+    SuperviseOptions { rules: Rules::of(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
 }
 
 /// Everything that is required and not held is told at once. `is_known`: whether the check's answer counts by now.

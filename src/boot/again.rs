@@ -7,7 +7,7 @@ use crate::privilege::Dropped;
 use crate::settings::Settings;
 use crate::supervise::child::{self, Child, Command};
 use crate::supervise::last_resort;
-use crate::supervise::reboot::Marker;
+use crate::supervise::restart_marker::Marker;
 use crate::sys::SignalSet;
 use crate::{confine, logging};
 use log::{debug, warn};
@@ -63,12 +63,12 @@ impl Prepared {
                 sigchld_ignored: self.sigchld_ignored,
                 umask: self.umask,
                 listen_pid: self.listen_pid,
-                lock: self.lock.as_ref(),
+                sandbox: self.lock.as_ref(),
             },
         )?;
         // COMMAND runs. From here on nothing ends this process but its end.
-        last_resort::command_runs(child.id);
-        child::tell_probe(Some(child.id));
+        last_resort::set_command(child.id);
+        child::publish_pid(Some(child.id));
         logging::never_wait();
         debug!("COMMAND is process {}", child.id);
         Ok(child)
@@ -80,7 +80,7 @@ pub(super) fn reboot_marker(settings: &Settings) -> Option<Marker> {
     if !settings.reboot {
         return None;
     }
-    Marker::make(settings)
+    Marker::create(settings)
         .inspect_err(|errno| {
             warn!("TAKUMI_REBOOT has no effect: no directory to make a marker in: {errno} (add --tmpfs /tmp)");
         })

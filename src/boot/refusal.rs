@@ -58,7 +58,7 @@ impl Refusal {
             Refusal::Child(error) => error!("{error}"),
         }
         match self {
-            Refusal::Child(error) => error.code(),
+            Refusal::Child(error) => error.exit_code(),
             _ => 125,
         }
     }

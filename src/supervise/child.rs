@@ -20,15 +20,12 @@ pub struct Command<'a> {
     pub mask: SignalSet,
     /// Whether SIGCHLD was ignored then.
     pub sigchld_ignored: bool,
-    /// UMASK.
     pub umask: Option<u32>,
     /// Whether the environment needs a LISTEN_PID that names COMMAND.
     pub listen_pid: bool,
-    /// The second lock.
-    pub lock: Option<&'a Sandbox>,
+    pub sandbox: Option<&'a Sandbox>,
 }
 
-/// COMMAND, running.
 #[derive(Debug)]
 pub struct Child {
     /// Its process, which leads a group of the same number.
@@ -51,7 +48,6 @@ pub enum Terminal {
 pub enum Error {
     /// Before exec: the start failed.
     Start(SpawnError),
-    /// At exec.
     Exec {
         /// COMMAND as it was given.
         name: CString,
@@ -59,14 +55,13 @@ pub enum Error {
         tried: CString,
         /// Whether anything is there.
         found: bool,
-        /// The kernel's word.
         errno: Errno,
     },
 }
 
 impl Error {
     /// 125 before exec, 127 where COMMAND was not found, 126 where it was and could not be executed.
-    pub fn code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Error::Start(_) => 125,
             Error::Exec { found: false, .. } => 127,
@@ -137,7 +132,7 @@ impl fmt::Display for Error {
 
 /// The probe learns from this process's own name, which nobody else can write, who COMMAND is: `init:7`, or `init` for
 /// nobody.
-pub fn tell_probe(command: Option<ProcessId>) {
+pub fn publish_pid(command: Option<ProcessId>) {
     use std::io::Write as _;
     let mut name = *b"init\0\0\0\0\0\0\0\0\0\0\0\0";
     if let Some(command) = command {
@@ -168,19 +163,19 @@ pub fn start(_: &Dropped, command: &Command) -> Result<Child, Error> {
         terminal: descriptor,
         umask: command.umask,
         listen_pid: command.listen_pid,
-        sandbox: command.lock,
+        sandbox: command.sandbox,
     });
     match spawned {
         Ok(id) => Ok(Child { id, terminal }),
         Err(SpawnError::Exec(index, errno)) => {
-            take_terminal_back(terminal);
-            let there = candidates.iter().find(|path| errno.0 == libc::ENOENT && io::exists(path));
-            let tried = there.or(candidates.get(index)).cloned().unwrap_or_default();
-            let found = there.is_some() || !matches!(errno.0, libc::ENOENT | libc::ENOTDIR);
+            reclaim_terminal(terminal);
+            let existing = candidates.iter().find(|path| errno.0 == libc::ENOENT && io::exists(path));
+            let tried = existing.or(candidates.get(index)).cloned().unwrap_or_default();
+            let found = existing.is_some() || !matches!(errno.0, libc::ENOENT | libc::ENOTDIR);
             Err(Error::Exec { name: name.into(), tried, found, errno })
         }
         Err(failure) => {
-            take_terminal_back(terminal);
+            reclaim_terminal(terminal);
             Err(Error::Start(failure))
         }
     }
@@ -219,7 +214,7 @@ fn foreground_terminal() -> (Option<Terminal>, Option<OwnedFd>) {
 }
 
 impl Terminal {
-    fn with<Answer>(self, act: impl FnOnce(RawFd) -> Answer) -> Option<Answer> {
+    fn with_descriptor<Answer>(self, act: impl FnOnce(RawFd) -> Answer) -> Option<Answer> {
         match self {
             Terminal::Standard(number) => Some(act(number)),
             Terminal::Controlling => io::open_terminal(c"/dev/tty").ok().map(|opened| act(opened.as_raw_fd())),
@@ -227,8 +222,8 @@ impl Terminal {
     }
 
     /// Puts `group` into the foreground, if `init`'s own group is there.
-    pub fn give(self, group: ProcessId) {
-        self.with(|descriptor| {
+    pub fn set_foreground(self, group: ProcessId) {
+        self.with_descriptor(|descriptor| {
             if terminal::foreground(descriptor) == Ok(process::self_process_group()) {
                 let _ = terminal::set_foreground(descriptor, group);
             }
@@ -236,14 +231,14 @@ impl Terminal {
     }
 
     /// Takes the foreground for `init`'s own group. SIGTTOU is blocked, as every signal is.
-    pub fn take_back(self) {
-        self.with(|descriptor| terminal::set_foreground(descriptor, process::self_process_group()));
+    pub fn reclaim_foreground(self) {
+        self.with_descriptor(|descriptor| terminal::set_foreground(descriptor, process::self_process_group()));
     }
 }
 
-fn take_terminal_back(terminal: Option<Terminal>) {
+fn reclaim_terminal(terminal: Option<Terminal>) {
     if let Some(terminal) = terminal {
-        terminal.take_back();
+        terminal.reclaim_foreground();
     }
 }
 

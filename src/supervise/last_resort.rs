@@ -12,17 +12,17 @@ use std::time::Duration;
 static COMMAND: AtomicI32 = AtomicI32::new(0);
 
 /// From now on a panic ends in 125.
-pub fn arm() {
+pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(on_panic));
 }
 
 /// From now on a panic ends when COMMAND does.
-pub fn command_runs(id: ProcessId) {
+pub fn set_command(id: ProcessId) {
     COMMAND.store(id.0, Relaxed);
 }
 
 /// From now on a panic ends in 125 again: COMMAND has ended, or this is a child with other work.
-pub fn serves_nobody() {
+pub fn disarm() {
     COMMAND.store(0, Relaxed);
 }
 
@@ -30,12 +30,12 @@ fn on_panic(panic: &PanicHookInfo) {
     log::error!("a defect of init (please report it): {panic}");
     match COMMAND.load(Relaxed) {
         0 => process::exit(125),
-        id => serve_without_thought(ProcessId(id)),
+        id => reap_until_exit(ProcessId(id)),
     }
 }
 
 /// Forwards and reaps, and nothing else: no ladder, no leftovers, no state that could be wrong.
-fn serve_without_thought(command: ProcessId) -> ! {
+fn reap_until_exit(command: ProcessId) -> ! {
     loop {
         match signal::receive(SignalSet::ALL, Some(Duration::from_millis(100))) {
             Ok(Some(ReceivedSignal { signal, .. })) if signal != Signal::CHLD => {
