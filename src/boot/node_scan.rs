@@ -4,9 +4,9 @@
 //! it can write nothing, with no secret and no variable that it does not need. It may be taken over by what it reads,
 //! so its answer is bounded, and what a person approved reaches it sealed.
 
+use super::is_stop_pending;
 use super::node_state::{self, APPROVALS, REPORTS};
 use super::refusal::Refusal;
-use super::told_to_stop;
 use crate::identity::Identity;
 use crate::machine::trust::{self, Trust};
 use crate::nodes::answer::{Answer, MAX_BYTES};
@@ -56,7 +56,7 @@ pub(super) enum Error {
     #[error("the nodes cannot be looked at: {0}")]
     Failed(String),
     #[error("looking at the nodes took longer than {0:?}")]
-    Late(Duration),
+    TimedOut(Duration),
     #[error("told to stop")]
     Stopped,
 }
@@ -75,13 +75,13 @@ const FIX: &str =
 
 impl NodeScan {
     /// Nothing where no start scans nodes.
-    pub(super) fn of(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
+    pub(super) fn if_enabled(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
         let is_off = settings.scan == Scan::Off || settings.skip.contains(&Check::NodeScan);
-        if is_off { None } else { Self::asked(settings, environment) }
+        if is_off { None } else { Self::if_configured(settings, environment) }
     }
 
     /// The same for a person who asks, whatever a start does. Nothing where TAKUMI_NODES names no directory.
-    pub(super) fn asked(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
+    pub(super) fn if_configured(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
         settings.nodes.as_ref()?;
         let is_needed = |variable: &&&CStr| VARIABLES.iter().any(|name| variable.to_bytes().starts_with(name));
         Some(NodeScan {
@@ -94,19 +94,18 @@ impl NodeScan {
         })
     }
 
-    /// What it holds.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         [&self.approvals, &self.reports].into_iter().flatten().map(AsRawFd::as_raw_fd)
     }
 
     /// Scans and says what a person must know. `user`: whom COMMAND becomes; `None`: who runs already.
     pub(super) fn scan(&mut self, user: Option<&Identity>, purpose: Purpose) -> Result<Finding, Refusal> {
-        let remembers = self.read_state();
-        let mut stopped = || told_to_stop().unwrap_or(false);
+        let state = self.read_state();
+        let mut stopped = || is_stop_pending().unwrap_or(false);
         let verb = if purpose == Purpose::Start { c"start" } else { c"report" };
-        let (answer, kept) = match self.ask(user, &[verb], Access::Read, &mut stopped) {
+        let (answer, kept) = match self.run_program(user, &[verb], Access::Read, &mut stopped) {
             Ok(answered) => answered,
-            Err(Error::Stopped) => return Err(Refusal::ToldToStop),
+            Err(Error::Stopped) => return Err(Refusal::StopRequested),
             Err(error) => return Ok(self.unknown(error.to_string())),
         };
         let Some(verdict) = answer.verdict else {
@@ -121,17 +120,17 @@ impl NodeScan {
             return Ok(finding);
         }
         print_warning(&answer.warning);
-        log_all(&answer.notes);
-        self.log_state(!answer.warning.is_empty(), remembers.as_ref().err());
-        let left = self.move_aside(answer.names, user);
+        log_notes(&answer.notes);
+        self.log_state(!answer.warning.is_empty(), state.as_ref().err());
+        let not_moved = self.move_aside(answer.names, user);
         if let Some(reports) = kept {
-            self.keep(&reports, remembers.is_ok() && user.is_some());
+            self.store_reports(&reports, state.is_ok() && user.is_some());
             self.reports = Some(reports);
         }
-        if left.is_empty() {
+        if not_moved.is_empty() {
             return Ok(finding);
         }
-        let detail = format!("not approved, and not moved aside: {} ({})", List(&left), finding.detail);
+        let detail = format!("not approved, and not moved aside: {} ({})", List(&not_moved), finding.detail);
         Ok(Finding { required, ..Finding::missing(Check::NodeScan, detail, FIX) })
     }
 
@@ -152,7 +151,7 @@ impl NodeScan {
     }
 
     /// Runs the program. Returns its answer and, sealed, what it wants kept.
-    pub(super) fn ask(
+    pub(super) fn run_program(
         &self,
         user: Option<&Identity>,
         words: &[&CStr],
@@ -167,21 +166,21 @@ impl NodeScan {
         let sandbox = sandbox.transpose().map_err(|error| Error::Failed(error.to_string()))?;
         let kept = handover::memory_file().map_err(|errno| failed("make memory (memfd_create)", errno))?;
         let mut was_stopped = false;
-        let mut goes_on = || {
+        let mut should_continue = || {
             was_stopped = stopped();
             !was_stopped
         };
-        let answered = forked_task::run_while(TIMEOUT, MAX_BYTES + 1, &mut goes_on, |child| {
-            let entered = enter(child, user, sandbox.as_ref());
-            let error = entered.and_then(|()| self.execute(child, words, &kept)).err();
+        let output = forked_task::run_while(TIMEOUT, MAX_BYTES + 1, &mut should_continue, |child| {
+            let entered = enter_sandbox(child, user, sandbox.as_ref());
+            let error = entered.and_then(|()| self.exec(child, words, &kept)).err();
             let _ = serde_json::to_vec(&Answer { error, ..Answer::default() }).map(|text| child.write_output(&text));
         });
-        let answered = answered.map_err(|errno| failed("make a process for it", errno))?;
+        let answered = output.map_err(|errno| failed("make a process for it", errno))?;
         if was_stopped {
             return Err(Error::Stopped);
         }
         if answered.timed_out {
-            return Err(Error::Late(TIMEOUT));
+            return Err(Error::TimedOut(TIMEOUT));
         }
         if answered.bytes.len() > MAX_BYTES {
             return Err(Error::Failed(format!("the answer of takumi-nodes is longer than {MAX_BYTES} bytes")));
@@ -198,8 +197,8 @@ impl NodeScan {
     }
 
     /// In the child: returns only what failed.
-    fn execute(&self, child: &forked_task::ForkedChild, words: &[&CStr], kept: &OwnedFd) -> Result<(), String> {
-        let path = program()?;
+    fn exec(&self, child: &forked_task::ForkedChild, words: &[&CStr], kept: &OwnedFd) -> Result<(), String> {
+        let path = program_path()?;
         let number = |descriptor: &OwnedFd| descriptor.as_raw_fd().to_string();
         let known = |memory: &Option<OwnedFd>| memory.as_ref().map_or("-".to_owned(), number);
         let handed = [number(child.output()), known(&self.approvals), known(&self.reports), number(kept)];
@@ -234,7 +233,7 @@ impl NodeScan {
         }
         match self.rename(c"aside", &names, user) {
             Ok(answer) => {
-                log_all(&answer.notes);
+                log_notes(&answer.notes);
                 names.retain(|name| !answer.names.contains(name));
             }
             Err(error) => warn!("no node could be moved aside: {error}"),
@@ -246,14 +245,14 @@ impl NodeScan {
     pub(super) fn rename(&self, verb: &CStr, names: &[String], user: Option<&Identity>) -> Result<Answer, Error> {
         let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
         let words: Vec<&CStr> = std::iter::once(verb).chain(names.iter().map(CString::as_c_str)).collect();
-        let (answer, _) = self.ask(user, &words, Access::Rename, &mut || false)?;
+        let (answer, _) = self.run_program(user, &words, Access::Rename, &mut || false)?;
         match answer.error {
             Some(error) => Err(Error::Failed(error)),
             None => Ok(answer),
         }
     }
 
-    fn keep(&self, reports: &OwnedFd, may_write: bool) {
+    fn store_reports(&self, reports: &OwnedFd, may_write: bool) {
         if let Some(place) = self.state.as_deref().filter(|_| may_write)
             && let Err(error) = node_state::write(place, REPORTS, reports)
         {
@@ -263,22 +262,22 @@ impl NodeScan {
 }
 
 /// From here on the child is COMMAND's user, in a sandbox of its own.
-fn enter(
+fn enter_sandbox(
     child: &forked_task::ForkedChild,
     user: Option<&Identity>,
     sandbox: Option<&confine::Sandbox>,
 ) -> Result<(), String> {
-    let whom = user.map(|identity| &identity.ids);
-    let cannot = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
-    credentials::set_no_new_privileges().map_err(cannot("give up new privileges"))?;
-    child.drop_to(whom).map_err(cannot("become COMMAND's user"))?;
-    child.isolate_memory().map_err(cannot("keep apart"))?;
+    let target = user.map(|identity| &identity.ids);
+    let describe = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
+    credentials::set_no_new_privileges().map_err(describe("give up new privileges"))?;
+    child.drop_to(target).map_err(describe("become COMMAND's user"))?;
+    child.isolate_memory().map_err(describe("keep apart"))?;
     let Some(sandbox) = sandbox else { return Ok(()) };
-    spawn::enforce(sandbox, child.parent()).map_err(|(what, errno)| cannot(what)(errno))
+    spawn::enforce(sandbox, child.parent()).map_err(|(what, errno)| describe(what)(errno))
 }
 
 /// The program's path, each step of which was found to be out of COMMAND's reach.
-fn program() -> Result<CString, String> {
+fn program_path() -> Result<CString, String> {
     // Without /proc: where the image has it.
     let init = std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/init"));
     let path = init.with_file_name(PROGRAM).into_os_string().into_encoded_bytes();
@@ -300,6 +299,6 @@ fn print_warning(lines: &[String]) {
     logging::write_lines(lines.iter().map(|line| format!("{prefix}{}", SingleLine(line))));
 }
 
-fn log_all(notes: &[String]) {
+fn log_notes(notes: &[String]) {
     notes.iter().for_each(|note| warn!("{}", SingleLine(note)));
 }

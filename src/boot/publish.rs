@@ -1,6 +1,6 @@
 //! What the probe needs of a start, written where only root can, before the drop.
 
-use super::plan::Plan;
+use super::context::StartContext;
 use crate::machine::Machine;
 use crate::posture::report::Report;
 use crate::probe::state::{Process, State, Who};
@@ -10,10 +10,10 @@ use log::info;
 use std::ffi::CStr;
 
 /// Nothing of it in a start as an ordinary user.
-pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: ProcessId) {
-    let Some(identity) = plan.new_user else { return };
-    let Some(process) = Process::of(own) else { return };
-    let settings = plan.environment.iter().copied().filter(|variable| is_for_the_probe(variable));
+pub(super) fn publish(context: &StartContext, report: &Report, machine: &Machine, self_pid: ProcessId) {
+    let Some(identity) = context.new_user else { return };
+    let Some(process) = Process::of(self_pid) else { return };
+    let settings = context.environment.iter().copied().filter(|variable| is_for_the_probe(variable));
     let state = State {
         report: report.clone(),
         identity: Who {

@@ -1,7 +1,7 @@
 //! `--nodes`: what is known of the nodes, and what a person says to it.
 
-use super::before::{become_whom, started_as};
 use super::node_scan::{Access, NodeScan};
+use super::preflight::{check_started_as, resolve_target};
 use super::refusal::Refusal;
 use crate::identity::Identity;
 use crate::logging;
@@ -28,12 +28,12 @@ pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
     let prepared = match prepare(environment) {
         Ok(prepared) => prepared,
         Err(refusal) => {
-            refusal.tell();
+            refusal.log();
             return 1;
         }
     };
     let done = match prepared {
-        (Some(mut nodes), user) => answer(&mut nodes, user.as_ref(), verb, json),
+        (Some(mut nodes), user) => run_verb(&mut nodes, user.as_ref(), verb, json),
         (None, _) => Err("TAKUMI_NODES names no directory of nodes (set it for the container)".to_owned()),
     };
     match done {
@@ -47,12 +47,12 @@ pub fn nodes(environment: &[&CStr], verb: NodesVerb, json: bool) -> u8 {
 
 fn prepare(environment: &[&CStr]) -> Result<(Option<NodeScan>, Option<Identity>), Refusal> {
     let settings = Settings::read(environment).map_err(Refusal::Settings)?;
-    let before = started_as()?;
-    let user = become_whom(&settings, &before)?;
-    Ok((NodeScan::asked(&settings, environment), user))
+    let started_as = check_started_as()?;
+    let user = resolve_target(&settings, &started_as)?;
+    Ok((NodeScan::if_configured(&settings, environment), user))
 }
 
-fn answer(nodes: &mut NodeScan, user: Option<&Identity>, verb: NodesVerb, json: bool) -> Result<(), String> {
+fn run_verb(nodes: &mut NodeScan, user: Option<&Identity>, verb: NodesVerb, json: bool) -> Result<(), String> {
     let remembers = nodes.read_state();
     let (words, changes) = match verb {
         NodesVerb::List => (vec![c"list"], None),
@@ -65,7 +65,8 @@ fn answer(nodes: &mut NodeScan, user: Option<&Identity>, verb: NodesVerb, json: 
     }
     let json = json.then_some(c"--json");
     let words: Vec<&CStr> = words.into_iter().chain(json).collect();
-    let (answer, kept) = nodes.ask(user, &words, Access::Read, &mut || false).map_err(|error| error.to_string())?;
+    let (answer, kept) =
+        nodes.run_program(user, &words, Access::Read, &mut || false).map_err(|error| error.to_string())?;
     if let Some(error) = answer.error {
         return Err(error);
     }

@@ -12,11 +12,12 @@ use crate::sys::credentials::{self, ResIds};
 use std::ffi::CStr;
 
 /// What a start begins with: one id of each kind, and no more than its caller had.
-pub(super) fn started_as() -> Result<StartedAs, Refusal> {
-    let before = StartedAs::read().map_err(|(what, errno)| Refusal::system(what, errno))?;
-    let is_plain = before.users == ResIds::all(before.users.real) && before.groups == ResIds::all(before.groups.real);
+pub(super) fn check_started_as() -> Result<StartedAs, Refusal> {
+    let started_as = StartedAs::read().map_err(|(what, errno)| Refusal::system(what, errno))?;
+    let is_plain = started_as.users == ResIds::all(started_as.users.real)
+        && started_as.groups == ResIds::all(started_as.groups.real);
     match is_plain && !credentials::is_secure_execution() {
-        true => Ok(before),
+        true => Ok(started_as),
         false => Err(Refusal::Problem(Problem::new(
             "init was started with more privilege than its caller has: it must be neither setuid nor setgid nor have file capabilities",
             "chmod 0711 /init, setcap -r /init",
@@ -30,11 +31,11 @@ pub(super) fn preflight(before: &StartedAs, new_user: Option<&Identity>) -> Resu
 }
 
 /// The target of a start as root; nobody in a start as an ordinary user, which must not be told to become another.
-pub(super) fn become_whom(settings: &Settings, before: &StartedAs) -> Result<Option<Identity>, Problem> {
-    let passwd = account_file(c"/etc/passwd", settings, before)?;
-    let group = account_file(c"/etc/group", settings, before)?;
-    let wants_devices = before.is_root() && settings.groups.is_none() && settings.gpu != Wanted::Off;
-    let of_devices = if wants_devices { devices::gpu_groups() } else { Vec::new() };
+pub(super) fn resolve_target(settings: &Settings, before: &StartedAs) -> Result<Option<Identity>, Problem> {
+    let passwd = read_account_file(c"/etc/passwd", settings, before)?;
+    let group = read_account_file(c"/etc/group", settings, before)?;
+    let needs_device_groups = before.is_root() && settings.groups.is_none() && settings.gpu != Wanted::Off;
+    let of_devices = if needs_device_groups { devices::gpu_groups() } else { Vec::new() };
     let sources = Sources { passwd: &passwd, group: &group, namespace: before.namespace(), of_devices: &of_devices };
     if before.is_root() {
         return Ok(Some(resolve::resolve(settings, &sources)?));
@@ -51,7 +52,7 @@ pub(super) fn become_whom(settings: &Settings, before: &StartedAs) -> Result<Opt
 }
 
 /// /etc/passwd or /etc/group, where anything is to be looked up in it: an ordinary start by numbers reads neither.
-fn account_file(path: &'static CStr, settings: &Settings, before: &StartedAs) -> Result<Vec<u8>, Problem> {
+fn read_account_file(path: &'static CStr, settings: &Settings, before: &StartedAs) -> Result<Vec<u8>, Problem> {
     if !before.is_root() && settings.user.is_none() && settings.groups.is_none() {
         return Ok(Vec::new());
     }

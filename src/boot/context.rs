@@ -12,41 +12,41 @@ use crate::sys::UserId;
 use std::ffi::CStr;
 
 /// What is to be started, before anything is changed.
-pub(super) struct Plan<'a> {
+pub(super) struct StartContext<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) before: &'a StartedAs,
+    pub(super) started_as: &'a StartedAs,
     pub(super) environment: &'a [&'a CStr],
     /// The target of a start as root.
     pub(super) new_user: Option<&'a Identity>,
     /// For `--report`, which goes on without: why there is no target, and what the drop to it lacks.
-    pub(super) nobody: Option<Problem>,
-    pub(super) lacks: Option<Problem>,
+    pub(super) target_error: Option<Problem>,
+    pub(super) preflight_error: Option<Problem>,
 }
 
-impl Plan<'_> {
+impl StartContext<'_> {
     pub(super) fn observe(&self) -> Machine {
         machine::observe(&ObserveOptions {
             settings: self.settings,
             environment: self.environment,
             user: self.new_user.map(|identity| &identity.ids),
-            namespace: self.before.namespace.as_ref(),
+            namespace: self.started_as.namespace.as_ref(),
             only: None,
         })
     }
 
     /// Judges. `known`: what came of volumes and nodes so far.
     pub(super) fn examine(&self, machine: &Machine, known: Vec<Finding>) -> Report {
-        let own = self.identity().into_iter().chain(known).collect();
-        Report::of(posture::examine(self.settings, machine, own, None))
+        let findings = self.identity_findings().into_iter().chain(known).collect();
+        Report::of(posture::examine(self.settings, machine, findings, None))
     }
 
     /// What the drop will give. It is verified afterwards, and a start ends with 125 if it does not hold.
-    fn identity(&self) -> [Finding; 3] {
+    fn identity_findings(&self) -> [Finding; 3] {
         let who = match self.new_user {
             Some(identity) if identity.ids.user == UserId(0) => format!("{identity}, root by choice"),
             Some(identity) => identity.to_string(),
             None => {
-                let before = self.before;
+                let before = self.started_as;
                 format!("uid {}, gid {}, as init was started", before.users.real, before.groups.real)
             }
         };
@@ -55,8 +55,8 @@ impl Plan<'_> {
             None => Finding::held(check, held),
         };
         [
-            finding(Check::Unprivileged, &self.nobody, format!("COMMAND runs as {who}")),
-            finding(Check::Capabilities, &self.lacks, "init and COMMAND hold none".to_string()),
+            finding(Check::Unprivileged, &self.target_error, format!("COMMAND runs as {who}")),
+            finding(Check::Capabilities, &self.preflight_error, "init and COMMAND hold none".to_string()),
             Finding::held(Check::NoNewPrivileges, "no program can give COMMAND a privilege"),
         ]
     }
@@ -78,7 +78,14 @@ mod tests {
         let problem = Problem::new("cannot become the user: it lacks (all)", "add --cap-add SETUID");
         let verdict = |nobody: Option<&Problem>, lacks: Option<&Problem>| {
             let (nobody, lacks) = (nobody.cloned(), lacks.cloned());
-            let plan = Plan { settings: &settings, before: &before, environment: &[], new_user: None, nobody, lacks };
+            let plan = StartContext {
+                settings: &settings,
+                started_as: &before,
+                environment: &[],
+                new_user: None,
+                target_error: nobody,
+                preflight_error: lacks,
+            };
             let report = plan.examine(&hardened(), Vec::new());
             for check in Check::ALWAYS {
                 let finding = report.findings.iter().find(|finding| finding.id == check).unwrap();

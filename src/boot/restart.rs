@@ -1,6 +1,6 @@
 //! What COMMAND is started with: once, and with TAKUMI_REBOOT again.
 
-use super::environment::Environment;
+use super::environment::CommandEnvironment;
 use super::node_scan::{NodeScan, Purpose};
 use super::refusal::Refusal;
 use crate::privilege::Dropped;
@@ -17,21 +17,21 @@ use std::ffi::CStr;
 /// What COMMAND is started with.
 pub(super) struct Prepared {
     pub(super) dropped: Dropped,
-    pub(super) environment: Environment,
+    pub(super) environment: CommandEnvironment,
     pub(super) mask: SignalSet,
     pub(super) sigchld_ignored: bool,
     pub(super) umask: Option<u32>,
     pub(super) listen_pid: bool,
-    pub(super) lock: Option<confine::Sandbox>,
+    pub(super) sandbox: Option<confine::Sandbox>,
 }
 
-pub(super) struct Again {
+pub(super) struct Restart {
     pub(super) prepared: Prepared,
     pub(super) marker: Marker,
     pub(super) nodes: RefCell<Option<NodeScan>>,
 }
 
-impl Again {
+impl Restart {
     /// Starts COMMAND once more; its nodes are looked at first, as at the first start. The error is the exit code: why
     /// was said.
     pub(super) fn start(&self, command: &[&CStr]) -> Result<Child, u8> {
@@ -41,14 +41,14 @@ impl Again {
             let finding = match nodes.scan(None, Purpose::Start) {
                 Ok(finding) => finding,
                 // As a stop that comes while COMMAND's leftovers are swept.
-                Err(Refusal::ToldToStop) => return Err(0),
-                Err(refusal) => return Err(refusal.tell()),
+                Err(Refusal::StopRequested) => return Err(0),
+                Err(refusal) => return Err(refusal.log()),
             };
             if finding.refuses() {
-                return Err(Refusal::Weak(vec![finding]).tell());
+                return Err(Refusal::RequiredChecksFailed(vec![finding]).log());
             }
         }
-        self.prepared.start(command).map_err(|error| Refusal::Child(error).tell())
+        self.prepared.start(command).map_err(|error| Refusal::Child(error).log())
     }
 }
 
@@ -63,7 +63,7 @@ impl Prepared {
                 sigchld_ignored: self.sigchld_ignored,
                 umask: self.umask,
                 listen_pid: self.listen_pid,
-                sandbox: self.lock.as_ref(),
+                sandbox: self.sandbox.as_ref(),
             },
         )?;
         // COMMAND runs. From here on nothing ends this process but its end.
@@ -76,7 +76,7 @@ impl Prepared {
 }
 
 /// Where ComfyUI-Manager leaves its wish for a new start.
-pub(super) fn reboot_marker(settings: &Settings) -> Option<Marker> {
+pub(super) fn create_marker(settings: &Settings) -> Option<Marker> {
     if !settings.reboot {
         return None;
     }
