@@ -170,7 +170,7 @@ fn start_command(command: &[&CStr], inherited_env: InheritedEnvironment, mask: S
 
 fn supervise_options(settings: &Settings, is_pid_1: bool) -> SuperviseOptions {
     let health_url = settings.health_url.clone();
-    SuperviseOptions { rules: Rules::of(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
+    SuperviseOptions { rules: Rules::from_settings(settings, is_pid_1), scope: settings.scope, is_pid_1, health_url }
 }
 
 /// Everything that is required and not held is told at once. `is_known`: whether the check's answer counts by now.
@@ -182,9 +182,9 @@ fn refuse_unmet(report: &Report, is_known: fn(Check) -> bool) -> Result<(), Refu
 
 /// The end of all privilege.
 fn drop_privileges(context: &StartContext, preflight: Option<Means>, self_pid: ProcessId) -> Result<Dropped, Refusal> {
-    let before = context.started_as;
+    let started_as = context.started_as;
     let (Some(identity), Some(preflight)) = (context.new_user, preflight) else {
-        return Ok(privilege::stay_user(before.users, before.groups, before.capabilities)?);
+        return Ok(privilege::stay_user(started_as.users, started_as.groups, started_as.capabilities)?);
     };
     if self_pid == ProcessId(1) {
         chown_stdio(identity.ids.user);

@@ -44,7 +44,7 @@ enum Verb<'a> {
         verb: NodesVerb<'a>,
         json: bool,
     },
-    InvalidNodesVerb,
+    InvalidNodes,
     UnknownOption(&'a CStr),
 }
 
@@ -82,9 +82,9 @@ fn nodes<'a>(words: &'a [&'a CStr]) -> Verb<'a> {
             b"show" => NodesVerb::Show(name),
             b"approve" => NodesVerb::Approve(name),
             b"revoke" => NodesVerb::Revoke(name),
-            _ => return Verb::InvalidNodesVerb,
+            _ => return Verb::InvalidNodes,
         },
-        _ => return Verb::InvalidNodesVerb,
+        _ => return Verb::InvalidNodes,
     };
     Verb::Nodes { verb, json }
 }
@@ -100,7 +100,7 @@ pub fn run(stack: InitialStack) -> c_int {
         Verb::Check { json } => probe::check(stack.environment.variables(), json),
         Verb::UnknownCheckOption(option) => usage_error(option, "is no option of init --check (see init --help)", 1),
         Verb::Nodes { verb, json } => boot::nodes(stack.environment.variables(), verb, json),
-        Verb::InvalidNodesVerb => usage_error(
+        Verb::InvalidNodes => usage_error(
             c"--nodes",
             "wants list, or show, approve or revoke with a node's name, and --json if you like",
             1,
@@ -149,8 +149,8 @@ mod tests {
             (&[c"-h"], Verb::Help),
             (&[c"--nodes", c"list", c"--json"], Verb::Nodes { verb: NodesVerb::List, json: true }),
             (&[c"--nodes", c"show", c"-x"], Verb::Nodes { verb: NodesVerb::Show(c"-x"), json: false }),
-            (&[c"--nodes", c"approve"], Verb::InvalidNodesVerb),
-            (&[c"--nodes", c"delete", c"x"], Verb::InvalidNodesVerb),
+            (&[c"--nodes", c"approve"], Verb::InvalidNodes),
+            (&[c"--nodes", c"delete", c"x"], Verb::InvalidNodes),
             (&[c"--check"], Verb::Check { json: false }),
             (&[c"--check", c"--json"], Verb::Check { json: true }),
             (&[c"--check", c"--yaml"], Verb::UnknownCheckOption(c"--yaml")),

@@ -46,8 +46,8 @@ impl StartContext<'_> {
             Some(identity) if identity.ids.user == UserId(0) => format!("{identity}, root by choice"),
             Some(identity) => identity.to_string(),
             None => {
-                let before = self.started_as;
-                format!("uid {}, gid {}, as init was started", before.users.real, before.groups.real)
+                let started_as = self.started_as;
+                format!("uid {}, gid {}, as init was started", started_as.users.real, started_as.groups.real)
             }
         };
         let finding = |check, problem: &Option<Problem>, held: String| match problem {
@@ -73,14 +73,14 @@ mod tests {
     #[test]
     fn the_three_that_always_hold_are_in_every_report_and_refuse() {
         let (users, groups) = (ResIds::all(UserId(1000)), ResIds::all(GroupId(1000)));
-        let before = StartedAs { users, groups, capabilities: Capabilities::NONE, namespace: None };
+        let started_as = StartedAs { users, groups, capabilities: Capabilities::NONE, namespace: None };
         let settings = Settings::default();
         let problem = Problem::new("cannot become the user: it lacks (all)", "add --cap-add SETUID");
         let verdict = |nobody: Option<&Problem>, lacks: Option<&Problem>| {
             let (nobody, lacks) = (nobody.cloned(), lacks.cloned());
             let plan = StartContext {
                 settings: &settings,
-                started_as: &before,
+                started_as: &started_as,
                 environment: &[],
                 new_user: None,
                 target_error: nobody,

@@ -169,9 +169,9 @@ mod tests {
             variables: vec![variable("TOKEN", "a=b"), variable("HOME", "/data"), variable("USER", "x")],
             consumed: vec![b"TOKEN_FILE".to_vec()],
         };
-        let came = [c"A=1", c"TOKEN=", c"TOKEN_FILE=/run/secrets/token", c"DOTENV_PRIVATE_KEY=00", c"HOME=/root"];
+        let inherited = [c"A=1", c"TOKEN=", c"TOKEN_FILE=/run/secrets/token", c"DOTENV_PRIVATE_KEY=00", c"HOME=/root"];
         assert_eq!(
-            made_with(secrets, &came, Some(&app()), false),
+            made_with(secrets, &inherited, Some(&app()), false),
             ["A=1", "TOKEN=a=b", "HOME=/data", "USER=app", "LOGNAME=app"]
         );
     }

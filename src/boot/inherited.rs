@@ -67,10 +67,10 @@ mod tests {
 
     #[test]
     fn only_a_listen_pid_that_names_init_counts() {
-        let own = ProcessId(7);
-        assert_eq!(listen_fds(&[c"LISTEN_PID=7", c"LISTEN_FDS=2"], own), (3..5, true));
-        assert_eq!(listen_fds(&[c"LISTEN_PID=8", c"LISTEN_FDS=2"], own), (3..3, false));
-        assert_eq!(listen_fds(&[c"LISTEN_PID=7"], own), (3..3, true));
-        assert_eq!(listen_fds(&[c"LISTEN_PID=7", c"LISTEN_FDS=-2"], own), (3..3, true));
+        let self_pid = ProcessId(7);
+        assert_eq!(listen_fds(&[c"LISTEN_PID=7", c"LISTEN_FDS=2"], self_pid), (3..5, true));
+        assert_eq!(listen_fds(&[c"LISTEN_PID=8", c"LISTEN_FDS=2"], self_pid), (3..3, false));
+        assert_eq!(listen_fds(&[c"LISTEN_PID=7"], self_pid), (3..3, true));
+        assert_eq!(listen_fds(&[c"LISTEN_PID=7", c"LISTEN_FDS=-2"], self_pid), (3..3, true));
     }
 }

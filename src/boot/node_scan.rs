@@ -100,7 +100,7 @@ impl NodeScan {
 
     /// Scans and says what a person must know. `user`: whom COMMAND becomes; `None`: who runs already.
     pub(super) fn scan(&mut self, user: Option<&Identity>, purpose: Purpose) -> Result<Finding, Refusal> {
-        let state = self.read_state();
+        let state = self.load_state();
         let mut stopped = || is_stop_pending().unwrap_or(false);
         let verb = if purpose == Purpose::Start { c"start" } else { c"report" };
         let (answer, kept) = match self.run_program(user, &[verb], Access::Read, &mut stopped) {
@@ -135,7 +135,7 @@ impl NodeScan {
     }
 
     /// What is approved by now. After the drop, where the files cannot be read, what was known at the start.
-    pub(super) fn read_state(&mut self) -> Result<(), node_state::Error> {
+    pub(super) fn load_state(&mut self) -> Result<(), node_state::Error> {
         let place = self.state.as_deref().ok_or(node_state::Error::NoDirectory)?;
         self.approvals = node_state::read(place, APPROVALS)?;
         if self.reports.is_none() {

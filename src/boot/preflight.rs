@@ -26,23 +26,27 @@ pub(super) fn check_started_as() -> Result<StartedAs, Refusal> {
 }
 
 /// What the drop will need. Nothing in a start as an ordinary user.
-pub(super) fn preflight(before: &StartedAs, new_user: Option<&Identity>) -> Result<Option<Means>, privilege::Error> {
-    new_user.map(|user| drop::means(&user.ids, before.capabilities, before.setgroups_denied())).transpose()
+pub(super) fn preflight(
+    started_as: &StartedAs,
+    new_user: Option<&Identity>,
+) -> Result<Option<Means>, privilege::Error> {
+    new_user.map(|user| drop::means(&user.ids, started_as.capabilities, started_as.setgroups_denied())).transpose()
 }
 
 /// The target of a start as root; nobody in a start as an ordinary user, which must not be told to become another.
-pub(super) fn resolve_target(settings: &Settings, before: &StartedAs) -> Result<Option<Identity>, Problem> {
-    let passwd = read_account_file(c"/etc/passwd", settings, before)?;
-    let group = read_account_file(c"/etc/group", settings, before)?;
-    let needs_device_groups = before.is_root() && settings.groups.is_none() && settings.gpu != Wanted::Off;
+pub(super) fn resolve_target(settings: &Settings, started_as: &StartedAs) -> Result<Option<Identity>, Problem> {
+    let passwd = read_account_file(c"/etc/passwd", settings, started_as)?;
+    let group = read_account_file(c"/etc/group", settings, started_as)?;
+    let needs_device_groups = started_as.is_root() && settings.groups.is_none() && settings.gpu != Wanted::Off;
     let of_devices = if needs_device_groups { devices::gpu_groups() } else { Vec::new() };
-    let sources = Sources { passwd: &passwd, group: &group, namespace: before.namespace(), of_devices: &of_devices };
-    if before.is_root() {
+    let sources =
+        Sources { passwd: &passwd, group: &group, namespace: started_as.namespace(), of_devices: &of_devices };
+    if started_as.is_root() {
         return Ok(Some(resolve::resolve(settings, &sources)?));
     }
-    match resolve::somebody_else(settings, &sources, before.users.real, before.groups.real)? {
+    match resolve::somebody_else(settings, &sources, started_as.users.real, started_as.groups.real)? {
         Some(asked) => {
-            let (user, group) = (before.users.real, before.groups.real);
+            let (user, group) = (started_as.users.real, started_as.groups.real);
             let what = format!("cannot become {asked}: init was started as uid {user}, gid {group}");
             let fix = "start the container as root, or leave PUID, PGID, TAKUMI_USER and TAKUMI_GROUPS unset";
             Err(Problem::new(what, fix))
@@ -52,8 +56,8 @@ pub(super) fn resolve_target(settings: &Settings, before: &StartedAs) -> Result<
 }
 
 /// /etc/passwd or /etc/group, where anything is to be looked up in it: an ordinary start by numbers reads neither.
-fn read_account_file(path: &'static CStr, settings: &Settings, before: &StartedAs) -> Result<Vec<u8>, Problem> {
-    if !before.is_root() && settings.user.is_none() && settings.groups.is_none() {
+fn read_account_file(path: &'static CStr, settings: &Settings, started_as: &StartedAs) -> Result<Vec<u8>, Problem> {
+    if !started_as.is_root() && settings.user.is_none() && settings.groups.is_none() {
         return Ok(Vec::new());
     }
     passwd::read(path).map_err(|errno| {

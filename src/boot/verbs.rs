@@ -53,7 +53,7 @@ fn prepare(environment: &[&CStr]) -> Result<(Option<NodeScan>, Option<Identity>)
 }
 
 fn run_verb(nodes: &mut NodeScan, user: Option<&Identity>, verb: NodesVerb, json: bool) -> Result<(), String> {
-    let remembers = nodes.read_state();
+    let remembers = nodes.load_state();
     let (words, changes) = match verb {
         NodesVerb::List => (vec![c"list"], None),
         NodesVerb::Show(name) => (vec![c"show", name], None),

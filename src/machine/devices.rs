@@ -195,10 +195,10 @@ mod tests {
             Root(root)
         }
 
-        fn look(&self, environment: &[&CStr], variables: &[&CStr]) -> Devices {
+        fn observe(&self, environment: &[&CStr], variables: &[&CStr]) -> Devices {
             let settings = Settings::read(variables).unwrap();
-            let wish = ObserveOptions { settings: &settings, environment, user: None, namespace: None, only: None };
-            Devices::observe_below(self.0.to_str().unwrap(), &wish, OPEN_TIMEOUT)
+            let options = ObserveOptions { settings: &settings, environment, user: None, namespace: None, only: None };
+            Devices::observe_below(self.0.to_str().unwrap(), &options, OPEN_TIMEOUT)
         }
     }
 
@@ -213,10 +213,10 @@ mod tests {
         let files = [("proc/driver/nvidia/version", "NVRM version: x  550.54.14 \n"), ("dev/null", "")];
         let root = Root::new("none", &files);
         for environment in [&[][..], &[c"NVIDIA_VISIBLE_DEVICES=void"], &[c"NVIDIA_VISIBLE_DEVICES="]] {
-            let seen = root.look(environment, &[]);
+            let seen = root.observe(environment, &[]);
             assert!(!seen.is_gpu_expected() && seen.driver == Driver::unknown(), "{seen:?}");
         }
-        let asked = root.look(&[c"NVIDIA_VISIBLE_DEVICES=all"], &[]);
+        let asked = root.observe(&[c"NVIDIA_VISIBLE_DEVICES=all"], &[]);
         assert!(asked.is_gpu_expected() && asked.driver.version.is_some(), "{asked:?}");
     }
 
@@ -240,7 +240,7 @@ mod tests {
                 ("usr/lib64/libcuda.so.1", "\x7fELF"),
             ],
         );
-        let seen = root.look(&[c"NVIDIA_DRIVER_CAPABILITIES=utility"], &[]);
+        let seen = root.observe(&[c"NVIDIA_DRIVER_CAPABILITIES=utility"], &[]);
         let paths: Vec<&str> = seen.nodes.iter().map(|node| node.path.as_str()).collect();
         assert_eq!(
             paths,

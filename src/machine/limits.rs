@@ -75,9 +75,9 @@ impl Limit {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OomCounters {
     /// Processes killed for want of memory, whoever's want it was.
-    pub kills: u64,
+    pub oom_kills: u64,
     /// How often this cgroup met its own limit; `None` where the kernel does not count that (v1).
-    pub at_limit: Option<u64>,
+    pub limit_hits: Option<u64>,
     /// The limit in bytes; `None` where there is none or it cannot be seen.
     pub limit: Option<u64>,
 }
@@ -99,7 +99,7 @@ fn cgroup_v2_counters(cgroups: &[u8]) -> Option<OomCounters> {
     let (kills, at_limit) = (parse_counter(events, "oom_kill")?, parse_counter(events, "oom"));
     let mut buffer = [0; 32];
     let limit = read_file(c"/sys/fs/cgroup", below, "memory.max", &mut buffer).ok().and_then(parse_number);
-    Some(OomCounters { kills, at_limit, limit })
+    Some(OomCounters { oom_kills: kills, limit_hits: at_limit, limit })
 }
 
 fn cgroup_v1_counters(cgroups: &[u8]) -> Option<OomCounters> {
@@ -111,7 +111,7 @@ fn cgroup_v1_counters(cgroups: &[u8]) -> Option<OomCounters> {
     let mut buffer = [0; 32];
     let limit =
         read_file(c"/sys/fs/cgroup/memory", below, "memory.limit_in_bytes", &mut buffer).ok().and_then(parse_number);
-    Some(OomCounters { kills, at_limit: None, limit: limit.filter(|&limit| limit < NO_LIMIT) })
+    Some(OomCounters { oom_kills: kills, limit_hits: None, limit: limit.filter(|&limit| limit < NO_LIMIT) })
 }
 
 /// The path of this process in /proc/self/cgroup (`ID:CONTROLLERS:PATH`).

@@ -4,12 +4,12 @@
 
 pub mod capabilities;
 pub mod devices;
+pub mod directories;
 pub mod hosts;
 pub mod limits;
 pub mod mounts;
 pub mod namespaces;
 pub mod network;
-pub mod places;
 pub mod processes;
 pub mod proxy;
 pub mod sandbox;
@@ -24,11 +24,11 @@ use crate::settings::{Settings, Wanted};
 use crate::sys::Errno;
 use crate::sys::credentials::Credentials;
 use devices::Devices;
+use directories::Directories;
 use limits::ContainerLimits;
 use mounts::Mounts;
 use namespaces::Namespaces;
 use network::Network;
-use places::Places;
 use sandbox::SandboxSupport;
 use sockets::Sockets;
 use status::ProcStatus;
@@ -49,7 +49,7 @@ pub struct Machine {
     /// Limits of memory, processes and core files.
     pub limits: ContainerLimits,
     /// Directories that the settings name, the root, /proc and /dev.
-    pub places: Places,
+    pub directories: Directories,
     /// Sockets of container engines.
     pub sockets: Option<Sockets>,
     /// Routes, the proxy, and what lies behind it.
@@ -92,8 +92,8 @@ pub fn observe(options: &ObserveOptions) -> Machine {
     let settings = options.settings;
     let includes = |checks: &[Check]| options.includes(checks);
     let sockets = includes(&[Check::RuntimeSocket]);
-    let places = includes(&FILE_CHECKS) || includes(&[Check::PrivilegedContainer]);
-    let mounts = if places || sockets { Mounts::read() } else { Err(NOT_ASKED_FOR) };
+    let needs_mounts = includes(&FILE_CHECKS) || includes(&[Check::PrivilegedContainer]);
+    let mounts = if needs_mounts || sockets { Mounts::read() } else { Err(NOT_ASKED_FOR) };
     let network = settings.egress != Wanted::Off && includes(Shield::Network.checks());
     let devices = settings.gpu != Wanted::Off && includes(Shield::Gpu.checks());
     // What a rootless engine cannot do is no mistake of who started the container.
@@ -116,7 +116,11 @@ pub fn observe(options: &ObserveOptions) -> Machine {
             Namespaces::unknown(NOT_ASKED_FOR)
         },
         limits: if includes(&[Check::Limits]) { limits::observe() } else { ContainerLimits::UNKNOWN },
-        places: if places { Places::observe(settings, mounts.as_ref().ok()) } else { Places::unknown(NOT_ASKED_FOR) },
+        directories: if needs_mounts {
+            Directories::observe(settings, mounts.as_ref().ok())
+        } else {
+            Directories::unknown(NOT_ASKED_FOR)
+        },
         sockets: mounts.as_ref().ok().filter(|_| sockets).map(sockets::find_control_sockets),
         network: network.then(|| Network::observe(options)),
         devices: devices.then(|| Devices::observe(options)),

@@ -99,7 +99,7 @@ impl Network {
         if options.settings.egress != Wanted::Require && named.variables.is_empty() {
             return Network { proxy_variables: named, ..Network::default() };
         }
-        let begun = Instant::now();
+        let start = Instant::now();
         let (asks_routes, asks_direct) =
             (options.includes(&[Check::DefaultRoute]), options.includes(&[Check::DirectEgress]));
         let routes = (asks_routes || asks_direct).then(default_routes);
@@ -109,9 +109,9 @@ impl Network {
         let direct = if asks_direct || for_route { begin_attempts(known) } else { Vec::new() };
         let proxy = named.proxy.as_ref().filter(|_| options.includes(&[Check::ProxyReachable, Check::ProxyDenies]));
         let proxy = proxy
-            .map(|proxy| connect_to_proxy(proxy, options.includes(&[Check::ProxyDenies]), begun.after(PROXY_TIMEOUT)));
+            .map(|proxy| connect_to_proxy(proxy, options.includes(&[Check::ProxyDenies]), start.after(PROXY_TIMEOUT)));
         let mut direct: Vec<DirectAttempt> =
-            direct.into_iter().map(|pending| pending.finish(known, begun.after(DIRECT_TIMEOUT))).collect();
+            direct.into_iter().map(|pending| pending.finish(known, start.after(DIRECT_TIMEOUT))).collect();
         infer_left_network(&mut direct);
         Network { proxy_variables: named, routes, proxy, direct }
     }

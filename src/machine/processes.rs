@@ -36,7 +36,7 @@ impl ProcessStat {
 }
 
 /// Calls `each` with every process of this pid namespace. Errors: the kernel's; ENOENT where /proc is not mounted.
-pub fn for_each(mut each: impl FnMut(ProcessStat)) -> Result<(), Errno> {
+pub fn for_each_process(mut each: impl FnMut(ProcessStat)) -> Result<(), Errno> {
     io::for_each_name(c"/proc", |name| {
         let id = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
         if let Some(process) = id.and_then(|id| read_stat(ProcessId(id))) {
@@ -100,12 +100,12 @@ mod tests {
 
     #[test]
     fn this_process_is_seen_with_its_parent() {
-        let own = process::self_pid();
+        let self_pid = process::self_pid();
         let mut found = None;
-        for_each(|seen| found = found.or((seen.id == own).then_some(seen))).unwrap();
+        for_each_process(|seen| found = found.or((seen.id == self_pid).then_some(seen))).unwrap();
         let found = found.unwrap();
-        assert_eq!((found.id, found.parent, found.is_zombie()), (own, process::parent_pid(), false));
+        assert_eq!((found.id, found.parent, found.is_zombie()), (self_pid, process::parent_pid(), false));
         assert!(descends_from(found, process::parent_pid()));
-        assert!(!descends_from(found, own));
+        assert!(!descends_from(found, self_pid));
     }
 }

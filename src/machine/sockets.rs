@@ -1,7 +1,7 @@
 //! Sockets by which a process would rule the host: those of container engines and of the host's own services.
 
+use super::directories::may_hold_files;
 use super::mounts::{Mount, Mounts};
-use super::places::may_hold_files;
 use crate::path::is_within;
 use crate::sys::{fs, io};
 use std::ffi::CString;

@@ -58,7 +58,7 @@ pub fn resolve_trusted(path: &[u8], trust: Trust) -> Result<Vec<u8>, TrustError>
     check_entry(root.as_fd(), c".", b"/", trust, NameCreation::Allowed)?;
     // The directories passed, with the path of each; what is still to come, last first.
     let mut passed: Vec<(OwnedFd, Vec<u8>)> = vec![(root, Vec::new())];
-    let mut rest: Vec<Vec<u8>> = components(path);
+    let mut rest: Vec<Vec<u8>> = reversed_components(path);
     let mut links = 0;
     while let Some(name) = rest.pop() {
         if name == b".." {
@@ -82,7 +82,7 @@ pub fn resolve_trusted(path: &[u8], trust: Trust) -> Result<Vec<u8>, TrustError>
             if target.starts_with(b"/") {
                 passed.truncate(1);
             }
-            rest.extend(components(target));
+            rest.extend(reversed_components(target));
         } else if stat.is_directory() {
             let directory = fs::pin_directory_at(directory.as_fd(), &name).map_err(at)?;
             passed.push((directory, place));
@@ -110,7 +110,7 @@ fn c_string(path: &[u8]) -> Result<CString, Errno> {
 }
 
 /// The names of a path, last first.
-fn components(path: &[u8]) -> Vec<Vec<u8>> {
+fn reversed_components(path: &[u8]) -> Vec<Vec<u8>> {
     crate::path::components(path).rev().map(<[u8]>::to_vec).collect()
 }
 

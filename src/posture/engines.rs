@@ -2,10 +2,10 @@
 
 use super::judge;
 use crate::machine::Machine;
+use crate::machine::directories::{ConfiguredPath, Directories};
 use crate::machine::limits::{ContainerLimits, Limit};
 use crate::machine::mounts::Mounts;
 use crate::machine::namespaces::Namespaces;
-use crate::machine::places::{ConfiguredPath, Places};
 use crate::machine::sockets::Sockets;
 use crate::machine::status;
 use crate::machine::user_namespace::UserNamespace;
@@ -80,7 +80,7 @@ fn machine(text: &str) -> Machine {
                 .map(str::to_string),
         },
         limits: ContainerLimits { memory: limit("memory"), processes: limit("processes"), core: limit("core") },
-        places: Places {
+        directories: Directories {
             root_is_read_only: Ok(value(root, "statvfs") == "ro"),
             write_to_root: match value(root, "write").parse().unwrap() {
                 0 => Ok(()),

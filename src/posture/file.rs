@@ -2,8 +2,8 @@
 
 use super::finding::Finding;
 use crate::machine::Machine;
+use crate::machine::directories::{ConfiguredPath, Directories};
 use crate::machine::mounts::{Mount, Mounts};
-use crate::machine::places::{ConfiguredPath, Places};
 use crate::path::is_within;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
@@ -24,7 +24,7 @@ pub(super) fn by_mounts(check: Check, machine: &Machine, judge: fn(&Machine, &Mo
 
 pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::ReadonlyRoot;
-    let places = &machine.places;
+    let places = &machine.directories;
     let by_table = mounts.at(b"/").map(|root| root.has_option("ro"));
     let by_statvfs = places.root_is_read_only;
     let by_writing = places.write_to_root == Err(Errno(libc::EROFS));
@@ -54,7 +54,7 @@ pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
 }
 
 pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
-    let places = &machine.places.tmpfs;
+    let places = &machine.directories.tmpfs;
     const ID: Check = Check::Tmpfs;
     if places.is_empty() {
         return Finding::skipped(ID, "TAKUMI_TMPFS names none");
@@ -87,7 +87,7 @@ fn wrong_tmpfs(place: &ConfiguredPath, mounts: &Mounts) -> Option<String> {
 
 pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::BakedPaths;
-    let places = &machine.places;
+    let places = &machine.directories;
     if places.baked.is_empty() {
         return Finding::skipped(ID, "TAKUMI_BAKED names none");
     }
@@ -130,7 +130,7 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::DangerousMounts;
     let found: Vec<String> = mounts
         .iter()
-        .filter_map(|mount| Some(format!("{} is {}", Escaped(mount.point()), danger(mount, &machine.places)?)))
+        .filter_map(|mount| Some(format!("{} is {}", Escaped(mount.point()), danger(mount, &machine.directories)?)))
         .collect();
     match found.split_first() {
         None => Finding::held(ID, "no directory of the host's own is mounted"),
@@ -143,7 +143,7 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
 }
 
 /// What of the host a mount shows.
-fn danger(mount: &Mount, places: &Places) -> Option<String> {
+fn danger(mount: &Mount, places: &Directories) -> Option<String> {
     let hosts = |what: &[u8]| Some(format!("the host's {}", Escaped(what)));
     match mount.filesystem() {
         _ if places.systems.iter().any(|system| system == mount.point()) => Some("a whole system".to_string()),
@@ -202,7 +202,7 @@ pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     if mounts.at(b"/sys").is_some() && !is_read_only(b"/sys") {
         open.push("/sys can be written");
     }
-    if machine.places.kcore && mounts.at(b"/proc/kcore").is_none() {
+    if machine.directories.kcore && mounts.at(b"/proc/kcore").is_none() {
         open.push("/proc/kcore is not hidden");
     }
     if open.is_empty() {

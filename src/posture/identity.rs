@@ -142,7 +142,7 @@ pub(super) fn privileged_container(machine: &Machine) -> Finding {
         }
         Err(errno) => return unseen(ID, "/proc/self/status", *errno),
     }
-    match &machine.places.host_devices {
+    match &machine.directories.host_devices {
         Ok(devices) if !devices.is_empty() => {
             signs.push(format!("the host's devices are in /dev: {}", first_few(devices)))
         }

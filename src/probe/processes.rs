@@ -42,7 +42,7 @@ fn find_init() -> Option<ProcessId> {
     }
     let own = process::self_pid();
     let mut candidates = Vec::new();
-    let listed = processes::for_each(|ProcessStat { id, start_ticks: start, .. }| {
+    let listed = processes::for_each_process(|ProcessStat { id, start_ticks: start, .. }| {
         if id != own && candidates.len() < MOST && is_init(processes::read_comm(id, &mut name)) {
             candidates.push(Candidate { id, start, is_closed: owner(id) == Some(UserId(0)) });
         }
@@ -74,7 +74,7 @@ fn owner(id: ProcessId) -> Option<UserId> {
 /// One look at COMMAND and all its descendants.
 pub fn look(command: ProcessId) -> Vec<Sample> {
     let mut everybody: Vec<ProcessStat> = Vec::new();
-    let _ = processes::for_each(|process| {
+    let _ = processes::for_each_process(|process| {
         if everybody.len() < MOST {
             everybody.push(process);
         }

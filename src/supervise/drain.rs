@@ -73,8 +73,8 @@ impl Server<'_> {
         http::send(&mut stream, self.format_request(method, target, body).as_bytes(), self.deadline)
             .map_err(describe)?;
         let (mut bytes, mut filled) = (vec![0; MAX_BYTES], 0);
-        let seen = |bytes: &[u8]| body_range(bytes).transpose();
-        match http::read(&mut stream, &mut bytes, &mut filled, self.deadline, seen).map_err(describe)? {
+        let parse = |bytes: &[u8]| body_range(bytes).transpose();
+        match http::read(&mut stream, &mut bytes, &mut filled, self.deadline, parse).map_err(describe)? {
             Some(body) => Ok(bytes[body?].to_vec()),
             None if filled == MAX_BYTES => {
                 Err(format!("its answer to {method} {target} is longer than {} KiB", MAX_BYTES / 1024).into())

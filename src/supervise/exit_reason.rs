@@ -55,7 +55,7 @@ impl ExitReason {
             );
         }
         if let (Signal::KILL, Some((before, now))) = (self.signal, self.memory)
-            && now.kills > before.kills
+            && now.oom_kills > before.oom_kills
         {
             return write_out_of_memory(f, before, now);
         }
@@ -86,7 +86,7 @@ impl ExitReason {
 }
 
 fn write_out_of_memory(f: &mut fmt::Formatter<'_>, before: OomCounters, now: OomCounters) -> fmt::Result {
-    let reached_limit = match (before.at_limit, now.at_limit) {
+    let reached_limit = match (before.limit_hits, now.limit_hits) {
         (Some(before), Some(now)) => now > before,
         // v1 does not count that: a limit that is set is the likely one.
         _ => now.limit.is_some(),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn memory(kills: u64, at_limit: Option<u64>, limit: Option<u64>) -> OomCounters {
-        OomCounters { kills, at_limit, limit }
+        OomCounters { oom_kills: kills, limit_hits: at_limit, limit }
     }
 
     #[test]

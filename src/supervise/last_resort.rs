@@ -44,7 +44,7 @@ fn reap_until_exit(command: ProcessId) -> ! {
             Ok(_) => {}
             Err(_) => clock::sleep(Duration::from_millis(100)),
         }
-        while let Ok(ChildEvent::Changed(id, status)) = wait::poll_children(false) {
+        while let Ok(ChildEvent::StateChanged(id, status)) = wait::poll_children(false) {
             if let (true, Some(status)) = (id == command, WaitStatus::decode(status)) {
                 process::exit(status.exit_code());
             }

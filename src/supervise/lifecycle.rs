@@ -23,7 +23,7 @@ pub struct Rules {
 
 impl Rules {
     /// The rules of these settings.
-    pub fn of(settings: &Settings, is_pid_1: bool) -> Self {
+    pub fn from_settings(settings: &Settings, is_pid_1: bool) -> Self {
         Rules {
             rewrites: settings.signals.clone(),
             rungs: settings.stop.clone(),

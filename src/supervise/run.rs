@@ -161,7 +161,7 @@ impl Supervisor<'_> {
         let mut orphans = false;
         loop {
             match wait::poll_children(!self.is_pid_1) {
-                Ok(wait::ChildEvent::Changed(id, status)) if id == self.child.id => {
+                Ok(wait::ChildEvent::StateChanged(id, status)) if id == self.child.id => {
                     let event = match WaitStatus::decode(status) {
                         Some(WaitStatus::Stopped(signal)) => Event::Stopped(signal),
                         Some(status) => {
@@ -174,14 +174,14 @@ impl Supervisor<'_> {
                         return Some(code);
                     }
                 }
-                Ok(wait::ChildEvent::Changed(id, _)) if self.drain_pid == Some(id) => {
+                Ok(wait::ChildEvent::StateChanged(id, _)) if self.drain_pid == Some(id) => {
                     self.drain_pid = None;
                     // However it ended: what it had to say, it has said.
                     if let Some(code) = self.dispatch(Event::Drained, None) {
                         return Some(code);
                     }
                 }
-                Ok(wait::ChildEvent::Changed(id, status)) => {
+                Ok(wait::ChildEvent::StateChanged(id, status)) => {
                     orphans = true;
                     debug!("reaped orphan {id}, status {status:#x}");
                 }
@@ -324,7 +324,7 @@ impl Supervisor<'_> {
     /// Signals every living process below `init`, where it is not PID 1 and may therefore not signal everybody.
     fn signal_descendants(&mut self, signal: Signal) {
         let self_pid = self.self_pid;
-        let answer = processes::for_each(|process| {
+        let answer = processes::for_each_process(|process| {
             if !process.is_zombie() && processes::descends_from(process, self_pid) {
                 let _ = signal::kill(process.id.0, signal);
             }
@@ -343,7 +343,7 @@ impl Supervisor<'_> {
             return false;
         }
         let mut found = false;
-        let answer = processes::for_each(|process| {
+        let answer = processes::for_each_process(|process| {
             let is_leftover =
                 process.id != self.self_pid && (self.is_pid_1 || processes::descends_from(process, self.self_pid));
             found = found || (is_leftover && !process.is_zombie() && signal::may_signal(process.id));

@@ -52,18 +52,18 @@ impl ForkedChild {
     /// Becomes that user with its groups (`None`: stays who it is) without any capability, as COMMAND will be. Fails
     /// closed: what the kernel shows afterwards counts, not what a call answered.
     pub fn drop_to(&self, target: Option<&Credentials>) -> Result<(), Errno> {
-        if let Some(whom) = target {
-            if credentials::groups()? != whom.groups {
-                credentials::set_groups(&whom.groups)?;
+        if let Some(target) = target {
+            if credentials::groups()? != target.groups {
+                credentials::set_groups(&target.groups)?;
             }
-            credentials::set_group_ids(whom.group)?;
-            credentials::set_user_ids(whom.user)?;
+            credentials::set_group_ids(target.group)?;
+            credentials::set_user_ids(target.user)?;
         }
         credentials::clear_capabilities()?;
-        let matches_target = target.is_none_or(|whom| {
-            credentials::user_ids() == Ok(ResIds::all(whom.user))
-                && credentials::group_ids() == Ok(ResIds::all(whom.group))
-                && credentials::groups().as_ref() == Ok(&whom.groups)
+        let matches_target = target.is_none_or(|target| {
+            credentials::user_ids() == Ok(ResIds::all(target.user))
+                && credentials::group_ids() == Ok(ResIds::all(target.group))
+                && credentials::groups().as_ref() == Ok(&target.groups)
         });
         let has_none = credentials::capabilities()? == Capabilities::NONE;
         if matches_target && has_none { Ok(()) } else { Err(Errno(libc::EPERM)) }

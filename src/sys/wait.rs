@@ -42,7 +42,7 @@ impl WaitStatus {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChildEvent {
     /// This child changed its state, as the raw status word says.
-    Changed(ProcessId, i32),
+    StateChanged(ProcessId, i32),
     /// There are children, and none of them has anything to tell.
     NoChange,
     /// There is no child.
@@ -52,7 +52,7 @@ pub enum ChildEvent {
 /// Takes the next change of any child without waiting. `report_stopped`: also tell of stopped children.
 pub fn poll_children(report_stopped: bool) -> Result<ChildEvent, Errno> {
     match waitpid(-1, libc::WNOHANG | if report_stopped { libc::WUNTRACED } else { 0 }) {
-        Ok(Some((id, status))) => Ok(ChildEvent::Changed(id, status)),
+        Ok(Some((id, status))) => Ok(ChildEvent::StateChanged(id, status)),
         Ok(None) => Ok(ChildEvent::NoChange),
         Err(Errno(libc::ECHILD)) => Ok(ChildEvent::NoChildren),
         Err(errno) => Err(errno),

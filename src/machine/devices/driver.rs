@@ -29,7 +29,7 @@ impl Driver {
             .ok()
             .and_then(kernel_module_version);
         let params = io::read_into(&below_root(root, "/proc/driver/nvidia/params"), &mut buffer).unwrap_or_default();
-        Driver { majors, version, mode: parameter(params, "DeviceFileMode") }
+        Driver { majors, version, mode: parse_parameter(params, "DeviceFileMode") }
     }
 }
 
@@ -102,7 +102,7 @@ fn kernel_module_version(text: &[u8]) -> Option<Version> {
 }
 
 /// One line `Name: number` of /proc/driver/nvidia/params.
-fn parameter(text: &[u8], wanted: &str) -> Option<u32> {
+fn parse_parameter(text: &[u8], wanted: &str) -> Option<u32> {
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));
     lines.find(|(name, _)| *name == wanted)?.1.trim().parse().ok()
@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn a_parameter_is_read_by_its_whole_name() {
         let text = b"ModifyDeviceFiles: 1\nDeviceFileUID: 0\nDeviceFileGID: 44\nDeviceFileMode: 432\n";
-        assert_eq!(parameter(text, "DeviceFileMode"), Some(0o660));
-        assert_eq!(parameter(text, "DeviceFile"), None);
-        assert_eq!(parameter(b"", "DeviceFileMode"), None);
+        assert_eq!(parse_parameter(text, "DeviceFileMode"), Some(0o660));
+        assert_eq!(parse_parameter(text, "DeviceFile"), None);
+        assert_eq!(parse_parameter(b"", "DeviceFileMode"), None);
     }
 }

@@ -116,7 +116,7 @@ fn an_old_kernels_answer_is_understood_by_its_pair() {
 #[test]
 fn without_a_proxy_nothing_is_looked_at() {
     let settings = crate::settings::Settings::default();
-    let wish =
+    let options =
         ObserveOptions { settings: &settings, environment: &[c"NO_PROXY=x"], user: None, namespace: None, only: None };
-    assert_eq!(Network::observe(&wish), Network::default());
+    assert_eq!(Network::observe(&options), Network::default());
 }

@@ -135,7 +135,7 @@ fn each_capability_and_device_of_a_host_counts() {
     let docker = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0xa804_25fb | 1 << 2); 5];
     expect(Check::PrivilegedContainer, docker, Answer::Held, "no capability or device that rules a host", "");
     let devices = |names: &'static [&'static str]| {
-        move |m: &mut Machine| m.places.host_devices = Ok(names.iter().map(ToString::to_string).collect())
+        move |m: &mut Machine| m.directories.host_devices = Ok(names.iter().map(ToString::to_string).collect())
     };
     for (names, shown) in [
         (&["kmsg"][..], "kmsg"),
@@ -145,7 +145,7 @@ fn each_capability_and_device_of_a_host_counts() {
         let detail = format!("the host's devices are in /dev: {shown}");
         expect(Check::PrivilegedContainer, devices(names), Answer::Missing, &detail, fix);
     }
-    let unseen = |m: &mut Machine| m.places.host_devices = Err(Errno(libc::ENOENT));
+    let unseen = |m: &mut Machine| m.directories.host_devices = Err(Errno(libc::ENOENT));
     expect(Check::PrivilegedContainer, unseen, Answer::Held, "no capability or device that rules a host", "");
 }
 

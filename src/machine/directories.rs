@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 /// What is seen of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Places {
+pub struct Directories {
     /// Whether statvfs calls the root's mount read-only.
     pub root_is_read_only: Result<bool, Errno>,
     /// What came of making a file without a name in `/`; `Ok` is bad news.
@@ -36,10 +36,10 @@ pub struct ConfiguredPath {
     pub resolved: Option<Vec<u8>>,
 }
 
-impl Places {
+impl Directories {
     /// Nothing is known of them.
     pub fn unknown(why: Errno) -> Self {
-        Places {
+        Directories {
             root_is_read_only: Err(why),
             write_to_root: Err(why),
             tmpfs: Vec::new(),
@@ -54,7 +54,7 @@ impl Places {
 
     pub fn observe(settings: &Settings, mounts: Option<&Mounts>) -> Self {
         let each = |paths: &[CString]| paths.iter().map(|path| ConfiguredPath::resolve(path)).collect();
-        Places {
+        Directories {
             root_is_read_only: filesystem::is_read_only(c"/"),
             write_to_root: write_to_root(),
             tmpfs: each(&settings.tmpfs),
