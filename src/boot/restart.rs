@@ -75,7 +75,7 @@ impl Prepared {
     }
 }
 
-/// Where ComfyUI-Manager leaves its wish for a new start.
+/// Where ComfyUI-Manager asks for a restart.
 pub(super) fn create_marker(settings: &Settings) -> Option<Marker> {
     if !settings.reboot {
         return None;

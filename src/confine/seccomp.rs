@@ -3,7 +3,7 @@
 //!
 //! The kernel tries a filter once for every call that exists and remembers which are always allowed (Linux 5.11), so
 //! most calls cost nothing; those are found by halving, because trying a long list for each of a thousand calls would
-//! cost a start more than all the rest of the lock.
+//! cost a start more than all the rest of the sandbox.
 
 use crate::sys::ProcessId;
 use crate::sys::seccomp::{
@@ -31,7 +31,7 @@ enum Condition {
     /// setpriority(2), ioprio_set(2): the first argument says that the second is a process (this number), or a user
     /// (that).
     TargetsInitByKind(u32, u32),
-    /// Every socket but those of [`SOCKETS`].
+    /// Every socket but those of [`ALLOWED_SOCKETS`].
     Socket,
     /// What nobody asks: it is answered, so that it can be seen that this filter is on.
     SelfTest,

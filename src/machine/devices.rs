@@ -19,7 +19,6 @@ use std::time::Duration;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Devices {
-    /// Nodes in /dev.
     pub nodes: Vec<GpuNode>,
     /// Whom they were opened as; `None` where that could not be seen.
     pub opened_as: Option<u32>,

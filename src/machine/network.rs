@@ -238,7 +238,7 @@ fn connect_to_proxy(proxy: &Proxy, ask: bool, deadline: Instant) -> ProxyConnect
         Ok(stream) => ProxyConnection::Connected(ask.then(|| send_connect(stream, proxy, deadline))),
         Err(error) => match error.raw_os_error() {
             Some(errno) => ProxyConnection::Failed(Errno(errno)),
-            // std's own word for the end of its patience.
+            // std's own word for the end of its time.
             None => ProxyConnection::TimedOut,
         },
     }

@@ -2,7 +2,7 @@
 //! nothing to do.
 //!
 //! In a process of its own, forked for it: it may wait, allocate and fail, and PID 1 learns of its end as of any
-//! child's. The server is a stranger: what it sends costs at most [`MOST`] bytes a question and the time that is given.
+//! child's. The server is a stranger: what it sends costs at most [`MAX_BYTES`] bytes a question and the time that is given.
 
 use crate::http::{self, AGENT, Head, Url};
 use crate::machine::hosts;

@@ -71,7 +71,7 @@ pub enum Action {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Running,
-    /// COMMAND runs and was told to stop: the rung that was sent last, and when the next follows (never after SIGKILL).
+    /// COMMAND runs and was asked to stop: the rung that was sent last, and when the next follows (never after SIGKILL).
     Stopping(usize, Option<Instant>),
     /// COMMAND ended; its leftovers have until then.
     Leftovers(AfterLeftovers, Instant),
@@ -100,7 +100,7 @@ impl AfterLeftovers {
     }
 }
 
-/// COMMAND that wants to be started again more often than this within [`REBOOTS_TIME`] is in a loop, and ends instead.
+/// COMMAND that wants to be started again more often than this within [`RESTART_WINDOW`] is in a loop, and ends instead.
 const MAX_RESTARTS: usize = 5;
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
@@ -136,7 +136,7 @@ impl Lifecycle {
         }
     }
 
-    /// COMMAND has begun again, after [`Action::StartAgain`].
+    /// COMMAND has begun again, after [`Action::Restart`].
     pub fn restart(&mut self, has_terminal: bool) {
         self.phase = Phase::Running;
         self.suspend_requested = false;

@@ -130,9 +130,7 @@ pub const MAX_CAPABILITIES: u32 = CapabilityBits::BITS;
 /// Effective, permitted and inheritable capabilities.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capabilities {
-    /// Used now.
     pub effective: CapabilityBits,
-    /// May be used.
     pub permitted: CapabilityBits,
     /// Handed on by file capabilities.
     pub inheritable: CapabilityBits,

@@ -74,7 +74,7 @@ impl ForkedChild {
     }
 }
 
-/// Runs `work` in a child and returns what it tells, `most` bytes of it, within `patience`. The child ends with the
+/// Runs `work` in a child and returns what it writes, `max_bytes` of it, within `timeout`. The child ends with the
 /// work.
 ///
 /// Errors: those of pipe(2) and fork(2); EIO where a fork that made nobody says that it did. The child has none of the

@@ -6,7 +6,6 @@ use super::errno::{Errno, cerr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Rights to files. What is handled and not allowed by a rule is refused.
-#[allow(missing_docs)] // each is what its name says
 pub mod rights {
     pub const WRITE_FILE: u64 = 1 << 1;
     pub const REMOVE_DIR: u64 = 1 << 4;

@@ -14,9 +14,7 @@ use std::process::Command;
 pub struct ResourceLimits {
     /// Bytes of address space.
     pub memory: u64,
-    /// Of processor time.
     pub cpu_seconds: u64,
-    /// Open files.
     pub open_files: u64,
 }
 

@@ -6,9 +6,7 @@ pub type Instruction = libc::sock_filter;
 
 /// `offsetof(struct seccomp_data, …)`.
 pub const NUMBER_OFFSET: u32 = 0;
-/// The same.
 pub const ARCHITECTURE_OFFSET: u32 = 4;
-/// AUDIT_ARCH_X86_64.
 pub const AUDIT_ARCH_X86_64: u32 = 0xC000_003E;
 /// System calls of the x32 ABI have this bit (`__X32_SYSCALL_BIT`).
 pub const X32_SYSCALL_BIT: u32 = 0x4000_0000;

@@ -25,7 +25,6 @@ pub struct Signal(u8);
 
 macro_rules! signals {
     ($($name:ident = $number:expr),* $(,)?) => {
-        #[allow(missing_docs)]
         impl Signal { $(pub const $name: Signal = Signal($number);)* }
     };
 }
