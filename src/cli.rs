@@ -2,9 +2,9 @@
 
 use crate::boot::NodesVerb;
 use crate::settings::table::Help;
-use crate::sys::entry::Start;
+use crate::sys::entry::InitialStack;
 use crate::sys::io;
-use crate::text::Shown;
+use crate::text::Escaped;
 use crate::{boot, logging, probe};
 use log::error;
 use std::ffi::{CStr, c_int};
@@ -39,13 +39,13 @@ enum Verb<'a> {
         json: bool,
     },
     /// A probe's exit code is 0 or 1, whatever it was asked.
-    UnknownToCheck(&'a CStr),
+    UnknownCheckOption(&'a CStr),
     Nodes {
         verb: NodesVerb<'a>,
         json: bool,
     },
-    WrongNodes,
-    Unknown(&'a CStr),
+    InvalidNodes,
+    UnknownOption(&'a CStr),
 }
 
 fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {
@@ -57,16 +57,16 @@ fn parse<'a>(arguments: &'a [&'a CStr]) -> Verb<'a> {
         b"--report" => match rest {
             [] => Verb::Report { json: false },
             [json] if json.to_bytes() == b"--json" => Verb::Report { json: true },
-            [other, ..] => Verb::Unknown(other),
+            [other, ..] => Verb::UnknownOption(other),
         },
         b"--check" => match rest {
             [] => Verb::Check { json: false },
             [json] if json.to_bytes() == b"--json" => Verb::Check { json: true },
-            [json, other, ..] if json.to_bytes() == b"--json" => Verb::UnknownToCheck(other),
-            [other, ..] => Verb::UnknownToCheck(other),
+            [json, other, ..] if json.to_bytes() == b"--json" => Verb::UnknownCheckOption(other),
+            [other, ..] => Verb::UnknownCheckOption(other),
         },
         b"--nodes" => nodes(rest),
-        [b'-', _, ..] => Verb::Unknown(first),
+        [b'-', _, ..] => Verb::UnknownOption(first),
         _ => Verb::Start(arguments),
     }
 }
@@ -82,28 +82,30 @@ fn nodes<'a>(words: &'a [&'a CStr]) -> Verb<'a> {
             b"show" => NodesVerb::Show(name),
             b"approve" => NodesVerb::Approve(name),
             b"revoke" => NodesVerb::Revoke(name),
-            _ => return Verb::WrongNodes,
+            _ => return Verb::InvalidNodes,
         },
-        _ => return Verb::WrongNodes,
+        _ => return Verb::InvalidNodes,
     };
     Verb::Nodes { verb, json }
 }
 
 /// The whole program: argv and environment in, exit code out.
-pub fn run(start: Start) -> c_int {
-    let arguments = start.arguments.get(1..).unwrap_or_default();
+pub fn run(stack: InitialStack) -> c_int {
+    let arguments = stack.arguments.get(1..).unwrap_or_default();
     let code = match parse(arguments) {
-        Verb::Start(command) => boot::start(command, start.environment),
+        Verb::Start(command) => boot::start(command, stack.environment),
         Verb::Help => print(&format!("{USAGE}{Help}")),
         Verb::Version => print(concat!("takumi-init ", env!("CARGO_PKG_VERSION"), "\n")),
-        Verb::Report { json } => boot::report(start.environment.variables(), json),
-        Verb::Check { json } => probe::check(start.environment.variables(), json),
-        Verb::UnknownToCheck(option) => refuse(option, "is not an option of init --check (see init --help)", 1),
-        Verb::Nodes { verb, json } => boot::nodes(start.environment.variables(), verb, json),
-        Verb::WrongNodes => {
-            refuse(c"--nodes", "needs list, or show, approve or revoke with a node's name; --json is optional", 1)
+        Verb::Report { json } => boot::report(stack.environment.variables(), json),
+        Verb::Check { json } => probe::check(stack.environment.variables(), json),
+        Verb::UnknownCheckOption(option) => {
+            usage_error(option, "is not an option of init --check (see init --help)", 1)
         }
-        Verb::Unknown(option) => refuse(
+        Verb::Nodes { verb, json } => boot::nodes(stack.environment.variables(), verb, json),
+        Verb::InvalidNodes => {
+            usage_error(c"--nodes", "needs list, or show, approve or revoke with a node's name; --json is optional", 1)
+        }
+        Verb::UnknownOption(option) => usage_error(
             option,
             "is not an option of init (see init --help; to start a COMMAND of that name: init -- NAME)",
             125,
@@ -116,16 +118,16 @@ fn print(text: &str) -> u8 {
     match io::write_stdout(text.as_bytes()) {
         Ok(()) => 0,
         Err(errno) => {
-            logging::begin();
+            logging::install();
             error!("cannot write to stdout: {errno}");
             1
         }
     }
 }
 
-fn refuse(word: &CStr, why: &str, code: u8) -> u8 {
-    logging::begin();
-    error!("{} {why}", Shown(word.to_bytes()));
+fn usage_error(word: &CStr, why: &str, code: u8) -> u8 {
+    logging::install();
+    error!("{} {why}", Escaped(word.to_bytes()));
     code
 }
 
@@ -147,17 +149,17 @@ mod tests {
             (&[c"-h"], Verb::Help),
             (&[c"--nodes", c"list", c"--json"], Verb::Nodes { verb: NodesVerb::List, json: true }),
             (&[c"--nodes", c"show", c"-x"], Verb::Nodes { verb: NodesVerb::Show(c"-x"), json: false }),
-            (&[c"--nodes", c"approve"], Verb::WrongNodes),
-            (&[c"--nodes", c"delete", c"x"], Verb::WrongNodes),
+            (&[c"--nodes", c"approve"], Verb::InvalidNodes),
+            (&[c"--nodes", c"delete", c"x"], Verb::InvalidNodes),
             (&[c"--check"], Verb::Check { json: false }),
             (&[c"--check", c"--json"], Verb::Check { json: true }),
-            (&[c"--check", c"--yaml"], Verb::UnknownToCheck(c"--yaml")),
-            (&[c"--check", c"--json", c"app"], Verb::UnknownToCheck(c"app")),
+            (&[c"--check", c"--yaml"], Verb::UnknownCheckOption(c"--yaml")),
+            (&[c"--check", c"--json", c"app"], Verb::UnknownCheckOption(c"app")),
             (&[c"--report"], Verb::Report { json: false }),
             (&[c"--report", c"--json"], Verb::Report { json: true }),
-            (&[c"--report", c"--yaml"], Verb::Unknown(c"--yaml")),
-            (&[c"--yolo", c"app"], Verb::Unknown(c"--yolo")),
-            (&[c"-g", c"app"], Verb::Unknown(c"-g")),
+            (&[c"--report", c"--yaml"], Verb::UnknownOption(c"--yaml")),
+            (&[c"--yolo", c"app"], Verb::UnknownOption(c"--yolo")),
+            (&[c"-g", c"app"], Verb::UnknownOption(c"-g")),
         ] {
             assert_eq!(parse(arguments), verb, "{arguments:?}");
         }

@@ -1,5 +1,5 @@
-//! What `init` says, one line a message on stderr, through the `log` crate. Not env_logger: it waits for
-//! whoever reads stderr, behind a full pipe for ever, and PID 1 may not. Nor may it allocate once COMMAND runs (an allocation that
+//! What `init` says, one line a message on stderr, through the `log` crate. Not env_logger: it waits for whoever reads
+//! stderr, behind a full pipe for ever, and PID 1 may not. Nor may it allocate once COMMAND runs (an allocation that
 //! fails would end it), which env_logger does for its first line and for each that is the longest so far.
 
 use crate::sys::{Errno, io};
@@ -19,15 +19,15 @@ pub enum Format {
     Json,
 }
 
-struct Stderr;
+struct StderrLogger;
 
 static JSON: AtomicBool = AtomicBool::new(false);
-static SERVING: AtomicBool = AtomicBool::new(false);
+static NEVER_WAIT: AtomicBool = AtomicBool::new(false);
 
 /// Begins to log, at `warn` and as text until [`configure`] says otherwise.
-pub fn begin() {
+pub fn install() {
     // A second call (tests) is refused and changes nothing.
-    let _ = log::set_logger(&Stderr);
+    let _ = log::set_logger(&StderrLogger);
     log::set_max_level(LevelFilter::Warn);
 }
 
@@ -39,7 +39,7 @@ pub fn configure(level: LevelFilter, format: Format) {
 
 /// From now on a line that stderr does not take at once is lost: PID 1 has a COMMAND to serve.
 pub fn never_wait() {
-    SERVING.store(true, Relaxed);
+    NEVER_WAIT.store(true, Relaxed);
 }
 
 /// Whether a line is to be an object.
@@ -48,7 +48,7 @@ pub fn is_json() -> bool {
 }
 
 /// Whole lines that are finished already, in as few writes as a pipe takes in one piece.
-pub fn block(lines: impl Iterator<Item = String>) {
+pub fn write_lines(lines: impl Iterator<Item = String>) {
     let mut block = String::with_capacity(BLOCK_BYTES);
     for line in lines {
         if !block.is_empty() && block.len() + line.len() >= BLOCK_BYTES {
@@ -66,14 +66,14 @@ const BLOCK_BYTES: usize = 4096;
 
 fn write(bytes: &[u8]) {
     // Before COMMAND runs a line is worth a second: it may be why there will be none.
-    let patience = if SERVING.load(Relaxed) { Duration::ZERO } else { Duration::from_secs(1) };
-    if !bytes.is_empty() && io::write_stderr(bytes, patience) == Err(Errno(libc::EAGAIN)) {
+    let timeout = if NEVER_WAIT.load(Relaxed) { Duration::ZERO } else { Duration::from_secs(1) };
+    if !bytes.is_empty() && io::write_stderr(bytes, timeout) == Err(Errno(libc::EAGAIN)) {
         // Who did not read for a second will not read the next line either.
         never_wait();
     }
 }
 
-impl log::Log for Stderr {
+impl log::Log for StderrLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
     }
@@ -82,7 +82,7 @@ impl log::Log for Stderr {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut line = Line::new();
+        let mut line = LineBuffer::new();
         let written = match JSON.load(Relaxed) {
             true => write_json(&mut line, record),
             false => write_text(&mut line, record),
@@ -95,30 +95,30 @@ impl log::Log for Stderr {
     fn flush(&self) {}
 }
 
-fn write_text(line: &mut Line, record: &Record<'_>) -> fmt::Result {
+fn write_text(line: &mut LineBuffer, record: &Record<'_>) -> fmt::Result {
     line.write_str("init: ")?;
     if record.level() != Level::Info {
-        write!(line, "{}: ", word(record.level()))?;
+        write!(line, "{}: ", level_name(record.level()))?;
     }
     line.write_fmt(*record.args())
 }
 
-fn write_json(line: &mut Line, record: &Record<'_>) -> fmt::Result {
-    let mut message = Line::new();
+fn write_json(line: &mut LineBuffer, record: &Record<'_>) -> fmt::Result {
+    let mut message = LineBuffer::new();
     // Cut before it is quoted, so that the object is whole; half of the room is left for escapes.
     message.room = LINE_BYTES / 2 - 64;
     let _ = message.write_fmt(*record.args());
-    let object = Object { level: word(record.level()), message: message.text() };
+    let object = JsonLine { level: level_name(record.level()), message: message.text() };
     serde_json::to_writer(line, &object).map_err(|_| fmt::Error)
 }
 
 #[derive(Serialize)]
-struct Object<'a> {
+struct JsonLine<'a> {
     level: &'static str,
     message: &'a str,
 }
 
-fn word(level: Level) -> &'static str {
+fn level_name(level: Level) -> &'static str {
     match level {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -131,15 +131,15 @@ fn word(level: Level) -> &'static str {
 /// Below PIPE_BUF: a line reaches a shared pipe in one piece.
 const LINE_BYTES: usize = 2048;
 
-struct Line {
+struct LineBuffer {
     bytes: [u8; LINE_BYTES],
     filled: usize,
     room: usize,
 }
 
-impl Line {
+impl LineBuffer {
     fn new() -> Self {
-        Line { bytes: [0; LINE_BYTES], filled: 0, room: LINE_BYTES - 1 }
+        LineBuffer { bytes: [0; LINE_BYTES], filled: 0, room: LINE_BYTES - 1 }
     }
 
     fn text(&self) -> &str {
@@ -152,7 +152,7 @@ impl Line {
     }
 }
 
-impl fmt::Write for Line {
+impl fmt::Write for LineBuffer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let count = text.floor_char_boundary(self.room - self.filled);
         self.bytes[self.filled..self.filled + count].copy_from_slice(&text.as_bytes()[..count]);
@@ -161,7 +161,7 @@ impl fmt::Write for Line {
     }
 }
 
-impl std::io::Write for &mut Line {
+impl std::io::Write for &mut LineBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let count = bytes.len().min(self.room - self.filled);
         self.bytes[self.filled..self.filled + count].copy_from_slice(&bytes[..count]);
@@ -178,8 +178,12 @@ impl std::io::Write for &mut Line {
 mod tests {
     use super::*;
 
-    fn said(write: fn(&mut Line, &Record<'_>) -> fmt::Result, level: Level, message: fmt::Arguments<'_>) -> String {
-        let mut line = Line::new();
+    fn said(
+        write: fn(&mut LineBuffer, &Record<'_>) -> fmt::Result,
+        level: Level,
+        message: fmt::Arguments<'_>,
+    ) -> String {
+        let mut line = LineBuffer::new();
         let _ = write(&mut line, &Record::builder().level(level).args(message).build());
         String::from_utf8(line.finish().to_vec()).unwrap()
     }

@@ -2,25 +2,25 @@
 
 use std::fmt::{self, Write};
 
-/// Shows bytes as text on one line: control characters, backslashes and invalid UTF-8 are escaped as in Rust, the rest stands as
-/// it is. Takes no allocation.
-pub struct Shown<'a>(pub &'a [u8]);
+/// Shows bytes as text on one line: control characters, backslashes and invalid UTF-8 are escaped as in Rust, the rest
+/// stands as it is. Takes no allocation.
+pub struct Escaped<'a>(pub &'a [u8]);
 
 /// How much of a value a message repeats, in bytes.
-const MOST: usize = 200;
+const MAX_BYTES: usize = 200;
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (shown, rest) = self.0.split_at(self.0.len().min(MOST));
-        Whole(shown).fmt(f)?;
+        let (shown, rest) = self.0.split_at(self.0.len().min(MAX_BYTES));
+        EscapedFull(shown).fmt(f)?;
         if rest.is_empty() { Ok(()) } else { f.write_str("…") }
     }
 }
 
 /// The same, and never cut: for what has to be told from its neighbours.
-pub struct Whole<'a>(pub &'a [u8]);
+pub struct EscapedFull<'a>(pub &'a [u8]);
 
-impl fmt::Display for Whole<'_> {
+impl fmt::Display for EscapedFull<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
@@ -39,9 +39,9 @@ impl fmt::Display for Whole<'_> {
 }
 
 /// Text that is escaped already, and from now on nothing but one line.
-pub struct Line<'a>(pub &'a str);
+pub struct SingleLine<'a>(pub &'a str);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for SingleLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
             match character.is_control() {
@@ -69,7 +69,7 @@ impl<Item: fmt::Display> fmt::Display for List<'_, Item> {
 }
 
 /// The first of them, and how many more there are: of what a host has hundreds.
-pub fn few(items: &[impl fmt::Display]) -> String {
+pub fn first_few(items: &[impl fmt::Display]) -> String {
     let shown = &items[..items.len().min(4)];
     match items.len() - shown.len() {
         0 => List(shown).to_string(),
@@ -83,18 +83,18 @@ mod tests {
 
     #[test]
     fn a_stranger_cannot_begin_a_line_of_its_own() {
-        assert_eq!(Shown(b"a\nb\x1b[1m\\\xff\xc3\xa9").to_string(), "a\\nb\\u{1b}[1m\\\\\\xff\u{e9}");
+        assert_eq!(Escaped(b"a\nb\x1b[1m\\\xff\xc3\xa9").to_string(), "a\\nb\\u{1b}[1m\\\\\\xff\u{e9}");
     }
 
     #[test]
     fn what_is_escaped_is_not_escaped_again() {
-        assert_eq!(Line(&Shown(b"a\xff\n").to_string()).to_string(), "a\\xff\\n");
-        assert_eq!(Line("a\u{1b}[1m").to_string(), "a\\u{1b}[1m");
+        assert_eq!(SingleLine(&Escaped(b"a\xff\n").to_string()).to_string(), "a\\xff\\n");
+        assert_eq!(SingleLine("a\u{1b}[1m").to_string(), "a\\u{1b}[1m");
     }
 
     #[test]
     fn a_long_value_is_cut() {
-        assert_eq!(Shown(&[b'x'; 1000]).to_string().len(), MOST + "…".len());
+        assert_eq!(Escaped(&[b'x'; 1000]).to_string().len(), MAX_BYTES + "…".len());
     }
 
     #[test]

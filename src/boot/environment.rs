@@ -1,5 +1,5 @@
-//! COMMAND's environment: what came, byte for byte, without our settings and keys, with the secrets, the proxy's variables in both
-//! cases, and the new user's HOME, USER and LOGNAME.
+//! COMMAND's environment: what came, byte for byte, without our settings and keys, with the secrets, the proxy's
+//! variables in both cases, and the new user's HOME, USER and LOGNAME.
 
 use crate::identity::Identity;
 use crate::machine::proxy;
@@ -9,12 +9,12 @@ use std::ffi::{CStr, CString};
 use zeroize::Zeroizing;
 
 /// The finished environment, in memory of its own: what the kernel laid down at the start can be overwritten.
-pub struct Environment {
+pub struct CommandEnvironment {
     /// Each string with its NUL.
     text: Zeroizing<Vec<u8>>,
 }
 
-impl Environment {
+impl CommandEnvironment {
     /// `NAME=value` strings for COMMAND.
     pub fn variables(&self) -> Vec<&CStr> {
         let strings = self.text.split_inclusive(|&byte| byte == 0);
@@ -22,32 +22,38 @@ impl Environment {
     }
 }
 
-/// Makes it. `new_user`: whom COMMAND becomes, `None` where it stays who it is and nothing is set. `proxies`: variables that take the
-/// place of those of their names. `listens`: LISTEN_PID is left out, COMMAND's own process id comes in its place when it is known.
-pub fn for_command(
+/// Makes it. `new_user`: whom COMMAND becomes, `None` where it stays who it is and nothing is set. `proxies`: variables
+/// that take the place of those of their names. `listens`: LISTEN_PID is left out, COMMAND's own process id comes in
+/// its place when it is known.
+pub fn build(
     environment: &[&CStr],
     secrets: Secrets,
     new_user: Option<&Identity>,
-    proxies: &[CString],
-    listens: bool,
-) -> Environment {
-    let mut of_user = new_user.map_or_else(Vec::new, |user| variables_of(user, environment, &secrets));
+    proxy_exports: &[CString],
+    sets_listen_pid: bool,
+) -> CommandEnvironment {
+    let mut user_variables = new_user.map_or_else(Vec::new, |user| user_variables(user, environment, &secrets));
     let is_secret =
         |proxy: &&CString| secrets.variables.iter().any(|variable| variable.name == split_variable(proxy.to_bytes()).0);
-    of_user.extend(proxies.iter().filter(|proxy| !is_secret(proxy)).cloned());
-    let is_of_user = |name: &[u8]| of_user.iter().any(|variable| split_variable(variable.to_bytes()).0 == name);
+    user_variables.extend(proxy_exports.iter().filter(|proxy| !is_secret(proxy)).cloned());
+    let is_user_variable =
+        |name: &[u8]| user_variables.iter().any(|variable| split_variable(variable.to_bytes()).0 == name);
     let secret = |name: &[u8]| secrets.variables.iter().any(|variable| variable.name == name);
     let stays = |variable: &&[u8]| {
         let name = split_variable(variable).0;
         let consumed = secrets.consumed.iter().any(|consumed| consumed == name);
-        !(is_reserved(variable) || consumed || secret(name) || is_of_user(name) || (listens && name == b"LISTEN_PID"))
+        !(is_reserved(variable)
+            || consumed
+            || secret(name)
+            || is_user_variable(name)
+            || (sets_listen_pid && name == b"LISTEN_PID"))
     };
-    let came =
+    let inherited =
         environment.iter().map(|variable| variable.to_bytes()).filter(stays).map(|variable| [variable, b"", b""]);
-    let new = secrets.variables.iter().filter(|variable| !is_of_user(&variable.name));
+    let new = secrets.variables.iter().filter(|variable| !is_user_variable(&variable.name));
     let new = new.map(|variable| [variable.name.as_slice(), b"=", &variable.value]);
-    let of_user = of_user.iter().map(|variable| [variable.to_bytes(), b"", b""]);
-    let strings: Vec<[&[u8]; 3]> = came.chain(new).chain(of_user).collect();
+    let of_user = user_variables.iter().map(|variable| [variable.to_bytes(), b"", b""]);
+    let strings: Vec<[&[u8]; 3]> = inherited.chain(new).chain(of_user).collect();
     // Room for all at once: what grows leaves its former places behind.
     let length = strings.iter().map(|parts| parts.iter().map(|part| part.len()).sum::<usize>() + 1).sum();
     let mut text = Zeroizing::new(Vec::with_capacity(length));
@@ -55,10 +61,10 @@ pub fn for_command(
         parts.iter().for_each(|part| text.extend_from_slice(part));
         text.push(0);
     }
-    Environment { text }
+    CommandEnvironment { text }
 }
 
-fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Vec<CString> {
+fn user_variables(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Vec<CString> {
     let variable = |name: &str, value: &[u8]| CString::new([name.as_bytes(), b"=", value].concat()).ok();
     let from_file = secrets.variables.iter().find(|variable| variable.name == b"HOME");
     let home = match from_file.map(|variable| variable.value.as_slice()).or_else(|| value_of(environment, b"HOME")) {
@@ -69,12 +75,12 @@ fn variables_of(user: &Identity, environment: &[&CStr], secrets: &Secrets) -> Ve
     [home, variable("USER", &user.name), variable("LOGNAME", &user.name)].into_iter().flatten().collect()
 }
 
-/// The variables that COMMAND gets besides, `NAME=value`, each in the place of one of that name that came: both cases of every
-/// name that is not set, with the value of its other case, else of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; and NO_PROXY with the
-/// names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which of the
-/// eight they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
-pub fn proxies(environment: &[&CStr], egress: CheckMode) -> Vec<CString> {
-    let values = proxy::values(environment);
+/// The variables that COMMAND gets besides, `NAME=value`, each in the place of one of that name that came: both cases
+/// of every name that is not set, with the value of its other case, else of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; and
+/// NO_PROXY with the names of loopback. Nothing without a proxy, and with TAKUMI_EGRESS=off. Programs disagree on which
+/// of the eight they read (curl takes no HTTP_PROXY, wget no upper case, urllib no ALL_PROXY).
+pub fn proxy_exports(environment: &[&CStr], egress: CheckMode) -> Vec<CString> {
+    let values = proxy::read_values(environment);
     let families = values.proxies.map(|[lower, upper]| lower.or(upper));
     let Some(any) = families.iter().copied().flatten().next().filter(|_| egress != CheckMode::Off) else {
         return Vec::new();
@@ -84,13 +90,13 @@ pub fn proxies(environment: &[&CStr], egress: CheckMode) -> Vec<CString> {
         // There is no NUL in a variable: none is lost.
         exports.extend(CString::new([name.as_bytes(), b"=", value].concat()).ok());
     };
-    for ((names, values), family) in proxy::NAMES.iter().zip(values.proxies).zip(families) {
+    for ((names, values), family) in proxy::PROXY_VARIABLES.iter().zip(values.proxies).zip(families) {
         for (name, _) in names.iter().zip(values).filter(|(_, value)| value.is_none()) {
             export(name, family.unwrap_or(any));
         }
     }
-    let [lower, upper] = values.except;
-    for (name, (own, other)) in proxy::EXCEPT.iter().zip([(lower, upper), (upper, lower)]) {
+    let [lower, upper] = values.no_proxy;
+    for (name, (own, other)) in proxy::NO_PROXY_VARIABLES.iter().zip([(lower, upper), (upper, lower)]) {
         let value = proxy::with_loopback(own.or(other).unwrap_or_default());
         if own != Some(&value) {
             export(name, &value);
@@ -120,7 +126,7 @@ mod tests {
     }
 
     fn made_with(secrets: Secrets, variables: &[&CStr], user: Option<&Identity>, listens: bool) -> Vec<String> {
-        let environment = for_command(variables, secrets, user, &[], listens);
+        let environment = build(variables, secrets, user, &[], listens);
         environment.variables().iter().map(|variable| variable.to_string_lossy().into_owned()).collect()
     }
 
@@ -142,7 +148,7 @@ mod tests {
     #[test]
     fn a_proxys_variable_takes_the_place_of_its_name() {
         let proxies = [c"NO_PROXY=a,localhost".to_owned(), c"http_proxy=http://p:1".to_owned()];
-        let environment = for_command(&[c"NO_PROXY=a", c"B=1"], Secrets::default(), None, &proxies, false);
+        let environment = build(&[c"NO_PROXY=a", c"B=1"], Secrets::default(), None, &proxies, false);
         assert_eq!(environment.variables(), [c"B=1", c"NO_PROXY=a,localhost", c"http_proxy=http://p:1"]);
     }
 
@@ -163,16 +169,18 @@ mod tests {
             variables: vec![variable("TOKEN", "a=b"), variable("HOME", "/data"), variable("USER", "x")],
             consumed: vec![b"TOKEN_FILE".to_vec()],
         };
-        let came = [c"A=1", c"TOKEN=", c"TOKEN_FILE=/run/secrets/token", c"DOTENV_PRIVATE_KEY=00", c"HOME=/root"];
+        let inherited = [c"A=1", c"TOKEN=", c"TOKEN_FILE=/run/secrets/token", c"DOTENV_PRIVATE_KEY=00", c"HOME=/root"];
         assert_eq!(
-            made_with(secrets, &came, Some(&app()), false),
+            made_with(secrets, &inherited, Some(&app()), false),
             ["A=1", "TOKEN=a=b", "HOME=/data", "USER=app", "LOGNAME=app"]
         );
     }
 
     fn exported(variables: &[&CStr]) -> Vec<String> {
-        let mut exports: Vec<String> =
-            proxies(variables, CheckMode::Auto).iter().map(|variable| variable.to_str().unwrap().into()).collect();
+        let mut exports: Vec<String> = proxy_exports(variables, CheckMode::Auto)
+            .iter()
+            .map(|variable| variable.to_str().unwrap().into())
+            .collect();
         exports.sort_unstable();
         exports
     }
@@ -184,7 +192,7 @@ mod tests {
             "NO_PROXY=localhost,127.0.0.1,::1", "all_proxy=http://p:1", "http_proxy=http://p:1",
             "https_proxy=http://p:1", "no_proxy=localhost,127.0.0.1,::1",
         ];
-        for name in proxy::NAMES.as_flattened() {
+        for name in proxy::PROXY_VARIABLES.as_flattened() {
             let variable = CString::new(format!("{name}=http://p:1")).unwrap();
             let others: Vec<&str> =
                 expected.into_iter().filter(|line| !line.starts_with(&format!("{name}="))).collect();
@@ -196,7 +204,7 @@ mod tests {
     fn what_is_set_stays_byte_for_byte() {
         let came =
             [c"HTTP_PROXY=http://\xffa ", c"https_proxy=http://b", c"all_proxy=", c"NO_PROXY=.internal, LOCALHOST"];
-        let mut exports = proxies(&came, CheckMode::Require);
+        let mut exports = proxy_exports(&came, CheckMode::Require);
         exports.sort_unstable();
         let expected = [
             c"ALL_PROXY=http://b",
@@ -220,6 +228,6 @@ mod tests {
     #[test]
     fn nothing_is_exported_without_a_proxy_or_when_told_not_to() {
         assert_eq!(exported(&[c"A=1", c"NO_PROXY=x", c"HTTP_PROXY=", c"FTP_PROXY=http://a"]), [""; 0]);
-        assert!(proxies(&[c"HTTP_PROXY=http://a"], CheckMode::Off).is_empty());
+        assert!(proxy_exports(&[c"HTTP_PROXY=http://a"], CheckMode::Off).is_empty());
     }
 }

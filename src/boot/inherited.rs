@@ -1,5 +1,5 @@
-//! Descriptors that `init` was started with. All but the declared ones are closed at once: one that an engine left open can
-//! lead out of the container (CVE-2024-21626).
+//! Descriptors that `init` was started with. All but the declared ones are closed at once: one that an engine left open
+//! can lead out of the container (CVE-2024-21626).
 
 use super::refusal::Refusal;
 use crate::settings::{KeepDescriptors, value_of};
@@ -13,15 +13,19 @@ pub struct Inherited {
     /// Numbers from 3 on, ascending.
     pub kept: Vec<RawFd>,
     /// LISTEN_PID names `init` (`man 3 sd_listen_fds`): it must name COMMAND.
-    pub listens: bool,
+    pub is_listen_pid: bool,
 }
 
 /// Closes what is not kept.
-pub fn keep_only(keep: &KeepDescriptors, environment: &[&CStr], own: ProcessId) -> Result<Inherited, Refusal> {
-    let (passed, listens) = passed_by_listen_fds(environment, own);
+pub fn close_undeclared(
+    keep: &KeepDescriptors,
+    environment: &[&CStr],
+    self_pid: ProcessId,
+) -> Result<Inherited, Refusal> {
+    let (passed, listens) = listen_fds(environment, self_pid);
     let kept = match keep {
         KeepDescriptors::All => {
-            let open = io::descriptors_of_proc().or_else(|_| io::open_among(io::FIRST_OTHER, 1024));
+            let open = io::list_open_descriptors().or_else(|_| io::open_descriptors_within(io::FIRST_NON_STDIO, 1024));
             open.map_err(|errno| Refusal::system("list the inherited descriptors", errno))?
         }
         KeepDescriptors::Listed(numbers) => {
@@ -32,18 +36,18 @@ pub fn keep_only(keep: &KeepDescriptors, environment: &[&CStr], own: ProcessId) 
             kept
         }
     };
-    Ok(Inherited { kept, listens })
+    Ok(Inherited { kept, is_listen_pid: listens })
 }
 
-fn passed_by_listen_fds(environment: &[&CStr], own: ProcessId) -> (std::ops::Range<RawFd>, bool) {
+fn listen_fds(environment: &[&CStr], self_pid: ProcessId) -> (std::ops::Range<RawFd>, bool) {
     let number = |name| std::str::from_utf8(value_of(environment, name)?).ok()?.parse::<i32>().ok();
-    let listens = number(b"LISTEN_PID") == Some(own.0);
+    let listens = number(b"LISTEN_PID") == Some(self_pid.0);
     let count = if listens { number(b"LISTEN_FDS").unwrap_or(0).clamp(0, 65_536) } else { 0 };
-    (io::FIRST_OTHER..io::FIRST_OTHER + count, listens)
+    (io::FIRST_NON_STDIO..io::FIRST_NON_STDIO + count, listens)
 }
 
 fn close_others(kept: &[RawFd]) -> Result<(), Refusal> {
-    let mut first = io::FIRST_OTHER as u32;
+    let mut first = io::FIRST_NON_STDIO as u32;
     for number in kept.iter().map(|&number| number as u32) {
         if number > first {
             close(first, number - 1)?;
@@ -63,10 +67,10 @@ mod tests {
 
     #[test]
     fn only_a_listen_pid_that_names_init_counts() {
-        let own = ProcessId(7);
-        assert_eq!(passed_by_listen_fds(&[c"LISTEN_PID=7", c"LISTEN_FDS=2"], own), (3..5, true));
-        assert_eq!(passed_by_listen_fds(&[c"LISTEN_PID=8", c"LISTEN_FDS=2"], own), (3..3, false));
-        assert_eq!(passed_by_listen_fds(&[c"LISTEN_PID=7"], own), (3..3, true));
-        assert_eq!(passed_by_listen_fds(&[c"LISTEN_PID=7", c"LISTEN_FDS=-2"], own), (3..3, true));
+        let self_pid = ProcessId(7);
+        assert_eq!(listen_fds(&[c"LISTEN_PID=7", c"LISTEN_FDS=2"], self_pid), (3..5, true));
+        assert_eq!(listen_fds(&[c"LISTEN_PID=8", c"LISTEN_FDS=2"], self_pid), (3..3, false));
+        assert_eq!(listen_fds(&[c"LISTEN_PID=7"], self_pid), (3..3, true));
+        assert_eq!(listen_fds(&[c"LISTEN_PID=7", c"LISTEN_FDS=-2"], self_pid), (3..3, true));
     }
 }

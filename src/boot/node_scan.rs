@@ -1,20 +1,20 @@
 //! The nodes before COMMAND runs, and again before each new start of it.
 //!
-//! `takumi-nodes` reads them: executed as COMMAND's user without a capability, behind Landlock and a filter under which it can write
-//! nothing, with no secret and no variable that it does not need. It may be taken over by what it reads, so its answer is bounded,
-//! and what a person approved reaches it sealed.
+//! `takumi-nodes` reads them: executed as COMMAND's user without a capability, behind Landlock and a filter under which
+//! it can write nothing, with no secret and no variable that it does not need. It may be taken over by what it reads,
+//! so its answer is bounded, and what a person approved reaches it sealed.
 
+use super::is_stop_pending;
 use super::node_state::{self, APPROVALS, REPORTS};
 use super::refusal::Refusal;
-use super::told_to_stop;
 use crate::identity::Identity;
 use crate::machine::trust::{self, Trust};
 use crate::nodes::response::{MAX_BYTES, Response};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
 use crate::settings::{ScanMode, Settings};
-use crate::sys::{Errno, credentials, fs, handover, in_child, process, spawn};
-use crate::text::{Line, List, Shown};
+use crate::sys::{Errno, credentials, forked_task, fs, handover, process, spawn};
+use crate::text::{Escaped, List, SingleLine};
 use crate::{confine, logging};
 use log::warn;
 use std::ffi::{CStr, CString};
@@ -56,7 +56,7 @@ pub(super) enum Error {
     #[error("node scan failed: {0}")]
     Failed(String),
     #[error("node scan timed out after {0:?}")]
-    Late(Duration),
+    TimedOut(Duration),
     #[error("told to stop")]
     Stopped,
 }
@@ -75,13 +75,13 @@ const FIX: &str =
 
 impl NodeScan {
     /// Nothing where no start scans nodes.
-    pub(super) fn of(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
+    pub(super) fn if_enabled(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
         let is_off = settings.scan == ScanMode::Off || settings.skip.contains(&Check::NodeScan);
-        if is_off { None } else { Self::asked(settings, environment) }
+        if is_off { None } else { Self::if_configured(settings, environment) }
     }
 
     /// The same for a person who asks, whatever a start does. Nothing where TAKUMI_NODES names no directory.
-    pub(super) fn asked(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
+    pub(super) fn if_configured(settings: &Settings, environment: &[&CStr]) -> Option<Self> {
         settings.nodes.as_ref()?;
         let is_needed = |variable: &&&CStr| VARIABLES.iter().any(|name| variable.to_bytes().starts_with(name));
         Some(NodeScan {
@@ -94,19 +94,18 @@ impl NodeScan {
         })
     }
 
-    /// What it holds.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         [&self.approvals, &self.reports].into_iter().flatten().map(AsRawFd::as_raw_fd)
     }
 
     /// Scans and says what a person must know. `user`: whom COMMAND becomes; `None`: who runs already.
     pub(super) fn scan(&mut self, user: Option<&Identity>, purpose: Purpose) -> Result<Finding, Refusal> {
-        let remembers = self.read_state();
-        let mut stopped = || told_to_stop().unwrap_or(false);
+        let state = self.load_state();
+        let mut stopped = || is_stop_pending().unwrap_or(false);
         let verb = if purpose == Purpose::Start { c"start" } else { c"report" };
-        let (answer, kept) = match self.ask(user, &[verb], Access::Read, &mut stopped) {
+        let (answer, kept) = match self.run_program(user, &[verb], Access::Read, &mut stopped) {
             Ok(answered) => answered,
-            Err(Error::Stopped) => return Err(Refusal::ToldToStop),
+            Err(Error::Stopped) => return Err(Refusal::StopRequested),
             Err(error) => return Ok(self.unknown(&error, purpose)),
         };
         let Some(verdict) = answer.verdict else {
@@ -121,22 +120,22 @@ impl NodeScan {
             return Ok(finding);
         }
         print_warning(&answer.warning);
-        log_all(&answer.notes);
-        self.log_state(!answer.warning.is_empty(), remembers.as_ref().err());
-        let left = self.move_aside(answer.names, user);
+        log_notes(&answer.notes);
+        self.log_state(!answer.warning.is_empty(), state.as_ref().err());
+        let not_moved = self.move_aside(answer.names, user);
         if let Some(reports) = kept {
-            self.keep(&reports, remembers.is_ok() && user.is_some());
+            self.store_reports(&reports, state.is_ok() && user.is_some());
             self.reports = Some(reports);
         }
-        if left.is_empty() {
+        if not_moved.is_empty() {
             return Ok(finding);
         }
-        let detail = format!("not approved and not moved aside: {} ({})", List(&left), finding.detail);
+        let detail = format!("not approved and not moved aside: {} ({})", List(&not_moved), finding.detail);
         Ok(Finding { required, ..Finding::fail(Check::NodeScan, detail, FIX) })
     }
 
     /// What is approved by now. After the drop, where the files cannot be read, what was known at the start.
-    pub(super) fn read_state(&mut self) -> Result<(), node_state::Error> {
+    pub(super) fn load_state(&mut self) -> Result<(), node_state::Error> {
         let place = self.state.as_deref().ok_or(node_state::Error::NoDirectory)?;
         self.approvals = node_state::read(place, APPROVALS)?;
         if self.reports.is_none() {
@@ -152,7 +151,7 @@ impl NodeScan {
     }
 
     /// Runs the program. Returns its answer and, sealed, what it wants kept.
-    pub(super) fn ask(
+    pub(super) fn run_program(
         &self,
         user: Option<&Identity>,
         words: &[&CStr],
@@ -161,27 +160,28 @@ impl NodeScan {
     ) -> Result<(Response, Option<OwnedFd>), Error> {
         let failed = |what: &str, errno: Errno| Error::Failed(format!("cannot {what}: {errno}"));
         let sandbox = match access {
-            Access::Read => Some(confine::for_reading(process::own_id())),
+            Access::Read => Some(confine::read_only_sandbox(process::self_pid())),
             Access::Rename => None,
         };
         let sandbox = sandbox.transpose().map_err(|error| Error::Failed(error.to_string()))?;
         let kept = handover::memory_file().map_err(|errno| failed("create memory (memfd_create)", errno))?;
         let mut was_stopped = false;
-        let mut goes_on = || {
+        let mut should_continue = || {
             was_stopped = stopped();
             !was_stopped
         };
-        let answered = in_child::run_while(TIMEOUT, MAX_BYTES + 1, &mut goes_on, |child| {
-            let entered = enter(child, user, sandbox.as_ref());
-            let error = entered.and_then(|()| self.execute(child, words, &kept)).err();
-            let _ = serde_json::to_vec(&Response { error, ..Response::default() }).map(|text| child.tell(&text));
+        let output = forked_task::run_while(TIMEOUT, MAX_BYTES + 1, &mut should_continue, |child| {
+            let entered = enter_sandbox(child, user, sandbox.as_ref());
+            let error = entered.and_then(|()| self.exec(child, words, &kept)).err();
+            let _ =
+                serde_json::to_vec(&Response { error, ..Response::default() }).map(|text| child.write_output(&text));
         });
-        let answered = answered.map_err(|errno| failed("fork takumi-nodes", errno))?;
+        let answered = output.map_err(|errno| failed("fork takumi-nodes", errno))?;
         if was_stopped {
             return Err(Error::Stopped);
         }
-        if answered.late {
-            return Err(Error::Late(TIMEOUT));
+        if answered.timed_out {
+            return Err(Error::TimedOut(TIMEOUT));
         }
         if answered.bytes.len() > MAX_BYTES {
             return Err(Error::Failed(format!("the answer of takumi-nodes is longer than {MAX_BYTES} bytes")));
@@ -198,18 +198,18 @@ impl NodeScan {
     }
 
     /// In the child: returns only what failed.
-    fn execute(&self, child: &in_child::Child, words: &[&CStr], kept: &OwnedFd) -> Result<(), String> {
-        let path = program()?;
+    fn exec(&self, child: &forked_task::ForkedChild, words: &[&CStr], kept: &OwnedFd) -> Result<(), String> {
+        let path = program_path()?;
         let number = |descriptor: &OwnedFd| descriptor.as_raw_fd().to_string();
         let known = |memory: &Option<OwnedFd>| memory.as_ref().map_or("-".to_owned(), number);
-        let handed = [number(child.answer()), known(&self.approvals), known(&self.reports), number(kept)];
+        let handed = [number(child.output()), known(&self.approvals), known(&self.reports), number(kept)];
         let arguments = [path.clone(), c"--for-init".into()].into_iter();
         let arguments = arguments.chain(handed.into_iter().filter_map(|number| CString::new(number).ok()));
         let arguments: Vec<CString> = arguments.chain(words.iter().map(|word| CString::from(*word))).collect();
-        let handed = [Some(child.answer()), self.approvals.as_ref(), self.reports.as_ref(), Some(kept)];
+        let handed = [Some(child.output()), self.approvals.as_ref(), self.reports.as_ref(), Some(kept)];
         let handed: Vec<&OwnedFd> = handed.into_iter().flatten().collect();
-        let errno = handover::execute(&path, &arguments, &self.environment, &handed);
-        Err(format!("cannot execute {}: {errno}", Shown(path.to_bytes())))
+        let errno = handover::exec(&path, &arguments, &self.environment, &handed);
+        Err(format!("cannot execute {}: {errno}", Escaped(path.to_bytes())))
     }
 
     fn unknown(&self, why: &Error, purpose: Purpose) -> Finding {
@@ -238,7 +238,7 @@ impl NodeScan {
         }
         match self.rename(c"aside", &names, user) {
             Ok(answer) => {
-                log_all(&answer.notes);
+                log_notes(&answer.notes);
                 names.retain(|name| !answer.names.contains(name));
             }
             Err(error) => warn!("no node was moved to quarantine: {error}"),
@@ -250,14 +250,14 @@ impl NodeScan {
     pub(super) fn rename(&self, verb: &CStr, names: &[String], user: Option<&Identity>) -> Result<Response, Error> {
         let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
         let words: Vec<&CStr> = std::iter::once(verb).chain(names.iter().map(CString::as_c_str)).collect();
-        let (answer, _) = self.ask(user, &words, Access::Rename, &mut || false)?;
+        let (answer, _) = self.run_program(user, &words, Access::Rename, &mut || false)?;
         match answer.error {
             Some(error) => Err(Error::Failed(error)),
             None => Ok(answer),
         }
     }
 
-    fn keep(&self, reports: &OwnedFd, may_write: bool) {
+    fn store_reports(&self, reports: &OwnedFd, may_write: bool) {
         if let Some(place) = self.state.as_deref().filter(|_| may_write)
             && let Err(error) = node_state::write(place, REPORTS, reports)
         {
@@ -267,27 +267,31 @@ impl NodeScan {
 }
 
 /// From here on the child is COMMAND's user, in a sandbox of its own.
-fn enter(child: &in_child::Child, user: Option<&Identity>, sandbox: Option<&confine::Lock>) -> Result<(), String> {
-    let whom = user.map(|identity| &identity.ids);
-    let cannot = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
-    credentials::set_no_new_privileges().map_err(cannot("give up new privileges"))?;
-    child.become_whom(whom).map_err(cannot("become COMMAND's user"))?;
-    child.keep_apart().map_err(cannot("isolate its memory"))?;
+fn enter_sandbox(
+    child: &forked_task::ForkedChild,
+    user: Option<&Identity>,
+    sandbox: Option<&confine::Sandbox>,
+) -> Result<(), String> {
+    let target = user.map(|identity| &identity.ids);
+    let describe = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
+    credentials::set_no_new_privileges().map_err(describe("give up new privileges"))?;
+    child.drop_to(target).map_err(describe("become COMMAND's user"))?;
+    child.isolate_memory().map_err(describe("isolate its memory"))?;
     let Some(sandbox) = sandbox else { return Ok(()) };
-    spawn::put_on(sandbox, child.parent()).map_err(|(what, errno)| cannot(what)(errno))
+    spawn::enforce(sandbox, child.parent()).map_err(|(what, errno)| describe(what)(errno))
 }
 
 /// The program's path, each step of which was found to be out of COMMAND's reach.
-fn program() -> Result<CString, String> {
+fn program_path() -> Result<CString, String> {
     // Without /proc: where the image has it.
     let init = std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/init"));
     let path = init.with_file_name(PROGRAM).into_os_string().into_encoded_bytes();
-    let path = trust::follow(&path, Trust::WhatWeCannotWrite).map_err(|trouble| match trouble.is_absence() {
+    let path = trust::resolve_trusted(&path, Trust::RootOwned).map_err(|trouble| match trouble.is_not_found() {
         true => format!(
             "{} is missing in this image, and nodes cannot be scanned without it: add it to the image, or unset TAKUMI_NODES",
-            Shown(&path)
+            Escaped(&path)
         ),
-        false => trouble.words(),
+        false => trouble.description(),
     })?;
     CString::new(path).map_err(|error| error.to_string())
 }
@@ -297,9 +301,9 @@ fn print_warning(lines: &[String]) {
         return;
     }
     let prefix = if logging::is_json() { "" } else { "init: " };
-    logging::block(lines.iter().map(|line| format!("{prefix}{}", Line(line))));
+    logging::write_lines(lines.iter().map(|line| format!("{prefix}{}", SingleLine(line))));
 }
 
-fn log_all(notes: &[String]) {
-    notes.iter().for_each(|note| warn!("{}", Line(note)));
+fn log_notes(notes: &[String]) {
+    notes.iter().for_each(|note| warn!("{}", SingleLine(note)));
 }

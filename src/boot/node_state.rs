@@ -20,17 +20,17 @@ pub(super) enum Error {
     #[error(
         "{0} can be written by others than root, so COMMAND could approve its own nodes (chown 0:0 and chmod 755 it, outside every volume of TAKUMI_VOLUMES)"
     )]
-    NotRoots(String),
+    NotRootOwned(String),
     #[error("{0}: {1} (mount a volume there that container root can write)")]
-    Call(String, Errno),
+    System(String, Errno),
 }
 
 /// A file of it as sealed memory; nothing where there is none yet.
 pub(super) fn read(place: &CStr, name: &CStr) -> Result<Option<OwnedFd>, Error> {
     let path = format!("{}/{}", place.to_string_lossy(), name.to_string_lossy());
-    let call = |errno| Error::Call(path.clone(), errno);
+    let call = |errno| Error::System(path.clone(), errno);
     let directory = match open(place) {
-        Err(Error::Call(_, Errno(libc::ENOENT))) | Ok((_, Whose::RootsAndOpen)) => return Ok(None),
+        Err(Error::System(_, Errno(libc::ENOENT))) | Ok((_, StateOwner::RootWorldWritable)) => return Ok(None),
         directory => directory?.0,
     };
     match fs::stat_at(directory.as_fd(), name) {
@@ -39,10 +39,10 @@ pub(super) fn read(place: &CStr, name: &CStr) -> Result<Option<OwnedFd>, Error> 
         Ok(_) => {}
     }
     let full = CString::new(path.as_bytes()).map_err(|_| call(Errno(libc::EINVAL)))?;
-    let file = io::open_plain(&full).map_err(call)?;
+    let file = io::open_nofollow(&full).map_err(call)?;
     let stat = fs::stat(file.as_fd(), Freshness::Cached).map_err(call)?;
-    if !stat.is_regular() || !is_roots(&stat) {
-        return Err(Error::NotRoots(path));
+    if !stat.is_regular() || !is_root_owned(&stat) {
+        return Err(Error::NotRootOwned(path));
     }
     let content = io::read_rest(&file, MAX_BYTES).map_err(call)?;
     let memory = handover::memory_file().map_err(call)?;
@@ -54,14 +54,14 @@ pub(super) fn read(place: &CStr, name: &CStr) -> Result<Option<OwnedFd>, Error> 
 pub(super) fn write(place: &CStr, name: &CStr, content: &OwnedFd) -> Result<(), Error> {
     const NEW: &CStr = c".nodes.new";
     let path = format!("{}/{}", place.to_string_lossy(), name.to_string_lossy());
-    let call = |errno| Error::Call(path.clone(), errno);
+    let call = |errno| Error::System(path.clone(), errno);
     let content = handover::read_from_start(content, MAX_BYTES).map_err(call)?;
-    let (directory, whose) = open(place)?;
-    if whose == Whose::RootsAndOpen {
+    let (directory, owner) = open(place)?;
+    if owner == StateOwner::RootWorldWritable {
         let listable = io::open_directory(place).map_err(call)?;
         io::set_mode(&listable, 0o700).map_err(call)?;
-        if open(place)?.1 != Whose::Roots {
-            return Err(Error::NotRoots(place.to_string_lossy().into_owned()));
+        if open(place)?.1 != StateOwner::Root {
+            return Err(Error::NotRootOwned(place.to_string_lossy().into_owned()));
         }
     }
     match fs::unlink_at(directory.as_fd(), NEW) {
@@ -77,28 +77,28 @@ pub(super) fn write(place: &CStr, name: &CStr, content: &OwnedFd) -> Result<(), 
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Whose {
-    Roots,
+enum StateOwner {
+    Root,
     /// Root's, everybody's to write, and without approvals: a fresh volume, as some clusters make it.
-    RootsAndOpen,
+    RootWorldWritable,
 }
 
-fn open(place: &CStr) -> Result<(OwnedFd, Whose), Error> {
+fn open(place: &CStr) -> Result<(OwnedFd, StateOwner), Error> {
     let path = place.to_string_lossy();
-    let call = |errno| Error::Call(path.to_string(), errno);
+    let call = |errno| Error::System(path.to_string(), errno);
     let directory = io::open_path(place).map_err(call)?;
     let stat = fs::stat(directory.as_fd(), Freshness::Cached).map_err(call)?;
-    if stat.is_directory() && is_roots(&stat) {
-        return Ok((directory, Whose::Roots));
+    if stat.is_directory() && is_root_owned(&stat) {
+        return Ok((directory, StateOwner::Root));
     }
     let is_absent = |name| fs::stat_at(directory.as_fd(), name) == Err(Errno(libc::ENOENT));
     if stat.is_directory() && stat.uid == UserId(0) && is_absent(APPROVALS) && is_absent(REPORTS) {
-        return Ok((directory, Whose::RootsAndOpen));
+        return Ok((directory, StateOwner::RootWorldWritable));
     }
-    Err(Error::NotRoots(path.to_string()))
+    Err(Error::NotRootOwned(path.to_string()))
 }
 
 /// Root's, and nobody else may write it.
-fn is_roots(stat: &fs::Stat) -> bool {
+fn is_root_owned(stat: &fs::Stat) -> bool {
     stat.uid == UserId(0) && stat.mode & 0o022 == 0
 }

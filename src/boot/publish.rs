@@ -1,6 +1,6 @@
 //! What the probe needs of a start, written where only root can, before the drop.
 
-use super::plan::Plan;
+use super::context::StartContext;
 use crate::machine::Machine;
 use crate::posture::report::Report;
 use crate::probe::state::{ProcessIdentity, PublishedState, UserIds};
@@ -10,10 +10,10 @@ use log::info;
 use std::ffi::CStr;
 
 /// Nothing of it in a start as an ordinary user.
-pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: ProcessId) {
-    let Some(identity) = plan.new_user else { return };
-    let Some(process) = ProcessIdentity::read(own) else { return };
-    let settings = plan.environment.iter().copied().filter(|variable| is_for_the_probe(variable));
+pub(super) fn publish(context: &StartContext, report: &Report, machine: &Machine, self_pid: ProcessId) {
+    let Some(identity) = context.new_user else { return };
+    let Some(process) = ProcessIdentity::read(self_pid) else { return };
+    let settings = context.environment.iter().copied().filter(|variable| is_for_the_probe(variable));
     let state = PublishedState {
         report: report.clone(),
         identity: UserIds {
@@ -23,7 +23,7 @@ pub(super) fn publish(plan: &Plan, report: &Report, machine: &Machine, own: Proc
         },
         process,
         settings: settings.map(|variable| variable.to_string_lossy().into_owned()).collect(),
-        devices: machine.devices.as_ref().map(|devices| devices.opened()).unwrap_or_default(),
+        devices: machine.devices.as_ref().map(|devices| devices.opened_paths()).unwrap_or_default(),
     };
     if let Err(errno) = state.write() {
         info!("cannot write /run/takumi/report.json: {errno}; --check falls back to /proc (add --tmpfs /run)");

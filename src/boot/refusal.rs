@@ -13,9 +13,9 @@ use log::error;
 pub(super) enum Refusal {
     Settings(Vec<SettingsError>),
     Secrets(Vec<secrets::Error>),
-    Weak(Vec<Finding>),
+    RequiredChecksFailed(Vec<Finding>),
     Problem(Problem),
-    ToldToStop,
+    StopRequested,
     Confine(confine::Error),
     Child(child::Error),
 }
@@ -47,21 +47,21 @@ impl Refusal {
     }
 
     /// Says it and returns the exit code: 125, and for COMMAND itself 126 and 127.
-    pub(super) fn tell(&self) -> u8 {
+    pub(super) fn log(&self) -> u8 {
         match self {
             Refusal::Settings(mistakes) => mistakes.iter().for_each(|mistake| error!("{mistake}")),
             Refusal::Secrets(errors) => errors.iter().for_each(|error| error!("{error}")),
-            Refusal::Weak(findings) => findings.iter().for_each(|finding| {
+            Refusal::RequiredChecksFailed(findings) => findings.iter().for_each(|finding| {
                 let fix = finding.fix.as_deref().unwrap_or_default();
                 error!("required check failed: {}: {} ({fix})", finding.id, finding.detail);
             }),
             Refusal::Problem(problem) => error!("{problem}"),
-            Refusal::ToldToStop => error!("stopped before COMMAND was started (nothing is lost; start it again)"),
+            Refusal::StopRequested => error!("stopped before COMMAND was started (nothing is lost; start it again)"),
             Refusal::Confine(error) => error!("{error}"),
             Refusal::Child(error) => error!("{error}"),
         }
         match self {
-            Refusal::Child(error) => error.code(),
+            Refusal::Child(error) => error.exit_code(),
             _ => 125,
         }
     }

@@ -1,8 +1,8 @@
 //! `--report`: what a start here would find. Changes nothing.
 
-use super::before::{become_whom, preflight, started_as};
+use super::context::StartContext;
 use super::node_scan::{NodeScan, Purpose};
-use super::plan::Plan;
+use super::preflight::{check_started_as, preflight, resolve_target};
 use super::refusal::Refusal;
 use super::volumes;
 use crate::logging;
@@ -15,11 +15,11 @@ use std::ffi::CStr;
 
 /// Prints the report on stdout. Returns 0, or 1 where a start would be refused.
 pub fn report(environment: &[&CStr], json: bool) -> u8 {
-    logging::begin();
-    let report = match look(environment) {
+    logging::install();
+    let report = match build_report(environment) {
         Ok(report) => report,
         Err(refusal) => {
-            refusal.tell();
+            refusal.log();
             return 1;
         }
     };
@@ -38,24 +38,31 @@ pub fn report(environment: &[&CStr], json: bool) -> u8 {
     }
 }
 
-fn look(environment: &[&CStr]) -> Result<Report, Refusal> {
+fn build_report(environment: &[&CStr]) -> Result<Report, Refusal> {
     let (level, format) = Settings::log_settings(environment);
     logging::configure(level, format);
     let settings = Settings::from_environment(environment).map_err(Refusal::Settings)?;
-    let before = started_as()?;
-    let target = become_whom(&settings, &before);
+    let started_as = check_started_as()?;
+    let target = resolve_target(&settings, &started_as);
     let new_user = target.as_ref().ok().and_then(Option::as_ref);
-    let lacks = preflight(&before, new_user).err().map(Problem::from);
-    let nobody = target.as_ref().err().cloned();
-    let plan = Plan { settings: &settings, before: &before, environment, new_user, nobody, lacks };
-    let machine = plan.observe();
+    let preflight_error = preflight(&started_as, new_user).err().map(Problem::from);
+    let target_error = target.as_ref().err().cloned();
+    let context = StartContext {
+        settings: &settings,
+        started_as: &started_as,
+        environment,
+        new_user,
+        target_error,
+        preflight_error,
+    };
+    let machine = context.observe();
     let mut known = Vec::new();
     // Without somebody to own the volumes the rest is seen as it is.
     if target.is_ok() {
-        known = volumes::inspect(&plan);
-        if let Some(mut nodes) = NodeScan::of(&settings, environment) {
+        known = volumes::inspect(&context);
+        if let Some(mut nodes) = NodeScan::if_enabled(&settings, environment) {
             known.push(nodes.scan(new_user, Purpose::Report)?);
         }
     }
-    Ok(plan.examine(&machine, known))
+    Ok(context.examine(&machine, known))
 }

@@ -1,8 +1,8 @@
 //! Volumes of a start, and what came of them as findings.
 
-use super::plan::Plan;
+use super::context::StartContext;
+use super::is_stop_pending;
 use super::refusal::Refusal;
-use super::told_to_stop;
 use crate::ownership::{self, Container, Outcome, Target, Volume};
 use crate::posture::finding::Finding;
 use crate::settings::checks::Check;
@@ -12,44 +12,44 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Before the drop: missing ones are made, wrong owners dealt with.
-pub(super) fn prepare(plan: &Plan) -> Result<Vec<Volume>, Refusal> {
+pub(super) fn prepare(plan: &StartContext) -> Result<Vec<Volume>, Refusal> {
     let paths = paths(plan.settings);
     let Some(identity) = plan.new_user.filter(|_| !paths.is_empty()) else {
         return Ok(ownership::declare_volumes(&paths)?);
     };
     let target = Target { uid: identity.ids.user, gid: identity.ids.group };
     // A stop that cannot be asked for is no stop: the question is asked again, and fails, before COMMAND runs.
-    let mut stopped = || told_to_stop().unwrap_or(false);
+    let mut stopped = || is_stop_pending().unwrap_or(false);
     Ok(ownership::repair_volumes(
         &paths,
         plan.settings.ownership,
         &target,
-        &Container::from_start(plan.before),
+        &Container::from_start(plan.started_as),
         &mut stopped,
     )?)
 }
 
 /// What a start would make of each; changes nothing.
-pub(super) fn inspect(plan: &Plan) -> Vec<Finding> {
+pub(super) fn inspect(plan: &StartContext) -> Vec<Finding> {
     let target = match plan.new_user {
         Some(identity) => Target { uid: identity.ids.user, gid: identity.ids.group },
-        None => Target { uid: plan.before.users.real, gid: plan.before.groups.real },
+        None => Target { uid: plan.started_as.users.real, gid: plan.started_as.groups.real },
     };
     paths(plan.settings).iter().map(|path| inspect_one(plan, path, &target)).collect()
 }
 
-fn inspect_one(plan: &Plan, path: &Path, target: &Target) -> Finding {
+fn inspect_one(plan: &StartContext, path: &Path, target: &Target) -> Finding {
     let inspected = ownership::inspect_volume(
         path,
         plan.settings.ownership,
         target,
-        &Container::from_start(plan.before),
+        &Container::from_start(plan.started_as),
         &mut || false,
     );
     let problem = match inspected {
         Err(error) => error.into(),
         Ok(volume) => {
-            let missing = volume.outcome().filter(|_| changes(plan)).and_then(Outcome::missing_capability);
+            let missing = volume.outcome().filter(|_| repairs_owners(plan)).and_then(Outcome::missing_capability);
             let Some(mut problem) = missing else { return finding(plan, &volume) };
             problem.what = format!("{}: {}", path.display(), problem.what);
             problem
@@ -59,9 +59,9 @@ fn inspect_one(plan: &Plan, path: &Path, target: &Target) -> Finding {
 }
 
 /// What came of a volume, or would come of it, where it was only inspected.
-pub(super) fn finding(plan: &Plan, volume: &Volume) -> Finding {
-    let (mode, changes) = (plan.settings.ownership, changes(plan));
-    let detail = format!("{}: {}", volume.path().display(), judged(volume.outcome(), mode, changes));
+pub(super) fn finding(plan: &StartContext, volume: &Volume) -> Finding {
+    let (mode, changes) = (plan.settings.ownership, repairs_owners(plan));
+    let detail = format!("{}: {}", volume.path().display(), describe(volume.outcome(), mode, changes));
     match (volume.outcome(), volume.remedy()) {
         (Some(outcome), Some(fix)) if !(changes && outcome.is_repairable()) => {
             Finding::fail(Check::Volumes, detail, fix)
@@ -70,7 +70,7 @@ pub(super) fn finding(plan: &Plan, volume: &Volume) -> Finding {
     }
 }
 
-fn judged(outcome: Option<&Outcome>, ownership: OwnershipMode, changes: bool) -> String {
+fn describe(outcome: Option<&Outcome>, ownership: OwnershipMode, changes: bool) -> String {
     match outcome {
         None if ownership == OwnershipMode::Off => "ownership not checked (TAKUMI_OWNERSHIP=off)".to_string(),
         None if changes => "does not exist; created at start".to_string(),
@@ -83,7 +83,7 @@ fn judged(outcome: Option<&Outcome>, ownership: OwnershipMode, changes: bool) ->
 }
 
 /// Whether a start changes owners.
-fn changes(plan: &Plan) -> bool {
+fn repairs_owners(plan: &StartContext) -> bool {
     plan.new_user.is_some() && !matches!(plan.settings.ownership, OwnershipMode::Verify | OwnershipMode::Off)
 }
 

@@ -1,101 +1,100 @@
-//! The second lock: Landlock and a filter of system calls around COMMAND, after the drop and for ever. It needs no privilege, and
-//! holds what the first lock left open: a root that can be written, a way past the proxy, a call that nobody needs.
+//! COMMAND's sandbox: Landlock and a filter of system calls, after the drop and for ever. It needs no privilege, and
+//! closes what the drop left open: a root that can be written, a way past the proxy, a call that nobody needs.
 //!
-//! Everything is made here, by `init`; COMMAND's process puts it on between clone and exec (`sys::spawn`), and tries whether it
-//! holds. `init` itself stays outside: what is inside cannot signal, trace or write what is not.
+//! Everything is made here, by `init`; COMMAND's process enforces it between clone and exec (`sys::spawn`), and tests
+//! whether it holds. `init` itself stays outside: what is inside cannot signal, trace or write what is not.
 
 mod landlock;
 pub mod seccomp;
 
-use crate::machine::{Machine, devices, mounts::Mounts, second_lock};
+use crate::machine::{Machine, devices, mounts::Mounts, sandbox};
 use crate::privilege::Dropped;
 use crate::settings::Settings;
-pub use crate::sys::spawn::Lock;
+pub use crate::sys::spawn::Sandbox;
 use crate::sys::{Errno, ProcessId, UserId, io};
 use std::ffi::{CStr, CString};
 
-/// Why the second lock cannot be made ready.
 #[derive(PartialEq, Eq, Debug, thiserror::Error)]
-#[allow(missing_docs)] // each variant's line says what it is
 pub enum Error {
     #[error(
         "cannot make {0} writable in the sandbox: {1} (every part of the path must be a directory, not a link: create it in the image, use its real path, or remove it from {2})"
     )]
-    Place(String, Errno, &'static str),
+    Unpinnable(String, Errno, &'static str),
     #[error(
         "cannot {0}: {1} (a seccomp filter or a sandbox refuses it; start without that rule, or set TAKUMI_CONFINE=off)"
     )]
-    Call(&'static str, Errno),
+    System(&'static str, Errno),
     #[error(
         "cannot self-test the sandbox: /dev/urandom is not writable, and Linux before 6.12 offers no other way (give the container the usual /dev, or set TAKUMI_CONFINE=off)"
     )]
-    Untried,
+    NoSelfTest,
 }
 
-/// A device that everybody may write in every container, and that no rule names: what is refused there is refused by Landlock.
-const OUTSIDE: &CStr = c"/dev/urandom";
+/// A device that everybody may write in every container, and that no rule names: what is refused there is refused by
+/// Landlock.
+const CANARY_DEVICE: &CStr = c"/dev/urandom";
 
-/// Makes the lock ready, of what the kernel has. Nothing where TAKUMI_CONFINE is off or the kernel has neither half; `strict` was
+/// What the kernel has of it. Nothing where TAKUMI_CONFINE is off or the kernel has neither half; `strict` was
 /// refused then.
-pub fn prepare(
+pub fn command_sandbox(
     dropped: &Dropped,
     settings: &Settings,
     machine: &Machine,
-    own: ProcessId,
-) -> Result<Option<Lock>, Error> {
-    let Some(kernel) = &machine.second_lock else { return Ok(None) };
-    let mut lock = Lock::default();
-    if kernel.level() > 0 {
+    self_pid: ProcessId,
+) -> Result<Option<Sandbox>, Error> {
+    let Some(kernel) = &machine.sandbox else { return Ok(None) };
+    let mut sandbox = Sandbox::default();
+    if kernel.landlock_abi() > 0 {
         let read = if machine.mounts.is_err() { Mounts::read().ok() } else { None };
         let mounts = machine.mounts.as_ref().ok().or(read.as_ref());
-        lock.scoped = kernel.level() >= second_lock::WHOLE;
-        lock.ruleset = Some(landlock::ruleset(&landlock::Needs {
+        sandbox.is_scoped = kernel.landlock_abi() >= sandbox::FULL_ABI;
+        sandbox.ruleset = Some(landlock::command_ruleset(&landlock::RulesetInputs {
             settings,
-            kernel,
+            support: kernel,
             mounts,
-            devices: devices_of_gpu(machine),
-            may_write_proc: dropped.user != UserId(0),
+            gpu_devices: gpu_devices(machine),
+            allow_proc: dropped.user != UserId(0),
         })?);
-        lock.outside = outside(settings);
-        if lock.outside.is_none() && !lock.scoped {
-            return Err(Error::Untried);
+        sandbox.canary = find_canary(settings);
+        if sandbox.canary.is_none() && !sandbox.is_scoped {
+            return Err(Error::NoSelfTest);
         }
     }
     if kernel.filters.is_ok() {
-        lock.filter = seccomp::filter(own);
+        sandbox.filter = seccomp::build_filter(self_pid);
     }
-    Ok((lock.ruleset.is_some() || !lock.filter.is_empty()).then_some(lock))
+    Ok((sandbox.ruleset.is_some() || !sandbox.filter.is_empty()).then_some(sandbox))
 }
 
-/// The lock of a child that only reads: it may write nothing but /dev/null and call nobody. Whatever TAKUMI_CONFINE says, as far as
-/// the kernel has it; `own`: the process that makes the child.
-pub fn for_reading(own: ProcessId) -> Result<Lock, Error> {
-    let mut lock = Lock::default();
-    let level = crate::sys::landlock::level().unwrap_or(0);
-    if level > 0 {
-        lock.scoped = level >= second_lock::WHOLE;
-        lock.ruleset = Some(landlock::nothing_to_write(level)?);
-        lock.outside = io::may_open_for_writing(OUTSIDE).then(|| OUTSIDE.into());
-        if lock.outside.is_none() && !lock.scoped {
-            return Err(Error::Untried);
+/// The sandbox of a child that only reads: it may write nothing but /dev/null and call nobody. Whatever TAKUMI_CONFINE
+/// says, as far as the kernel has it; `self_pid`: the process that makes the child.
+pub fn read_only_sandbox(self_pid: ProcessId) -> Result<Sandbox, Error> {
+    let mut sandbox = Sandbox::default();
+    let abi = crate::sys::landlock::abi_version().unwrap_or(0);
+    if abi > 0 {
+        sandbox.is_scoped = abi >= sandbox::FULL_ABI;
+        sandbox.ruleset = Some(landlock::read_only_ruleset(abi)?);
+        sandbox.canary = io::may_open_for_writing(CANARY_DEVICE).then(|| CANARY_DEVICE.into());
+        if sandbox.canary.is_none() && !sandbox.is_scoped {
+            return Err(Error::NoSelfTest);
         }
     }
-    if crate::sys::seccomp::available().is_ok() {
-        lock.filter = seccomp::filter(own);
+    if crate::sys::seccomp::check_available().is_ok() {
+        sandbox.filter = seccomp::build_filter(self_pid);
     }
-    Ok(lock)
+    Ok(sandbox)
 }
 
-fn devices_of_gpu(machine: &Machine) -> Vec<String> {
+fn gpu_devices(machine: &Machine) -> Vec<String> {
     match &machine.devices {
         Some(devices) => devices.nodes.iter().map(|node| node.path.clone()).collect(),
         // TAKUMI_GPU=off looks at none, and takes none away.
-        None => devices::paths(),
+        None => devices::gpu_paths(),
     }
 }
 
-fn outside(settings: &Settings) -> Option<CString> {
+fn find_canary(settings: &Settings) -> Option<CString> {
     let writable = |directory: &CString| matches!(directory.to_bytes(), b"/" | b"/dev" | b"/dev/");
-    let named = settings.volumes.iter().chain(&settings.writable).any(writable);
-    (!named && io::may_open_for_writing(OUTSIDE)).then(|| OUTSIDE.into())
+    let is_allowed = settings.volumes.iter().chain(&settings.writable).any(writable);
+    (!is_allowed && io::may_open_for_writing(CANARY_DEVICE)).then(|| CANARY_DEVICE.into())
 }

@@ -1,20 +1,23 @@
-//! The filter of system calls, for x86-64: what ComfyUI and its nodes never need, refused whatever the engine's own filter says.
+//! The filter of system calls, for x86-64: what ComfyUI and its nodes never need, refused whatever the engine's own
+//! filter says.
 //!
-//! The kernel tries a filter once for every call that exists and remembers which are always allowed (Linux 5.11), so most calls
-//! cost nothing; those are found by halving, because trying a long list for each of a thousand calls would cost a start more than
-//! all the rest of the lock.
+//! The kernel tries a filter once for every call that exists and remembers which are always allowed (Linux 5.11), so
+//! most calls cost nothing; those are found by halving, because trying a long list for each of a thousand calls would
+//! cost a start more than all the rest of the sandbox.
 
 use crate::sys::ProcessId;
-use crate::sys::seccomp::{self, Instruction, argument, at_least, equals, load, mask, refuse, skip};
-use When::{Always, Any, Creates, Namespaces, OfInit, Only};
+use crate::sys::seccomp::{
+    self, Instruction, argument_offset, jump, jump_if_at_least, jump_if_equal, load, mask, return_errno,
+};
+use Condition::{Always, Any, Creates, Namespaces, Only, TargetsInit};
 use libc::{EPERM, c_long};
 
 /// When a call is refused.
 #[derive(Clone, Copy, Debug)]
-enum When {
+enum Condition {
     Always,
     /// Always, as if the kernel did not have it.
-    Absent,
+    NotImplemented,
     /// One of these bits is set in that argument.
     Any(u32, u32),
     /// That argument is this, and the next one that.
@@ -24,23 +27,24 @@ enum When {
     /// That argument says to create, and the next one, the mode, has the setuid bit.
     Creates(u32),
     /// That argument names `init`.
-    OfInit(u32),
-    /// setpriority(2), ioprio_set(2): the first argument says that the second is a process (this number), or a user (that).
-    OfInitByKind(u32, u32),
-    /// Every socket but those of [`SOCKETS`].
+    TargetsInit(u32),
+    /// setpriority(2), ioprio_set(2): the first argument says that the second is a process (this number), or a user
+    /// (that).
+    TargetsInitByKind(u32, u32),
+    /// Every socket but those of [`ALLOWED_SOCKETS`].
     Socket,
     /// What nobody asks: it is answered, so that it can be seen that this filter is on.
-    Question,
+    SelfTest,
 }
 
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 const TCP_FASTOPEN_CONNECT: u32 = 30;
 /// Without its other half, O_DIRECTORY, which asks for nothing new.
-const UNNAMED: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
+const TMPFILE_BIT: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
 
 /// The table: a call, when it is refused, and why.
 #[rustfmt::skip]
-const TABLE: &[(c_long, When, &str)] = &[
+const RULES: &[(c_long, Condition, &str)] = &[
     (libc::SYS_ptrace, Always, "reads and steers other programs"),
     (libc::SYS_process_vm_readv, Always, "reads another process's memory"),
     (libc::SYS_process_vm_writev, Always, "writes another process's memory"),
@@ -69,7 +73,7 @@ const TABLE: &[(c_long, When, &str)] = &[
     (libc::SYS_unshare, Always, "a user namespace has every capability in it, and the kernel's rarest code behind them"),
     (libc::SYS_setns, Always, "the same"),
     (libc::SYS_clone, Namespaces, "the same"),
-    (libc::SYS_clone3, When::Absent, "a filter cannot see its flags; pthread_create takes clone(2) then"),
+    (libc::SYS_clone3, Condition::NotImplemented, "a filter cannot see its flags; pthread_create takes clone(2) then"),
     (libc::SYS_kexec_load, Always, "another kernel"),
     (libc::SYS_kexec_file_load, Always, "the same"),
     (libc::SYS_init_module, Always, "code in the kernel"),
@@ -87,7 +91,7 @@ const TABLE: &[(c_long, When, &str)] = &[
     (libc::SYS_clock_settime, Always, "the machine's"),
     (libc::SYS_iopl, Always, "the machine's ports"),
     (libc::SYS_ioperm, Always, "the same"),
-    (libc::SYS_socket, When::Socket, "raw and packet sockets, and kinds that go round Landlock's rules for TCP: MPTCP, SMC, SCTP, VSOCK"),
+    (libc::SYS_socket, Condition::Socket, "raw and packet sockets, and kinds that go round Landlock's rules for TCP: MPTCP, SMC, SCTP, VSOCK"),
     (libc::SYS_sendto, Any(3, MSG_FASTOPEN), "connects while it sends, past Landlock's rule"),
     (libc::SYS_sendmsg, Any(2, MSG_FASTOPEN), "the same"),
     (libc::SYS_sendmmsg, Any(3, MSG_FASTOPEN), "the same"),
@@ -101,21 +105,21 @@ const TABLE: &[(c_long, When, &str)] = &[
     (libc::SYS_creat, Any(1, libc::S_ISUID), "the same"),
     (libc::SYS_mknod, Any(1, libc::S_ISUID), "the same"),
     (libc::SYS_mknodat, Any(2, libc::S_ISUID), "the same"),
-    (libc::SYS_openat2, When::Absent, "a filter cannot see its mode; libraries take openat(2) then"),
-    (libc::SYS_kill, OfInit(0), "Landlock holds signals in from Linux 6.12 on"),
-    (libc::SYS_tkill, OfInit(0), "the same"),
-    (libc::SYS_tgkill, OfInit(0), "the same"),
-    (libc::SYS_rt_sigqueueinfo, OfInit(0), "the same"),
-    (libc::SYS_rt_tgsigqueueinfo, OfInit(0), "the same"),
-    (libc::SYS_pidfd_open, OfInit(0), "the same"),
-    (libc::SYS_prlimit64, OfInit(0), "init has COMMAND's user, who may set its limits: one of processor time ends it"),
-    (libc::SYS_sched_setaffinity, OfInit(0), "the same: where it runs"),
-    (libc::SYS_sched_setscheduler, OfInit(0), "the same: whether it runs"),
-    (libc::SYS_sched_setparam, OfInit(0), "the same"),
-    (libc::SYS_sched_setattr, OfInit(0), "the same"),
-    (libc::SYS_setpriority, When::OfInitByKind(libc::PRIO_PROCESS, libc::PRIO_USER), "the same"),
-    (libc::SYS_ioprio_set, When::OfInitByKind(1, 3), "the same"),
-    (libc::SYS_prctl, When::Question, "init asks whether this filter is on"),
+    (libc::SYS_openat2, Condition::NotImplemented, "a filter cannot see its mode; libraries take openat(2) then"),
+    (libc::SYS_kill, TargetsInit(0), "Landlock holds signals in from Linux 6.12 on"),
+    (libc::SYS_tkill, TargetsInit(0), "the same"),
+    (libc::SYS_tgkill, TargetsInit(0), "the same"),
+    (libc::SYS_rt_sigqueueinfo, TargetsInit(0), "the same"),
+    (libc::SYS_rt_tgsigqueueinfo, TargetsInit(0), "the same"),
+    (libc::SYS_pidfd_open, TargetsInit(0), "the same"),
+    (libc::SYS_prlimit64, TargetsInit(0), "init has COMMAND's user, who may set its limits: one of processor time ends it"),
+    (libc::SYS_sched_setaffinity, TargetsInit(0), "the same: where it runs"),
+    (libc::SYS_sched_setscheduler, TargetsInit(0), "the same: whether it runs"),
+    (libc::SYS_sched_setparam, TargetsInit(0), "the same"),
+    (libc::SYS_sched_setattr, TargetsInit(0), "the same"),
+    (libc::SYS_setpriority, Condition::TargetsInitByKind(libc::PRIO_PROCESS, libc::PRIO_USER), "the same"),
+    (libc::SYS_ioprio_set, Condition::TargetsInitByKind(1, 3), "the same"),
+    (libc::SYS_prctl, Condition::SelfTest, "init asks whether this filter is on"),
 ];
 
 /// Linux 6.6.
@@ -124,9 +128,9 @@ const SYS_FCHMODAT2: c_long = 452;
 const SYS_OPEN_TREE_ATTR: c_long = 467;
 
 /// Families with every kind of socket: local ones, and what the kernel says of addresses and routes.
-const WHOLE_FAMILIES: [i32; 2] = [libc::AF_UNIX, libc::AF_NETLINK];
+const ALLOWED_FAMILIES: [i32; 2] = [libc::AF_UNIX, libc::AF_NETLINK];
 /// Of the internet's two families: type and protocol. ICMP of this type is ping's.
-const SOCKETS: [(i32, i32); 5] = [
+const ALLOWED_SOCKETS: [(i32, i32); 5] = [
     (libc::SOCK_STREAM, 0),
     (libc::SOCK_STREAM, libc::IPPROTO_TCP),
     (libc::SOCK_DGRAM, 0),
@@ -134,81 +138,94 @@ const SOCKETS: [(i32, i32); 5] = [
     (libc::SOCK_DGRAM, libc::IPPROTO_ICMP),
 ];
 /// Type, without SOCK_CLOEXEC and SOCK_NONBLOCK (`SOCK_TYPE_MASK`).
-const TYPE: u32 = 0xf;
+const TYPE_MASK: u32 = 0xf;
 
 /// The filter; `init` is the process that COMMAND must leave alone.
-pub fn filter(init: ProcessId) -> Vec<Instruction> {
+pub fn build_filter(init: ProcessId) -> Vec<Instruction> {
     let mut calls: Vec<(u32, Vec<Instruction>)> =
-        TABLE.iter().map(|(call, when, _)| (*call as u32, block(*when, init.0.unsigned_abs()))).collect();
+        RULES.iter().map(|(call, when, _)| (*call as u32, rule_body(*when, init.0.unsigned_abs()))).collect();
     calls.sort_unstable_by_key(|(call, _)| *call);
     let mut filter = vec![
-        load(seccomp::ARCHITECTURE),
-        equals(seccomp::X86_64, 1, 0),
+        load(seccomp::ARCHITECTURE_OFFSET),
+        jump_if_equal(seccomp::AUDIT_ARCH_X86_64, 1, 0),
         // The i386 calls have other numbers: as a kernel without them.
-        refuse(libc::ENOSYS),
-        load(seccomp::NUMBER),
-        at_least(seccomp::X32, 0, 1),
-        refuse(libc::ENOSYS),
+        return_errno(libc::ENOSYS),
+        load(seccomp::NUMBER_OFFSET),
+        jump_if_at_least(seccomp::X32_SYSCALL_BIT, 0, 1),
+        return_errno(libc::ENOSYS),
     ];
-    filter.extend(halved(&calls));
+    filter.extend(binary_search(&calls));
     filter
 }
 
 /// Finds the call's block in few steps.
-fn halved(calls: &[(u32, Vec<Instruction>)]) -> Vec<Instruction> {
+fn binary_search(calls: &[(u32, Vec<Instruction>)]) -> Vec<Instruction> {
     if calls.len() <= 3 {
         let each = calls.iter().flat_map(|(call, block)| {
             // A block is a screen at most, far below what a jump can pass over.
-            std::iter::once(equals(*call, 0, u8::try_from(block.len()).unwrap_or(u8::MAX))).chain(block.iter().copied())
+            std::iter::once(jump_if_equal(*call, 0, u8::try_from(block.len()).unwrap_or(u8::MAX)))
+                .chain(block.iter().copied())
         });
         return each.chain([seccomp::ALLOW]).collect();
     }
     let (lower, upper) = calls.split_at(calls.len() / 2);
-    let below = halved(lower);
-    let mut tree = vec![at_least(upper[0].0, 0, 1), skip(below.len() as u32)];
+    let below = binary_search(lower);
+    let mut tree = vec![jump_if_at_least(upper[0].0, 0, 1), jump(below.len() as u32)];
     tree.extend(below);
-    tree.extend(halved(upper));
+    tree.extend(binary_search(upper));
     tree
 }
 
 /// What is done with a call once its number is known; every way through it ends in an answer.
-fn block(when: When, init: u32) -> Vec<Instruction> {
-    let no = refuse(EPERM);
-    let yes = seccomp::ALLOW;
+fn rule_body(when: Condition, init: u32) -> Vec<Instruction> {
+    let deny = return_errno(EPERM);
+    let allow = seccomp::ALLOW;
     match when {
-        Always => vec![no],
-        When::Absent => vec![refuse(libc::ENOSYS)],
-        Any(index, bits) => vec![load(argument(index)), mask(bits), equals(0, 1, 0), no, yes],
+        Always => vec![deny],
+        Condition::NotImplemented => vec![return_errno(libc::ENOSYS)],
+        Any(index, bits) => vec![load(argument_offset(index)), mask(bits), jump_if_equal(0, 1, 0), deny, allow],
         Creates(index) => vec![
-            load(argument(index)),
-            mask((libc::O_CREAT | UNNAMED) as u32),
-            equals(0, 4, 0),
-            load(argument(index + 1)),
+            load(argument_offset(index)),
+            mask((libc::O_CREAT | TMPFILE_BIT) as u32),
+            jump_if_equal(0, 4, 0),
+            load(argument_offset(index + 1)),
             mask(libc::S_ISUID),
-            equals(0, 1, 0),
-            no,
-            yes,
+            jump_if_equal(0, 1, 0),
+            deny,
+            allow,
         ],
-        Namespaces => block(Any(0, NAMESPACES as u32), init),
-        OfInit(index) => vec![load(argument(index)), equals(init, 0, 1), no, yes],
+        Namespaces => rule_body(Any(0, NAMESPACE_FLAGS as u32), init),
+        TargetsInit(index) => vec![load(argument_offset(index)), jump_if_equal(init, 0, 1), deny, allow],
         Only(index, value, next) => {
-            vec![load(argument(index)), equals(value, 0, 3), load(argument(index + 1)), equals(next, 0, 1), no, yes]
+            vec![
+                load(argument_offset(index)),
+                jump_if_equal(value, 0, 3),
+                load(argument_offset(index + 1)),
+                jump_if_equal(next, 0, 1),
+                deny,
+                allow,
+            ]
         }
-        When::OfInitByKind(process, user) => vec![
-            load(argument(0)),
-            equals(user, 3, 0),
-            equals(process, 0, 3),
-            load(argument(1)),
-            equals(init, 0, 1),
-            no,
-            yes,
+        Condition::TargetsInitByKind(process, user) => vec![
+            load(argument_offset(0)),
+            jump_if_equal(user, 3, 0),
+            jump_if_equal(process, 0, 3),
+            load(argument_offset(1)),
+            jump_if_equal(init, 0, 1),
+            deny,
+            allow,
         ],
-        When::Question => vec![load(argument(0)), equals(seccomp::QUESTION as u32, 0, 1), refuse(seccomp::ANSWER), yes],
-        When::Socket => socket(),
+        Condition::SelfTest => vec![
+            load(argument_offset(0)),
+            jump_if_equal(seccomp::SELF_TEST_OPTION as u32, 0, 1),
+            return_errno(seccomp::SELF_TEST_ERRNO),
+            allow,
+        ],
+        Condition::Socket => socket_rule(),
     }
 }
 
-const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
+const NAMESPACE_FLAGS: i32 = libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWNS
@@ -216,20 +233,20 @@ const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS;
 
-fn socket() -> Vec<Instruction> {
-    let (no, yes) = (refuse(EPERM), seccomp::ALLOW);
-    let mut block = vec![load(argument(0))];
-    for family in WHOLE_FAMILIES {
-        block.extend([equals(family as u32, 0, 1), yes]);
+fn socket_rule() -> Vec<Instruction> {
+    let (deny, allow) = (return_errno(EPERM), seccomp::ALLOW);
+    let mut block = vec![load(argument_offset(0))];
+    for family in ALLOWED_FAMILIES {
+        block.extend([jump_if_equal(family as u32, 0, 1), allow]);
     }
-    block.extend([equals(libc::AF_INET as u32, 2, 0), equals(libc::AF_INET6 as u32, 1, 0), no]);
-    for (kind, protocol) in SOCKETS {
-        block.extend([load(argument(1)), mask(TYPE), equals(kind as u32, 0, 3)]);
-        block.extend([load(argument(2)), equals(protocol as u32, 0, 1), yes]);
+    block.extend([jump_if_equal(libc::AF_INET as u32, 2, 0), jump_if_equal(libc::AF_INET6 as u32, 1, 0), deny]);
+    for (kind, protocol) in ALLOWED_SOCKETS {
+        block.extend([load(argument_offset(1)), mask(TYPE_MASK), jump_if_equal(kind as u32, 0, 3)]);
+        block.extend([load(argument_offset(2)), jump_if_equal(protocol as u32, 0, 1), allow]);
     }
     // ICMPv6's ping.
-    block.extend([load(argument(1)), mask(TYPE), equals(libc::SOCK_DGRAM as u32, 0, 3)]);
-    block.extend([load(argument(2)), equals(libc::IPPROTO_ICMPV6 as u32, 0, 1), yes, no]);
+    block.extend([load(argument_offset(1)), mask(TYPE_MASK), jump_if_equal(libc::SOCK_DGRAM as u32, 0, 3)]);
+    block.extend([load(argument_offset(2)), jump_if_equal(libc::IPPROTO_ICMPV6 as u32, 0, 1), allow, deny]);
     block
 }
 

@@ -3,12 +3,12 @@
 
 use super::Identity;
 use super::passwd::{self, PasswdEntry};
-use crate::machine::user_namespace::{IdMap, OVERFLOW, UserNamespace};
+use crate::machine::user_namespace::{IdMap, OVERFLOW_ID, UserNamespace};
 use crate::problem::Problem;
 use crate::settings::{AccountRef, Settings};
 use crate::sys::credentials::{Credentials, sorted};
 use crate::sys::{GroupId, UserId};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::fmt;
 
 /// What the names and numbers are looked up in.
@@ -36,11 +36,11 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::UnknownUser(name) => Problem::new(
-                format!("cannot use TAKUMI_USER: no user \"{}\" in /etc/passwd", Shown(&name)),
+                format!("cannot use TAKUMI_USER: no user \"{}\" in /etc/passwd", Escaped(&name)),
                 "name a uid, or add the user to the image",
             ),
             Error::UnknownGroup(setting, name) => Problem::new(
-                format!("cannot use {setting}: no group \"{}\" in /etc/group", Shown(&name)),
+                format!("cannot use {setting}: no group \"{}\" in /etc/group", Escaped(&name)),
                 "name a gid, or add the group to the image",
             ),
             Error::Root(what, setting) => Problem::new(
@@ -151,7 +151,7 @@ fn find_group(setting: &'static str, wanted: &AccountRef, sources: &AccountSourc
 
 fn refuse_root(settings: &Settings, sources: &AccountSources, user: u32, group: u32) -> Result<(), Error> {
     // Judged by the map, not by the number: under rootless engines 0 is an ordinary user of the host.
-    if settings.allow_root || sources.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user) {
+    if settings.allow_root || sources.namespace.is_some_and(UserNamespace::is_root_remapped) {
         return Ok(());
     }
     let by_user = settings.user.is_some();
@@ -183,7 +183,7 @@ fn supplementary_groups(
             let of_user =
                 passwd::parse_groups(sources.group).filter(|group| !group_named && group.has_member(&user.name));
             // Nodes whose group is not mapped show this one, also where /proc does not tell the map.
-            let of_devices = sources.device_groups.iter().copied().filter(|&group| group != GroupId(OVERFLOW));
+            let of_devices = sources.device_groups.iter().copied().filter(|&group| group != GroupId(OVERFLOW_ID));
             of_user.map(|group| GroupId(group.id)).chain(of_devices).collect()
         }
     };
@@ -208,7 +208,7 @@ impl fmt::Display for Identity {
             f,
             "uid {} ({}), gid {}, groups {}",
             self.ids.user,
-            Shown(&self.name),
+            Escaped(&self.name),
             self.ids.group,
             crate::text::List(&self.ids.groups)
         )
@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn resolved_with(variables: &[&str], map: &str, of_devices: &[GroupId]) -> Result<Target, Error> {
-        let namespace = UserNamespace::of_map(map.as_bytes());
+        let namespace = UserNamespace::from_map(map.as_bytes());
         let sources =
             AccountSources { passwd: PASSWD, group: GROUP, namespace: Some(&namespace), device_groups: of_devices };
         let identity = resolve(&settings(variables), &sources)?;

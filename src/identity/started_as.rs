@@ -1,13 +1,13 @@
 //! What this process was started as.
 
 use crate::machine::user_namespace::UserNamespace;
-use crate::sys::credentials::{self, Capabilities, Three};
+use crate::sys::credentials::{self, Capabilities, ResIds};
 use crate::sys::{Errno, GroupId, UserId, io};
 
 /// Its ids, and what it may do with them.
 pub struct StartedAs {
-    pub users: Three<UserId>,
-    pub groups: Three<GroupId>,
+    pub users: ResIds<UserId>,
+    pub groups: ResIds<GroupId>,
     pub capabilities: Capabilities,
     /// `None`: nobody asked. Who is an ordinary user becomes nobody else.
     pub namespace: Option<Result<UserNamespace, Errno>>,
@@ -22,13 +22,13 @@ impl StartedAs {
             users,
             groups: credentials::group_ids().map_err(unseen("read the group ids"))?,
             capabilities: credentials::capabilities().map_err(unseen("read the capabilities"))?,
-            namespace: users.has(UserId(0)).then(UserNamespace::read),
+            namespace: users.contains(UserId(0)).then(UserNamespace::read),
         })
     }
 
     /// Whether it can become somebody else.
     pub fn is_root(&self) -> bool {
-        self.users.has(UserId(0))
+        self.users.contains(UserId(0))
     }
 
     /// As far as it is known: /proc may not be mounted.
@@ -38,7 +38,7 @@ impl StartedAs {
 
     /// Only a namespace that an ordinary user made without help denies it (`man 7 user_namespaces`).
     pub fn setgroups_denied(&self) -> bool {
-        let whole = self.namespace().is_none_or(|namespace| namespace.groups.is_whole());
+        let whole = self.namespace().is_none_or(|namespace| namespace.groups.is_identity());
         let mut buffer = [0; 16];
         !whole && io::read_into(c"/proc/self/setgroups", &mut buffer).is_ok_and(|text| text.starts_with(b"deny"))
     }

@@ -11,16 +11,16 @@ macro_rules! capabilities {
 }
 capabilities!(CHOWN = 0, DAC_READ_SEARCH = 2, FOWNER = 3, SETGID = 6, SETUID = 7, SETPCAP = 8);
 
-fn each(bits: CapabilityBits) -> impl Iterator<Item = &'static str> {
+fn known_names(bits: CapabilityBits) -> impl Iterator<Item = &'static str> {
     KNOWN.iter().filter(move |(bit, _)| bits & bit != 0).map(|&(_, name)| name)
 }
 
 /// `CAP_SETUID and CAP_SETGID`
-pub struct Names(pub CapabilityBits);
+pub struct CapabilityNames(pub CapabilityBits);
 
-impl fmt::Display for Names {
+impl fmt::Display for CapabilityNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, name) in each(self.0).enumerate() {
+        for (index, name) in known_names(self.0).enumerate() {
             write!(f, "{}CAP_{name}", if index > 0 { " and " } else { "" })?;
         }
         Ok(())
@@ -28,11 +28,11 @@ impl fmt::Display for Names {
 }
 
 /// `--cap-add SETUID --cap-add SETGID`
-pub struct Flags(pub CapabilityBits);
+pub struct CapAddFlags(pub CapabilityBits);
 
-impl fmt::Display for Flags {
+impl fmt::Display for CapAddFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, name) in each(self.0).enumerate() {
+        for (index, name) in known_names(self.0).enumerate() {
             write!(f, "{}--cap-add {name}", if index > 0 { " " } else { "" })?;
         }
         Ok(())
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_as_it_is_typed() {
-        assert_eq!(Names(SETUID | SETPCAP).to_string(), "CAP_SETUID and CAP_SETPCAP");
-        assert_eq!(Flags(SETGID).to_string(), "--cap-add SETGID");
+        assert_eq!(CapabilityNames(SETUID | SETPCAP).to_string(), "CAP_SETUID and CAP_SETPCAP");
+        assert_eq!(CapAddFlags(SETGID).to_string(), "--cap-add SETGID");
     }
 }

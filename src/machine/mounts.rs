@@ -30,7 +30,6 @@ impl Mounts {
         Mounts(text.split(|&byte| byte == b'\n').filter_map(Mount::parse).collect())
     }
 
-    /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.0.iter()
     }
@@ -41,12 +40,12 @@ impl Mounts {
     }
 
     /// The one with this id.
-    pub fn find(&self, id: u64) -> Option<&Mount> {
+    pub fn with_id(&self, id: u64) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.id == id)
     }
 
     /// The mount that `path` (absolute, without links) lies on.
-    pub fn of(&self, path: &[u8]) -> Option<&Mount> {
+    pub fn containing(&self, path: &[u8]) -> Option<&Mount> {
         let longest =
             self.0.iter().filter(|mount| is_within(path, mount.point())).map(|mount| mount.point().len()).max();
         self.0.iter().rfind(|mount| Some(mount.point().len()) == longest && is_within(path, mount.point()))
@@ -88,9 +87,9 @@ impl Mount {
         self.field(1)
     }
 
-    /// Whether this mount has the option (`ro`, `nosuid`, `nodev`, `noexec` …). Of the mount (the sixth field), not of its
-    /// filesystem: a read-only root of overlay has a writable filesystem.
-    pub fn has(&self, option: &str) -> bool {
+    /// Whether this mount has the option (`ro`, `nosuid`, `nodev`, `noexec` …). Of the mount (the sixth field), not of
+    /// its filesystem: a read-only root of overlay has a writable filesystem.
+    pub fn has_option(&self, option: &str) -> bool {
         self.word(2).split(',').any(|word| word == option)
     }
 
@@ -100,7 +99,7 @@ impl Mount {
     }
 
     /// The value of an option of its filesystem (`size`); an empty text where it has none.
-    pub fn of_filesystem(&self, option: &str) -> Option<&str> {
+    pub fn filesystem_option(&self, option: &str) -> Option<&str> {
         self.word(4).split(',').find_map(|word| match word.split_once('=') {
             Some((name, value)) => (name == option).then_some(value),
             None => (word == option).then_some(""),
@@ -143,20 +142,20 @@ mod tests {
         let mounts = Mounts::parse(TEXT);
         assert_eq!(mounts.iter().count(), 5);
         let root = mounts.at(b"/").unwrap();
-        assert!(root.has("ro") && !root.has("rw") && root.of_filesystem("rw") == Some(""));
+        assert!(root.has_option("ro") && !root.has_option("rw") && root.filesystem_option("rw") == Some(""));
         assert_eq!(root.filesystem(), "fuse.fuse-overlayfs");
-        let data = mounts.find(71).unwrap();
+        let data = mounts.with_id(71).unwrap();
         assert_eq!((data.root(), data.point()), (&b"/home/u/my models"[..], &b"/data"[..]));
-        assert_eq!(mounts.find(72).unwrap().of_filesystem("size"), Some("1024k"));
+        assert_eq!(mounts.with_id(72).unwrap().filesystem_option("size"), Some("1024k"));
     }
 
     #[test]
     fn what_is_mounted_last_hides_what_was_there() {
         let mounts = Mounts::parse(TEXT);
         assert_eq!(mounts.at(b"/tmp").unwrap().id, 73);
-        assert_eq!(mounts.of(b"/tmp/x/y").unwrap().id, 73);
-        assert_eq!(mounts.of(b"/data").unwrap().id, 71);
-        assert_eq!(mounts.of(b"/database").unwrap().id, 69);
+        assert_eq!(mounts.containing(b"/tmp/x/y").unwrap().id, 73);
+        assert_eq!(mounts.containing(b"/data").unwrap().id, 71);
+        assert_eq!(mounts.containing(b"/database").unwrap().id, 69);
         assert_eq!(mounts.at(b"/app"), None);
     }
 }

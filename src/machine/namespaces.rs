@@ -14,8 +14,8 @@ pub struct Namespaces {
     pub uts: Result<u64, Errno>,
     /// Of the network.
     pub net: Result<u64, Errno>,
-    /// The kernel's own threads are seen: this is the host's list of processes, whatever inode it has (WSL2's distributions have
-    /// a pid namespace of their own).
+    /// The kernel's own threads are seen: this is the host's list of processes, whatever inode it has (WSL2's
+    /// distributions have a pid namespace of their own).
     pub kernel_threads: bool,
     /// An interface that only a host has: a bridge of an engine, or hardware.
     pub host_interface: Option<String>,
@@ -23,7 +23,7 @@ pub struct Namespaces {
 
 impl Namespaces {
     /// Of none of them anything is known.
-    pub fn unseen(why: Errno) -> Self {
+    pub fn unknown(why: Errno) -> Self {
         Namespaces {
             pid: Err(why),
             ipc: Err(why),
@@ -34,8 +34,7 @@ impl Namespaces {
         }
     }
 
-    /// Looks at them.
-    pub fn look() -> Self {
+    pub fn observe() -> Self {
         let directory = fs::open_root().and_then(|root| {
             use std::os::fd::AsFd;
             fs::pin_directory_at(root.as_fd(), c"proc/self/ns")
@@ -44,7 +43,7 @@ impl Namespaces {
             use std::os::fd::AsFd;
             let mut buffer = [0; 64];
             let directory = directory.as_ref().map_err(|errno| *errno)?;
-            number(fs::read_link_at(directory.as_fd(), name, &mut buffer)?).ok_or(Errno(libc::EPROTO))
+            parse_inode(fs::read_link_at(directory.as_fd(), name, &mut buffer)?).ok_or(Errno(libc::EPROTO))
         };
         let mut buffer = [0; 16];
         let second = io::read_into(c"/proc/2/comm", &mut buffer).unwrap_or_default();
@@ -60,7 +59,7 @@ impl Namespaces {
 }
 
 /// The number in `pid:[4026531836]`.
-fn number(text: &[u8]) -> Option<u64> {
+fn parse_inode(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     text.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
 }
@@ -97,9 +96,9 @@ mod tests {
 
     #[test]
     fn the_kernels_link_names_an_inode() {
-        assert_eq!(number(b"pid:[4026531836]"), Some(4_026_531_836));
-        assert_eq!(number(b"pid:[]"), None);
-        assert_eq!(number(b"/somewhere"), None);
+        assert_eq!(parse_inode(b"pid:[4026531836]"), Some(4_026_531_836));
+        assert_eq!(parse_inode(b"pid:[]"), None);
+        assert_eq!(parse_inode(b"/somewhere"), None);
     }
 
     #[test]
@@ -114,7 +113,7 @@ mod tests {
 
     #[test]
     fn each_namespace_of_this_process_is_told_from_the_others() {
-        let seen = Namespaces::look();
+        let seen = Namespaces::observe();
         for (name, inode) in [("pid", seen.pid), ("ipc", seen.ipc), ("uts", seen.uts), ("net", seen.net)] {
             let kernels = std::fs::metadata(format!("/proc/self/ns/{name}")).unwrap();
             assert_eq!(inode, Ok(std::os::unix::fs::MetadataExt::ino(&kernels)), "{name}");

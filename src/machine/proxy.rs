@@ -6,47 +6,45 @@ use std::ffi::CStr;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Both cases of each variable that names a proxy, the one that is checked first. Where both cases are set, programs take the
-/// lower one (curl, Python's urllib and requests).
-pub const NAMES: [[&str; 2]; 3] =
+/// Both cases of each variable that names a proxy, the one that is checked first. Where both cases are set, programs
+/// take the lower one (curl, Python's urllib and requests).
+pub const PROXY_VARIABLES: [[&str; 2]; 3] =
     [["https_proxy", "HTTPS_PROXY"], ["http_proxy", "HTTP_PROXY"], ["all_proxy", "ALL_PROXY"]];
 /// Both cases of the variable that names what is reached without one.
-pub const EXCEPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
+pub const NO_PROXY_VARIABLES: [&str; 2] = ["no_proxy", "NO_PROXY"];
 /// What COMMAND must reach without a proxy: itself.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// What the environment says of a proxy. An empty variable is one that is not set, as programs take it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Named {
+pub struct ProxyVariables {
     /// Which variables name a proxy; the first of them is the one that is checked.
     pub variables: Vec<&'static str>,
     /// What the first of them says, where it can be checked.
     pub proxy: Option<Proxy>,
     /// A variable that names another proxy, which nobody checks.
-    pub another: Option<&'static str>,
+    pub conflicting: Option<&'static str>,
     /// What is wrong with them.
-    pub mistakes: Vec<Mistake>,
+    pub errors: Vec<ProxyError>,
 }
 
 /// What is wrong with a variable. Values are not repeated: there may be a password in them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mistake {
+pub enum ProxyError {
     /// It is no `http://HOST:PORT`.
-    NoUrl(&'static str),
+    NotHttpUrl(&'static str),
     /// It names a proxy of another kind: the variable and the scheme.
     Scheme(&'static str, &'static str),
     /// The two cases of one name say different things.
-    Cases(&'static str, &'static str),
+    CaseMismatch(&'static str, &'static str),
     /// It exempts every host from the proxy.
-    Everything(&'static str),
+    ExemptsAll(&'static str),
 }
 
-/// A proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// As the variable has it: letters, digits, `.`, `-` and `_`, or an IPv6 address in brackets.
     pub host: String,
-    /// Its TCP port.
     pub port: u16,
     authorization: Option<Zeroizing<String>>,
 }
@@ -70,26 +68,27 @@ impl fmt::Debug for Proxy {
     }
 }
 
-impl Named {
-    /// Reads the variables.
-    pub fn of(environment: &[&CStr]) -> Self {
-        let mut named = Named::default();
-        let values = values(environment);
-        let mut first: Option<(&'static str, Result<Proxy, Mistake>)> = None;
-        for (names, values) in NAMES.iter().zip(values.proxies) {
-            let said = names.iter().zip(values).filter_map(|(&name, value)| Some((name, proxy(name, value?))));
-            let said: Vec<(&'static str, Result<Proxy, Mistake>)> = said.collect();
+impl ProxyVariables {
+    pub fn from_environment(environment: &[&CStr]) -> Self {
+        let mut named = ProxyVariables::default();
+        let values = read_values(environment);
+        let mut first: Option<(&'static str, Result<Proxy, ProxyError>)> = None;
+        for (names, values) in PROXY_VARIABLES.iter().zip(values.proxies) {
+            let said = names.iter().zip(values).filter_map(|(&name, value)| Some((name, parse_proxy(name, value?))));
+            let said: Vec<(&'static str, Result<Proxy, ProxyError>)> = said.collect();
             named.variables.extend(said.iter().map(|(name, _)| *name));
-            named.mistakes.extend(said.iter().filter_map(|(_, said)| said.as_ref().err()));
+            named.errors.extend(said.iter().filter_map(|(_, said)| said.as_ref().err()));
             if let [(lower, Ok(one)), (upper, Ok(other))] = said.as_slice()
                 && one != other
             {
-                named.mistakes.push(Mistake::Cases(lower, upper));
+                named.errors.push(ProxyError::CaseMismatch(lower, upper));
             }
             let Some((name, said)) = said.into_iter().next() else { continue };
             match &first {
                 None => first = Some((name, said)),
-                Some((_, one)) if named.another.is_none() && said.is_ok() && *one != said => named.another = Some(name),
+                Some((_, one)) if named.conflicting.is_none() && said.is_ok() && *one != said => {
+                    named.conflicting = Some(name)
+                }
                 Some(_) => {}
             }
         }
@@ -97,48 +96,46 @@ impl Named {
         if named.variables.is_empty() {
             return named;
         }
-        let except = values.except.map(|value| value.map(with_loopback));
-        for (name, value) in EXCEPT.iter().zip(&except) {
-            if value.as_ref().is_some_and(|value| items(value).any(|item| item == b"*")) {
-                named.mistakes.push(Mistake::Everything(name));
+        let except = values.no_proxy.map(|value| value.map(with_loopback));
+        for (name, value) in NO_PROXY_VARIABLES.iter().zip(&except) {
+            if value.as_ref().is_some_and(|value| split_list(value).any(|item| item == b"*")) {
+                named.errors.push(ProxyError::ExemptsAll(name));
             }
         }
         if let [Some(lower), Some(upper)] = &except
-            && sorted(lower) != sorted(upper)
+            && sorted_items(lower) != sorted_items(upper)
         {
-            named.mistakes.push(Mistake::Cases(EXCEPT[0], EXCEPT[1]));
+            named.errors.push(ProxyError::CaseMismatch(NO_PROXY_VARIABLES[0], NO_PROXY_VARIABLES[1]));
         }
         named
     }
 }
 
-/// TCP ports of all proxies that are named, each as often as it is; `None` where no variable names one. One that cannot be read
-/// adds none.
-pub fn ports(environment: &[&CStr]) -> Option<Vec<u16>> {
-    let values = values(environment);
-    let said = NAMES.as_flattened().iter().zip(values.proxies.as_flattened());
-    let said: Vec<_> = said.filter_map(|(name, value)| Some(proxy(name, (*value)?))).collect();
+/// TCP ports of all proxies that are named, each as often as it is; `None` where no variable names one. One that cannot
+/// be read adds none.
+pub fn proxy_ports(environment: &[&CStr]) -> Option<Vec<u16>> {
+    let values = read_values(environment);
+    let said = PROXY_VARIABLES.as_flattened().iter().zip(values.proxies.as_flattened());
+    let said: Vec<_> = said.filter_map(|(name, value)| Some(parse_proxy(name, (*value)?))).collect();
     (!said.is_empty()).then(|| said.into_iter().flatten().map(|proxy| proxy.port).collect())
 }
 
-/// The values of both cases, in the order of [`NAMES`].
-pub struct Values<'a> {
-    /// Of proxies.
+/// The values of both cases, in the order of [`PROXY_VARIABLES`].
+pub struct ProxyValues<'a> {
     pub proxies: [[Option<&'a [u8]>; 2]; 3],
-    /// Of [`EXCEPT`].
-    pub except: [Option<&'a [u8]>; 2],
+    /// Of [`NO_PROXY_VARIABLES`].
+    pub no_proxy: [Option<&'a [u8]>; 2],
 }
 
-/// Reads them.
-pub fn values<'a>(environment: &[&'a CStr]) -> Values<'a> {
-    let mut values = Values { proxies: [[None; 2]; 3], except: [None; 2] };
+pub fn read_values<'a>(environment: &[&'a CStr]) -> ProxyValues<'a> {
+    let mut values = ProxyValues { proxies: [[None; 2]; 3], no_proxy: [None; 2] };
     for variable in environment {
         let (name, value) = split_variable(variable.to_bytes());
         if value.is_empty() || !name.ends_with(b"_proxy") && !name.ends_with(b"_PROXY") {
             continue;
         }
-        let places = values.proxies.as_flattened_mut().iter_mut().chain(&mut values.except);
-        let known = NAMES.as_flattened().iter().chain(&EXCEPT);
+        let places = values.proxies.as_flattened_mut().iter_mut().chain(&mut values.no_proxy);
+        let known = PROXY_VARIABLES.as_flattened().iter().chain(&NO_PROXY_VARIABLES);
         if let Some((_, place)) = known.zip(places).find(|(known, _)| known.as_bytes() == name) {
             // getenv(3) takes the first of two.
             place.get_or_insert(value);
@@ -148,13 +145,13 @@ pub fn values<'a>(environment: &[&'a CStr]) -> Values<'a> {
 }
 
 /// `http://[USER[:PASSWORD]@]HOST[:PORT][/]`
-fn proxy(name: &'static str, value: &[u8]) -> Result<Proxy, Mistake> {
+fn parse_proxy(name: &'static str, value: &[u8]) -> Result<Proxy, ProxyError> {
     const OTHERS: [&str; 6] = ["https", "socks5h", "socks5", "socks4a", "socks4", "socks"];
-    let wrong = || Mistake::NoUrl(name);
+    let wrong = || ProxyError::NotHttpUrl(name);
     let text = std::str::from_utf8(value).map_err(|_| wrong())?;
     let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
     if let Some(other) = OTHERS.iter().find(|other| scheme.eq_ignore_ascii_case(other)) {
-        return Err(Mistake::Scheme(name, other));
+        return Err(ProxyError::Scheme(name, other));
     }
     if !scheme.eq_ignore_ascii_case("http") {
         return Err(wrong());
@@ -185,14 +182,14 @@ fn proxy(name: &'static str, value: &[u8]) -> Result<Proxy, Mistake> {
         return Err(wrong());
     }
     let authorization = login.map(|login| {
-        let login = Zeroizing::new(decoded(login.as_bytes()));
+        let login = Zeroizing::new(percent_decode(login.as_bytes()));
         Zeroizing::new(["Basic ", Zeroizing::new(Base64::encode_string(&login)).as_str()].concat())
     });
     Ok(Proxy { host: host.to_ascii_lowercase(), port, authorization })
 }
 
 /// Percent-encoding undone (RFC 3986 2.1); a `%` that begins none stands for itself.
-fn decoded(text: &[u8]) -> Vec<u8> {
+fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let mut rest = text;
@@ -219,7 +216,7 @@ fn decoded(text: &[u8]) -> Vec<u8> {
 pub fn with_loopback(list: &[u8]) -> Vec<u8> {
     let mut whole = list.to_vec();
     for name in LOOPBACK {
-        if !items(list).any(|item| item.eq_ignore_ascii_case(name.as_bytes()) || item == b"*") {
+        if !split_list(list).any(|item| item.eq_ignore_ascii_case(name.as_bytes()) || item == b"*") {
             if !whole.is_empty() {
                 whole.push(b',');
             }
@@ -230,12 +227,12 @@ pub fn with_loopback(list: &[u8]) -> Vec<u8> {
 }
 
 /// Commas or spaces stand between them (curl takes both).
-fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn split_list(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|byte| matches!(byte, b',' | b' ' | b'\t')).filter(|item| !item.is_empty())
 }
 
-fn sorted(list: &[u8]) -> Vec<Vec<u8>> {
-    let mut items: Vec<Vec<u8>> = items(list).map(<[u8]>::to_ascii_lowercase).collect();
+fn sorted_items(list: &[u8]) -> Vec<Vec<u8>> {
+    let mut items: Vec<Vec<u8>> = split_list(list).map(<[u8]>::to_ascii_lowercase).collect();
     items.sort_unstable();
     items.dedup();
     items

@@ -2,9 +2,9 @@
 
 use crate::sys::{Errno, io};
 
-/// The label: AppArmor's profile and mode (`docker-default (enforce)`, `unconfined`) or SELinux's context. Errors: EINVAL and
-/// ENOENT where no module gives one.
-pub fn label() -> Result<Vec<u8>, Errno> {
+/// The label: AppArmor's profile and mode (`docker-default (enforce)`, `unconfined`) or SELinux's context. Errors:
+/// EINVAL and ENOENT where no module gives one.
+pub fn read_label() -> Result<Vec<u8>, Errno> {
     let mut buffer = [0; 512];
     // The first is AppArmor's own since Linux 5.8; where several modules are stacked the second may be another's.
     let text = match io::read_into(c"/proc/self/attr/apparmor/current", &mut buffer) {

@@ -1,41 +1,39 @@
 //! Sockets by which a process would rule the host: those of container engines and of the host's own services.
 
+use super::directories::may_hold_files;
 use super::mounts::{Mount, Mounts};
-use super::places::holds_files;
 use crate::path::is_within;
 use crate::sys::{fs, io};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What was found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sockets {
-    /// Paths of sockets.
     pub found: Vec<Vec<u8>>,
     /// Mounts that have more directories than were looked at, or directories closed to who looked.
-    pub not_all: Vec<Vec<u8>>,
+    pub incomplete: Vec<Vec<u8>>,
 }
 
 /// Who can talk to one of these starts containers, or services, as root.
-const NAMES: [&[u8]; 13] = [
+const CONTROL_SOCKETS: [&[u8]; 13] = [
     b"docker.sock", b"docker.raw.sock", b"docker.proxy.sock", b"containerd.sock", b"containerd.sock.ttrpc",
     b"crio.sock", b"podman.sock", b"buildkitd.sock", b"cri-dockerd.sock", b"dockershim.sock", b"kubelet.sock",
     b"lxd.socket", b"system_bus_socket",
 ];
 
 /// How deep a mount is searched: `/run` of the host has podman/podman.sock, a home has .docker/desktop/docker.sock.
-const DEPTH: usize = 4;
+const MAX_DEPTH: usize = 4;
 /// How many directories of a mount are opened: a volume of models has more than a start should read.
-const DIRECTORIES: usize = 128;
+const MAX_DIRECTORIES: usize = 128;
 
 /// Looks at every mount and a few directories deep into it.
-pub fn look(mounts: &Mounts) -> Sockets {
+pub fn find_control_sockets(mounts: &Mounts) -> Sockets {
     let mut sockets = Sockets::default();
     for mount in mounts.iter() {
-        if is_name(mount.root()) || is_name(mount.point()) {
+        if is_control_socket(mount.root()) || is_control_socket(mount.point()) {
             sockets.found.push(mount.point().to_vec());
         } else if may_hold_sockets(mount) {
-            search(mount, mounts, &mut sockets);
+            search_mount(mount, mounts, &mut sockets);
         }
     }
     sockets.found.sort_unstable();
@@ -43,28 +41,28 @@ pub fn look(mounts: &Mounts) -> Sockets {
     sockets
 }
 
-fn is_name(path: &[u8]) -> bool {
-    path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| NAMES.contains(&name))
+fn is_control_socket(path: &[u8]) -> bool {
+    path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| CONTROL_SOCKETS.contains(&name))
 }
 
 /// The image's own files have no socket that somebody listens to.
 fn may_hold_sockets(mount: &Mount) -> bool {
-    mount.point() != b"/" && !is_within(mount.point(), b"/dev") && holds_files(mount)
+    mount.point() != b"/" && !is_within(mount.point(), b"/dev") && may_hold_files(mount)
 }
 
-fn search(mount: &Mount, mounts: &Mounts, sockets: &mut Sockets) {
+fn search_mount(mount: &Mount, mounts: &Mounts, sockets: &mut Sockets) {
     // What is mounted below it is searched by itself, or is not to be touched.
     let others: Vec<&[u8]> = mounts.iter().map(|other| other.point()).collect();
     let mut all = true;
     let Ok(path) = CString::new(mount.point().to_vec()) else { return };
     let Ok(top) = io::open_path(&path) else { return };
     let mut level: Vec<(Vec<u8>, OwnedFd)> = vec![(mount.point().to_vec(), top)];
-    let mut left = DIRECTORIES;
-    for depth in 0..DEPTH {
+    let mut left = MAX_DIRECTORIES;
+    for depth in 0..MAX_DEPTH {
         let mut below = Vec::new();
         for (path, place) in &level {
             if left == 0 {
-                sockets.not_all.push(mount.point().to_vec());
+                sockets.incomplete.push(mount.point().to_vec());
                 return;
             }
             left -= 1;
@@ -74,9 +72,9 @@ fn search(mount: &Mount, mounts: &Mounts, sockets: &mut Sockets) {
                 // Some filesystems do not say what an entry is.
                 let may_be = |wanted| kind == wanted || kind == libc::DT_UNKNOWN;
                 let child = || [path.strip_suffix(b"/").unwrap_or(path), b"/", name].concat();
-                if may_be(libc::DT_SOCK) && NAMES.contains(&name) {
+                if may_be(libc::DT_SOCK) && CONTROL_SOCKETS.contains(&name) {
                     sockets.found.push(child());
-                } else if may_be(libc::DT_DIR) && depth + 1 < DEPTH && name != b"." && name != b".." {
+                } else if may_be(libc::DT_DIR) && depth + 1 < MAX_DEPTH && name != b"." && name != b".." {
                     let child = child();
                     if below.len() >= left {
                         all = false;
@@ -93,7 +91,7 @@ fn search(mount: &Mount, mounts: &Mounts, sockets: &mut Sockets) {
         level = opened.collect();
     }
     if !all {
-        sockets.not_all.push(mount.point().to_vec());
+        sockets.incomplete.push(mount.point().to_vec());
     }
 }
 
@@ -104,9 +102,13 @@ mod tests {
     #[test]
     fn a_socket_is_known_by_its_last_name() {
         for path in ["/run/docker.sock", "/docker.sock", "/run/user/1000/podman/podman.sock", "/x/system_bus_socket"] {
-            assert!(is_name(path.as_bytes()), "{path}");
+            assert!(is_control_socket(path.as_bytes()), "{path}");
         }
-        assert!(!is_name(b"/run/docker.sock.d") && !is_name(b"/tmp/.X11-unix/X0") && !is_name(b"/"));
+        assert!(
+            !is_control_socket(b"/run/docker.sock.d")
+                && !is_control_socket(b"/tmp/.X11-unix/X0")
+                && !is_control_socket(b"/")
+        );
     }
 
     #[test]
@@ -118,11 +120,11 @@ mod tests {
             sockets.iter().map(|path| std::os::unix::net::UnixListener::bind(path).unwrap()).collect();
         std::fs::write(folder.join("containerd.sock"), "a file of that name").unwrap();
         let line = format!("1 0 8:1 /srv {} rw - ext4 /dev/sda rw", folder.display());
-        let found = look(&Mounts::parse(line.as_bytes()));
+        let found = find_control_sockets(&Mounts::parse(line.as_bytes()));
         std::fs::remove_dir_all(&folder).unwrap();
         let expected: Vec<Vec<u8>> =
             sockets[..2].iter().map(|path| path.to_str().unwrap().as_bytes().to_vec()).collect();
-        assert_eq!(found, Sockets { found: expected, not_all: vec![] });
+        assert_eq!(found, Sockets { found: expected, incomplete: vec![] });
     }
 
     #[test]
@@ -133,7 +135,7 @@ mod tests {
         let top = format!("1 0 8:1 /srv {} rw - ext4 /dev/sda rw\n", folder.display());
         let seen = |of_far: &str| {
             let far = format!("2 1 0:50 / {}/far rw - {of_far} x rw\n", folder.display());
-            look(&Mounts::parse((top.clone() + &far).as_bytes())).found.len()
+            find_control_sockets(&Mounts::parse((top.clone() + &far).as_bytes())).found.len()
         };
         // A server that does not answer would hold up the start.
         let (remote, local) = (["nfs4", "fuse.sshfs"].map(seen), seen("ext4"));
@@ -147,11 +149,11 @@ mod tests {
         let path = folder.to_str().unwrap().as_bytes().to_vec();
         let line = format!("1 0 8:1 /srv {} rw - ext4 /dev/sda rw", folder.display());
         let mut told = Vec::new();
-        for count in [DIRECTORIES / 2, DIRECTORIES * 2] {
+        for count in [MAX_DIRECTORIES / 2, MAX_DIRECTORIES * 2] {
             for number in 0..count {
                 std::fs::create_dir_all(folder.join(number.to_string())).unwrap();
             }
-            told.push(look(&Mounts::parse(line.as_bytes())).not_all);
+            told.push(find_control_sockets(&Mounts::parse(line.as_bytes())).incomplete);
         }
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(told, [vec![], vec![path]]);

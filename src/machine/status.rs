@@ -1,13 +1,14 @@
-//! /proc/PID/status: ids, groups, all five capability sets, no_new_privs and umask in one read, each as the kernel writes it.
+//! /proc/PID/status: ids, groups, all five capability sets, no_new_privs and umask in one read, each as the kernel
+//! writes it.
 
-use super::processes::with_path;
+use super::processes::with_proc_path;
 use crate::sys::credentials::{CapabilityBits, sorted};
 use crate::sys::{Errno, GroupId, ProcessId, UserId, io};
 use std::ffi::CStr;
 
 /// What it says of a process. A field that the kernel does not write is `None`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Status {
+pub struct ProcStatus {
     /// Real, effective, saved and filesystem user id.
     pub users: Option<[UserId; 4]>,
     /// Real, effective, saved and filesystem group id.
@@ -27,28 +28,28 @@ pub struct Status {
 }
 
 /// Names of the five sets in the file, in the order of [`Status::capabilities`].
-pub const SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
+pub const CAPABILITY_SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 /// Where the bounding set stands in [`Status::capabilities`].
 pub const BOUNDING: usize = 3;
 
 /// Reads it. Errors: the kernel's; ENOENT where /proc is not mounted, ENODATA where it holds nothing.
-pub fn read() -> Result<Status, Errno> {
+pub fn read() -> Result<ProcStatus, Errno> {
     read_from(c"/proc/self/status")
 }
 
 /// The same of another process. ENOENT where it is gone.
-pub fn of(id: ProcessId) -> Result<Status, Errno> {
-    with_path(id, "status", read_from).ok_or(Errno(libc::ENOENT))?
+pub fn read_of(id: ProcessId) -> Result<ProcStatus, Errno> {
+    with_proc_path(id, "status", read_from).ok_or(Errno(libc::ENOENT))?
 }
 
-fn read_from(path: &CStr) -> Result<Status, Errno> {
+fn read_from(path: &CStr) -> Result<ProcStatus, Errno> {
     let text = io::read_whole(path, 1 << 20)?;
     if text.is_empty() { Err(Errno(libc::ENODATA)) } else { Ok(parse(&text)) }
 }
 
 /// Reads the text of the file (`man 5 proc_pid_status`).
-pub fn parse(text: &[u8]) -> Status {
-    let mut status = Status::default();
+pub fn parse(text: &[u8]) -> ProcStatus {
+    let mut status = ProcStatus::default();
     for line in text.split(|&byte| byte == b'\n') {
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
         let Ok(value) = std::str::from_utf8(&line[colon + 1..]) else { continue };
@@ -62,7 +63,7 @@ pub fn parse(text: &[u8]) -> Status {
             b"Seccomp_filters" => status.seccomp_filters = value.parse().ok(),
             b"Umask" => status.umask = u32::from_str_radix(value, 8).ok(),
             name => {
-                if let Some(set) = SETS.iter().position(|set| set.as_bytes() == name) {
+                if let Some(set) = CAPABILITY_SETS.iter().position(|set| set.as_bytes() == name) {
                     status.capabilities[set] = u64::from_str_radix(value, 16).ok();
                 }
             }
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn this_process_is_seen_by_its_id_too() {
-        assert_eq!(of(crate::sys::process::own_id()).unwrap().users, read().unwrap().users);
+        assert_eq!(read_of(crate::sys::process::self_pid()).unwrap().users, read().unwrap().users);
     }
 
     #[test]
@@ -108,6 +109,6 @@ mod tests {
         let status = parse(b"Uid:\t0\t0\t0\nCapEff:\tnonsense\nGroups:\t\nNoNewPrivs:\t0\n");
         assert_eq!((status.users, status.capabilities[2]), (None, None));
         assert_eq!((status.groups, status.no_new_privileges), (Some(vec![]), Some(false)));
-        assert_eq!(parse(b""), Status::default());
+        assert_eq!(parse(b""), ProcStatus::default());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::sys::fs::{self, Stat};
 use crate::sys::{Errno, UserId, credentials, filesystem, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,27 +10,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trust {
     /// Root's, and closed to this process, which has COMMAND's user and none of its power left.
-    WhatWeCannotWrite,
-    /// Anything.
-    Everything,
+    RootOwned,
+    Any,
 }
 
 /// Why a path leads nowhere that can be trusted.
 #[derive(PartialEq, Eq, Debug)]
-pub enum Trouble {
+pub enum TrustError {
     /// The kernel's word, at this place.
-    Kernel(Vec<u8>, Errno),
+    System(Vec<u8>, Errno),
     /// COMMAND can change this; how.
-    Unsafe(Vec<u8>, String),
+    Writable(Vec<u8>, String),
 }
 
-impl Trouble {
-    /// As a sentence.
-    pub fn words(&self) -> String {
+impl TrustError {
+    pub fn description(&self) -> String {
         match self {
-            Trouble::Kernel(place, errno) => format!("cannot read {}: {errno}", Shown(place)),
-            Trouble::Unsafe(place, how) => {
-                let place = Shown(place);
+            TrustError::System(place, errno) => format!("cannot read {}: {errno}", Escaped(place)),
+            TrustError::Writable(place, how) => {
+                let place = Escaped(place);
                 format!(
                     "a scanned node could change its scanner: {place} {how}; in the image: chown root:root and chmod go-w; or mount it read-only, or the whole root (the only way if COMMAND is root)"
                 )
@@ -39,26 +37,26 @@ impl Trouble {
     }
 
     /// It, or something on the way to it, is not there.
-    pub fn is_absence(&self) -> bool {
-        matches!(self, Trouble::Kernel(_, Errno(libc::ENOENT | libc::ENOTDIR)))
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, TrustError::System(_, Errno(libc::ENOENT | libc::ENOTDIR)))
     }
 }
 
 /// More links than that are a loop, as for the kernel.
-const LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 /// Python's own library has 4000 files.
-const ENTRIES: usize = 100_000;
+const MAX_ENTRIES: usize = 100_000;
 /// The owner that the kernel shows for one outside this user namespace (/proc/sys/kernel/overflowuid): nobody in here.
-const OVERFLOW: UserId = UserId(crate::machine::user_namespace::OVERFLOW);
+const OVERFLOW_USER: UserId = UserId(crate::machine::user_namespace::OVERFLOW_ID);
 
 /// Where an absolute path leads, each step of the way looked at.
-pub fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
-    let whole = |errno| Trouble::Kernel(path.to_vec(), errno);
+pub fn resolve_trusted(path: &[u8], trust: Trust) -> Result<Vec<u8>, TrustError> {
+    let whole = |errno| TrustError::System(path.to_vec(), errno);
     let root = fs::open_root().map_err(whole)?;
-    look(root.as_fd(), c".", b"/", trust, NewNames::DoNotMatter)?;
+    check_entry(root.as_fd(), c".", b"/", trust, NameCreation::Allowed)?;
     // The directories passed, with the path of each; what is still to come, last first.
     let mut passed: Vec<(OwnedFd, Vec<u8>)> = vec![(root, Vec::new())];
-    let mut rest: Vec<Vec<u8>> = components(path);
+    let mut rest: Vec<Vec<u8>> = reversed_components(path);
     let mut links = 0;
     while let Some(name) = rest.pop() {
         if name == b".." {
@@ -69,20 +67,20 @@ pub fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
         }
         let Some((directory, above)) = passed.last() else { return Err(whole(Errno(libc::ENOENT))) };
         let place = [above.as_slice(), b"/", &name].concat();
-        let at = |errno| Trouble::Kernel(place.clone(), errno);
-        let name = text(&name).map_err(at)?;
-        let stat = look(directory.as_fd(), &name, &place, trust, NewNames::DoNotMatter)?;
+        let at = |errno| TrustError::System(place.clone(), errno);
+        let name = c_string(&name).map_err(at)?;
+        let stat = check_entry(directory.as_fd(), &name, &place, trust, NameCreation::Allowed)?;
         if stat.is_link() {
             links += 1;
             let mut buffer = [0; 4096];
             let target = fs::read_link_at(directory.as_fd(), &name, &mut buffer).map_err(at)?;
-            if links > LINKS || target.len() == 4096 {
+            if links > MAX_LINKS || target.len() == 4096 {
                 return Err(at(Errno(libc::ELOOP)));
             }
             if target.starts_with(b"/") {
                 passed.truncate(1);
             }
-            rest.extend(components(target));
+            rest.extend(reversed_components(target));
         } else if stat.is_directory() {
             let directory = fs::pin_directory_at(directory.as_fd(), &name).map_err(at)?;
             passed.push((directory, place));
@@ -94,47 +92,54 @@ pub fn follow(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
     Ok(if end.is_empty() { b"/".to_vec() } else { end })
 }
 
-/// [`follow`] to a directory in which nobody may put a new name either: one that a Python looks into for what may be there.
-pub fn follow_to_closed(path: &[u8], trust: Trust) -> Result<Vec<u8>, Trouble> {
-    let path = follow(path, trust)?;
-    let at = |errno| Trouble::Kernel(path.clone(), errno);
+/// [`resolve_trusted`] to a directory in which nobody may put a new name either: one that a Python looks into for what
+/// may be there.
+pub fn resolve_trusted_directory(path: &[u8], trust: Trust) -> Result<Vec<u8>, TrustError> {
+    let path = resolve_trusted(path, trust)?;
+    let at = |errno| TrustError::System(path.clone(), errno);
     // No link is on the way any more, and nobody can put one there.
-    let directory = text(&path).and_then(|path| io::open_path(&path)).map_err(at)?;
-    look(directory.as_fd(), c".", &path, trust, NewNames::Matter)?;
+    let directory = c_string(&path).and_then(|path| io::open_path(&path)).map_err(at)?;
+    check_entry(directory.as_fd(), c".", &path, trust, NameCreation::Refused)?;
     Ok(path)
 }
 
-fn text(path: &[u8]) -> Result<CString, Errno> {
+fn c_string(path: &[u8]) -> Result<CString, Errno> {
     CString::new(path).map_err(|_| Errno(libc::EINVAL))
 }
 
 /// The names of a path, last first.
-fn components(path: &[u8]) -> Vec<Vec<u8>> {
+fn reversed_components(path: &[u8]) -> Vec<Vec<u8>> {
     crate::path::components(path).rev().map(<[u8]>::to_vec).collect()
 }
 
 /// Whether a directory is looked into for names that are not known beforehand.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum NewNames {
-    Matter,
-    DoNotMatter,
+enum NameCreation {
+    Refused,
+    Allowed,
 }
 
-/// Looks at one entry: what it is, and whether COMMAND could change it.
-fn look(directory: BorrowedFd<'_>, name: &CStr, place: &[u8], trust: Trust, new: NewNames) -> Result<Stat, Trouble> {
-    let at = |errno| Trouble::Kernel(place.to_vec(), errno);
+/// What one entry is, and whether COMMAND could change it.
+fn check_entry(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    place: &[u8],
+    trust: Trust,
+    new: NameCreation,
+) -> Result<Stat, TrustError> {
+    let at = |errno| TrustError::System(place.to_vec(), errno);
     let pinned = fs::pin_at(directory, name).map_err(at)?;
     let stat = fs::stat(pinned.as_fd(), fs::Freshness::Asked).map_err(at)?;
-    if trust == Trust::Everything || filesystem::is_read_only_at(pinned.as_fd()).map_err(at)? {
+    if trust == Trust::Any || filesystem::is_read_only_at(pinned.as_fd()).map_err(at)? {
         return Ok(stat);
     }
-    let refused = |how: String| Err(Trouble::Unsafe(place.to_vec(), how));
+    let refused = |how: String| Err(TrustError::Writable(place.to_vec(), how));
     let own = credentials::user_ids().map_err(at)?.effective;
     // Its owner can open it to itself again. A link has no permissions: whoever may write its directory replaces it.
     if stat.uid == own {
         return refused(format!("belongs to COMMAND's user ({own})"));
     }
-    if stat.uid != UserId(0) && stat.uid != OVERFLOW {
+    if stat.uid != UserId(0) && stat.uid != OVERFLOW_USER {
         return refused(format!("belongs to user {}, not to root", stat.uid));
     }
     if stat.is_link() {
@@ -142,42 +147,42 @@ fn look(directory: BorrowedFd<'_>, name: &CStr, place: &[u8], trust: Trust, new:
     }
     match fs::may_write_at(directory, name) {
         // Names of others stay as they are in a sticky directory, and each is looked at in its turn.
-        Ok(()) if new == NewNames::DoNotMatter && stat.is_directory() && stat.mode & libc::S_ISVTX != 0 => Ok(stat),
+        Ok(()) if new == NameCreation::Allowed && stat.is_directory() && stat.mode & libc::S_ISVTX != 0 => Ok(stat),
         Ok(()) => refused("can be written by COMMAND's user".to_owned()),
         Err(Errno(libc::EACCES | libc::EROFS | libc::EPERM)) => Ok(stat),
         Err(errno) => Err(at(errno)),
     }
 }
 
-/// Looks at everything in a directory that [`follow_to_closed`] has come to, but what is in directories of these names. On a read-only mount
-/// there is nothing to look for.
-pub fn look_through(top: &[u8], without: &[&[u8]], trust: Trust) -> Result<(), Trouble> {
-    if trust == Trust::Everything {
+/// Checks everything in a directory that [`resolve_trusted_directory`] has come to, but what is in directories of these
+/// names. On a read-only mount there is nothing to look for.
+pub fn check_tree(top: &[u8], without: &[&[u8]], trust: Trust) -> Result<(), TrustError> {
+    if trust == Trust::Any {
         return Ok(());
     }
     let mut waiting = vec![top.to_vec()];
     let mut seen = 0;
     while let Some(path) = waiting.pop() {
-        let at = |errno| Trouble::Kernel(path.clone(), errno);
-        let directory = text(&path).and_then(|path| io::open_directory(&path)).map_err(at)?;
+        let at = |errno| TrustError::System(path.clone(), errno);
+        let directory = c_string(&path).and_then(|path| io::open_directory(&path)).map_err(at)?;
         if filesystem::is_read_only_at(directory.as_fd()).map_err(at)? {
             continue;
         }
         let mut names = Vec::new();
         io::for_each_entry_of(directory.as_fd(), |name, _| names.push(name.to_vec())).map_err(at)?;
         seen += names.len();
-        if seen > ENTRIES {
+        if seen > MAX_ENTRIES {
             return Err(at(Errno(libc::EFBIG)));
         }
         for name in names.into_iter().filter(|name| !matches!(name.as_slice(), b"." | b"..")) {
             let place = [path.as_slice(), b"/", &name].concat();
-            let entry = text(&name).map_err(at)?;
-            let stat = look(directory.as_fd(), &entry, &place, trust, NewNames::Matter)?;
+            let entry = c_string(&name).map_err(at)?;
+            let stat = check_entry(directory.as_fd(), &entry, &place, trust, NameCreation::Refused)?;
             if stat.is_link() {
                 // Where it leads nowhere, nobody but root can put something there.
-                follow(&place, trust)
+                resolve_trusted(&place, trust)
                     .map(drop)
-                    .or_else(|trouble| if trouble.is_absence() { Ok(()) } else { Err(trouble) })?;
+                    .or_else(|trouble| if trouble.is_not_found() { Ok(()) } else { Err(trouble) })?;
             } else if stat.is_directory() && !without.contains(&name.as_slice()) {
                 waiting.push(place);
             }

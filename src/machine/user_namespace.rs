@@ -6,7 +6,7 @@ use std::fmt;
 
 /// One line of a map: `length` ids from `inside` on stand for those from `outside` on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Range {
+struct IdRange {
     inside: u32,
     outside: u32,
     length: u32,
@@ -14,14 +14,12 @@ struct Range {
 
 /// A map of ids.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IdMap(Vec<Range>);
+pub struct IdMap(Vec<IdRange>);
 
 /// Both maps and what goes with them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UserNamespace {
-    /// Of user ids.
     pub users: IdMap,
-    /// Of group ids.
     pub groups: IdMap,
     /// The user that files of unmapped users show.
     pub overflow_user: UserId,
@@ -34,11 +32,11 @@ impl UserNamespace {
     pub fn read() -> Result<Self, Errno> {
         let users = IdMap::read(c"/proc/self/uid_map")?;
         let groups = IdMap::read(c"/proc/self/gid_map")?;
-        let (overflow_user, overflow_group) = if users.is_whole() && groups.is_whole() {
+        let (overflow_user, overflow_group) = if users.is_identity() && groups.is_identity() {
             // Nothing is unmapped: the kernel's own default stands for what other filesystems may show.
-            (OVERFLOW, OVERFLOW)
+            (OVERFLOW_ID, OVERFLOW_ID)
         } else {
-            (overflow(c"/proc/sys/kernel/overflowuid"), overflow(c"/proc/sys/kernel/overflowgid"))
+            (read_overflow_id(c"/proc/sys/kernel/overflowuid"), read_overflow_id(c"/proc/sys/kernel/overflowgid"))
         };
         Ok(UserNamespace {
             users,
@@ -49,39 +47,40 @@ impl UserNamespace {
     }
 
     /// As before any user namespace was made, and as good as can be said where /proc does not show one.
-    pub fn first() -> Self {
-        Self::of_map(b"0 0 4294967295")
+    pub fn initial() -> Self {
+        Self::from_map(b"0 0 4294967295")
     }
 
     /// One with the same map for users and groups.
-    pub fn of_map(text: &[u8]) -> Self {
+    pub fn from_map(text: &[u8]) -> Self {
         let map = IdMap::parse(text);
         UserNamespace {
             users: map.clone(),
             groups: map,
-            overflow_user: UserId(OVERFLOW),
-            overflow_group: GroupId(OVERFLOW),
+            overflow_user: UserId(OVERFLOW_ID),
+            overflow_group: GroupId(OVERFLOW_ID),
         }
     }
 
     /// Whether root here is an ordinary user of the host (rootless Docker and Podman).
-    pub fn root_is_an_ordinary_user(&self) -> bool {
+    pub fn is_root_remapped(&self) -> bool {
         self.users.outside(0).is_some_and(|outside| outside != 0)
     }
 
-    /// Whether root here is exactly the user who started the engine: rootless maps 0 alone, a remapped engine maps 0 with the rest.
-    pub fn root_is_the_host_user(&self) -> bool {
+    /// Whether root here is exactly the user who started the engine: rootless maps 0 alone, a remapped engine maps 0
+    /// with the rest.
+    pub fn is_root_the_engine_user(&self) -> bool {
         self.users.0.iter().any(|range| range.inside == 0 && range.outside != 0 && range.length == 1)
     }
 }
 
 /// `DEFAULT_OVERFLOWUID` and `DEFAULT_OVERFLOWGID` of the kernel.
-pub const OVERFLOW: u32 = 65_534;
+pub const OVERFLOW_ID: u32 = 65_534;
 
-fn overflow(path: &CStr) -> u32 {
+fn read_overflow_id(path: &CStr) -> u32 {
     let mut buffer = [0; 16];
     let text = io::read_into(path, &mut buffer).unwrap_or_default();
-    std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(OVERFLOW)
+    std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(OVERFLOW_ID)
 }
 
 impl IdMap {
@@ -97,7 +96,7 @@ impl IdMap {
         let range = |line: &[u8]| {
             let mut numbers =
                 std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(|number| number.parse().ok());
-            Some(Range { inside: numbers.next()??, outside: numbers.next()??, length: numbers.next()?? })
+            Some(IdRange { inside: numbers.next()??, outside: numbers.next()??, length: numbers.next()?? })
         };
         IdMap(text.split(|&byte| byte == b'\n').filter_map(range).collect())
     }
@@ -111,8 +110,8 @@ impl IdMap {
     }
 
     /// Whether every id stands for itself: the first user namespace, or one that is as good.
-    pub fn is_whole(&self) -> bool {
-        matches!(self.0[..], [Range { inside: 0, outside: 0, length: u32::MAX }])
+    pub fn is_identity(&self) -> bool {
+        matches!(self.0[..], [IdRange { inside: 0, outside: 0, length: u32::MAX }])
     }
 }
 
@@ -155,8 +154,8 @@ mod tests {
         ] {
             assert_eq!(IdMap::parse(text).outside(id), outside, "{id} in {}", IdMap::parse(text));
         }
-        assert!(IdMap::parse(FIRST).is_whole());
-        assert!(!IdMap::parse(REMAP).is_whole());
+        assert!(IdMap::parse(FIRST).is_identity());
+        assert!(!IdMap::parse(REMAP).is_identity());
     }
 
     #[test]
@@ -164,8 +163,8 @@ mod tests {
         for (text, ordinary, host_user) in
             [(FIRST, false, false), (ROOTLESS, true, true), (REMAP, true, false), (KEEP_ID, true, false)]
         {
-            assert_eq!(UserNamespace::of_map(text).root_is_an_ordinary_user(), ordinary);
-            assert_eq!(UserNamespace::of_map(text).root_is_the_host_user(), host_user);
+            assert_eq!(UserNamespace::from_map(text).is_root_remapped(), ordinary);
+            assert_eq!(UserNamespace::from_map(text).is_root_the_engine_user(), host_user);
         }
     }
 

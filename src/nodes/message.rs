@@ -2,7 +2,7 @@
 
 use super::verdict::{Changes, NodeVerdict, ReviewStatus};
 use super::{BehaviourSummary, Severity};
-use crate::text::{Line, List};
+use crate::text::{List, SingleLine};
 
 /// The line that people know.
 pub const HEADLINE: &str = "⚠️ Security risks detected by Bandit!";
@@ -43,7 +43,7 @@ pub fn warning(verdicts: &[NodeVerdict]) -> Vec<String> {
 
 /// A node as it stands; `whole`: with every file and reason.
 pub fn node_lines(verdict: &NodeVerdict, whole: bool) -> Vec<String> {
-    let mut lines = vec![format!("{}: {}", Line(&verdict.name), status_text(verdict.status))];
+    let mut lines = vec![format!("{}: {}", SingleLine(&verdict.name), status_text(verdict.status))];
     let most = |count: usize| if whole { usize::MAX } else { count };
     if let Some(changes) = &verdict.changes {
         lines.extend(change_lines(changes, most(MAX_FILES)));
@@ -55,7 +55,7 @@ pub fn node_lines(verdict: &NodeVerdict, whole: bool) -> Vec<String> {
         }
     }
     let reasons = &verdict.report.unscanned;
-    lines.extend(reasons.iter().take(most(MAX_REASONS)).map(|why| format!("  not scanned: {}", Line(why))));
+    lines.extend(reasons.iter().take(most(MAX_REASONS)).map(|why| format!("  not scanned: {}", SingleLine(why))));
     if reasons.len() > most(MAX_REASONS) {
         lines.push(format!("  and {} more not scanned", reasons.len() - MAX_REASONS));
     }

@@ -23,7 +23,8 @@ use behaviour::Behaviour;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a scan found in one node. Names and paths are escaped as [`crate::text::Shown`] does it.
+/// What a scan found in one node. Names and paths are escaped as [`crate::text::Escaped`] does it.
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ScanResult {
     /// Its entry in TAKUMI_NODES.

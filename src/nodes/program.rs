@@ -6,7 +6,7 @@ use super::verdict;
 use super::{review, tree};
 use crate::settings::{Settings, value_of};
 use crate::sys::{credentials, handover, io};
-use crate::text::Line;
+use crate::text::SingleLine;
 use log::{debug, error};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeMap;
@@ -97,7 +97,7 @@ fn variables() -> impl Iterator<Item = CString> {
 }
 
 fn fail(why: &str) -> ExitCode {
-    error!("{}", Line(why));
+    error!("{}", SingleLine(why));
     ExitCode::from(EXIT_UNSCANNED)
 }
 
@@ -164,7 +164,7 @@ fn serve_init(
         let wrong = |why: &dyn std::fmt::Display| {
             format!("descriptor {number}: {why} (only init starts this program with --for-init)")
         };
-        handover::inherited(number.parse().map_err(|error| wrong(&error))?).map_err(|errno| wrong(&errno))
+        handover::claim_inherited(number.parse().map_err(|error| wrong(&error))?).map_err(|errno| wrong(&errno))
     };
     let known = |number: &str| match number {
         "-" => Ok(Vec::new()),

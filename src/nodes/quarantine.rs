@@ -3,7 +3,7 @@
 
 use super::tree;
 use crate::sys::{Errno, fs, io};
-use crate::text::Whole;
+use crate::text::EscapedFull;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -49,14 +49,14 @@ fn quarantine_node(directory: &CStr, name: &str) -> Result<String, Errno> {
     let (nodes, quarantined) = open(directory)?;
     let entry = find(&nodes, name)?;
     let new = rename_to_free_name(&nodes, &entry, &quarantined, entry.to_bytes())?;
-    Ok(format!("{}/{}/{}", directory.to_string_lossy(), DIRECTORY.to_string_lossy(), Whole(new.to_bytes())))
+    Ok(format!("{}/{}/{}", directory.to_string_lossy(), DIRECTORY.to_string_lossy(), EscapedFull(new.to_bytes())))
 }
 
 fn restore_node(directory: &CStr, name: &str) -> Result<String, Errno> {
     let (nodes, quarantined) = open(directory)?;
     let entry = find(&quarantined, name)?;
     fs::rename_at(quarantined.as_fd(), &entry, nodes.as_fd(), &entry, false)?;
-    Ok(format!("{}/{}", directory.to_string_lossy(), Whole(entry.to_bytes())))
+    Ok(format!("{}/{}", directory.to_string_lossy(), EscapedFull(entry.to_bytes())))
 }
 
 /// The directory of nodes, and the quarantine in it.
@@ -72,7 +72,7 @@ fn open(directory: &CStr) -> Result<(OwnedFd, OwnedFd), Errno> {
 
 fn find(directory: &OwnedFd, name: &str) -> Result<CString, Errno> {
     let mut entries = tree::list_nodes(directory)?.into_iter();
-    entries.find(|entry| Whole(entry.to_bytes()).to_string() == name).ok_or(Errno(libc::ENOENT))
+    entries.find(|entry| EscapedFull(entry.to_bytes()).to_string() == name).ok_or(Errno(libc::ENOENT))
 }
 
 fn quarantine_environment(path: &str) -> Result<String, Errno> {
@@ -80,7 +80,7 @@ fn quarantine_environment(path: &str) -> Result<String, Errno> {
     let c = |text: &str| CString::new(text).map_err(|_| Errno(libc::EINVAL));
     let directory = io::open_path(&c(if parent.is_empty() { "/" } else { parent })?)?;
     let new = rename_to_free_name(&directory, &c(name)?, &directory, format!("{name}{SUFFIX}").as_bytes())?;
-    Ok(format!("{parent}/{}", Whole(new.to_bytes())))
+    Ok(format!("{parent}/{}", EscapedFull(new.to_bytes())))
 }
 
 /// Under the first name that is free: NAME, NAME.2, NAME.3 …

@@ -5,7 +5,7 @@ use super::scan::{Issue, ScanJob, ScanOutcome, Scanner};
 use super::tree::{self, FileKind, Tree};
 use super::{BehaviourSummary, NodeReport, Occurrence, ScanResult, Severity, static_checks, virtual_env};
 use crate::sys::{Errno, io};
-use crate::text::Whole;
+use crate::text::EscapedFull;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -128,7 +128,7 @@ fn read_trees(request: &ReviewRequest) -> (Vec<(Tree, bool)>, Vec<ScanResult>) {
 
 fn unreadable_result(name: &CStr, why: String) -> ScanResult {
     let report = NodeReport { unscanned: vec![why], ..NodeReport::default() };
-    ScanResult { name: Whole(name.to_bytes()).to_string(), digest: None, files: BTreeMap::new(), report }
+    ScanResult { name: EscapedFull(name.to_bytes()).to_string(), digest: None, files: BTreeMap::new(), report }
 }
 
 /// A node's name, and the node.
@@ -142,7 +142,7 @@ fn read_nodes(directory: &CStr) -> Result<Vec<NamedTree>, Errno> {
 }
 
 fn initial_result(tree: &Tree, request: &ReviewRequest) -> ScanResult {
-    let name = Whole(tree.name.to_bytes()).to_string();
+    let name = EscapedFull(tree.name.to_bytes()).to_string();
     let digest = tree.digest.map(|digest| hexadecimal(&digest));
     let known = digest.as_ref().and_then(|digest| request.known.get(digest)).cloned();
     let report = known.unwrap_or_else(|| NodeReport { unscanned: tree.faults.clone(), ..NodeReport::default() });
@@ -155,7 +155,7 @@ fn initial_result(tree: &Tree, request: &ReviewRequest) -> ScanResult {
 }
 
 fn escaped_path(tree: &Tree, index: usize) -> String {
-    tree.files.get(index).map(|file| Whole(&file.path).to_string()).unwrap_or_default()
+    tree.files.get(index).map(|file| EscapedFull(&file.path).to_string()).unwrap_or_default()
 }
 
 fn source_files(tree: &Tree) -> Vec<usize> {

@@ -58,13 +58,13 @@ pub type ScanOutcome = Result<(Vec<Issue>, Vec<(usize, String)>), String>;
 impl Scanner {
     /// TAKUMI_SCAN_COMMAND. Errors: a sentence with what to do.
     pub fn find(command: &[u8]) -> Result<Scanner, String> {
-        locate::locate(command, Trust::WhatWeCannotWrite)
+        locate::locate(command, Trust::RootOwned)
     }
 
     /// The same without asking who could have changed it: for tests, whose files are their own.
     #[doc(hidden)]
     pub fn find_anywhere(command: &[u8]) -> Result<Scanner, String> {
-        locate::locate(command, Trust::Everything)
+        locate::locate(command, Trust::Any)
     }
 
     /// Runs it over each node, as many at once as there are cores; the answers are in the order of the jobs. `slowest`:

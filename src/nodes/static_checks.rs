@@ -14,7 +14,7 @@ use super::behaviour::Behaviour;
 use super::denylist;
 use super::tree::{File, FileKind, Tree};
 use crate::sys::Errno;
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::collections::BTreeMap;
 use text::Indicator;
 
@@ -65,7 +65,7 @@ impl Occurrences {
         *count += 1;
         self.places.push(Occurrence {
             behaviour,
-            file: Shown(file).to_string(),
+            file: Escaped(file).to_string(),
             line: (line > 0).then_some(line),
             detail: (!detail.is_empty()).then(|| excerpt(&detail)),
             severity: None,
@@ -83,9 +83,9 @@ fn excerpt(detail: &str) -> String {
     let detail = detail.trim();
     match detail.char_indices().find(|(at, _)| *at >= MAX_DETAIL_BYTES) {
         Some((end, _)) if !detail.contains("https://github.com/") => {
-            format!("{}…", Shown(detail.get(..end).unwrap_or_default().as_bytes()))
+            format!("{}…", Escaped(detail.get(..end).unwrap_or_default().as_bytes()))
         }
-        _ => Shown(detail.as_bytes()).to_string(),
+        _ => Escaped(detail.as_bytes()).to_string(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{ScanResult, message, virtual_env};
 use crate::logging::Format;
 use crate::settings::{ScanMode, Settings};
 use crate::sys::clock;
-use crate::text::Line;
+use crate::text::SingleLine;
 use serde::Serialize;
 use std::ffi::{CStr, CString};
 
@@ -65,7 +65,7 @@ impl VerbContext<'_> {
                     .as_mut()
                     .ok_or_else(|| format!("nothing can be revoked: {}", damaged_approvals(self.settings)))?;
                 if approvals.approved.remove(&name).is_none() {
-                    return Err(format!("{} is not approved (see init --nodes list)", Line(&name)));
+                    return Err(format!("{} is not approved (see init --nodes list)", SingleLine(&name)));
                 }
                 let kept = Some(to_json(approvals)?);
                 Ok(VerbResult {
@@ -199,7 +199,7 @@ impl VerbContext<'_> {
     }
 
     fn approve(&mut self, name: &str, json: bool) -> Result<VerbResult, String> {
-        let shown = Line(name).to_string();
+        let shown = SingleLine(name).to_string();
         if self.approvals.is_none() {
             return Err(format!("nothing can be approved: {}", damaged_approvals(self.settings)));
         }
@@ -267,7 +267,7 @@ struct ListedNode {
 
 fn find_node(listed: Vec<ListedNode>, name: &str) -> Result<ListedNode, String> {
     let found = listed.into_iter().find(|listed| listed.verdict.name == name);
-    found.ok_or_else(|| format!("{} is not a node here (see init --nodes list)", Line(name)))
+    found.ok_or_else(|| format!("{} is not a node here (see init --nodes list)", SingleLine(name)))
 }
 
 #[derive(Serialize)]
@@ -281,7 +281,7 @@ fn change_text(what: &str, name: &str, digest: Option<String>, json: bool) -> St
     if json {
         return to_json_line(&ChangeRecord { name, done: what, digest }).unwrap_or_default();
     }
-    let name = Line(name);
+    let name = SingleLine(name);
     match digest {
         Some(digest) => format!("{what}: {name}, sha256 {digest}\n"),
         None => format!("{what}: {name}\n"),
@@ -312,7 +312,7 @@ fn table_text(listed: &[ListedNode]) -> String {
     if listed.is_empty() {
         return "no nodes found\n".to_string();
     }
-    let name = |listed: &ListedNode| Line(&listed.verdict.name).to_string();
+    let name = |listed: &ListedNode| SingleLine(&listed.verdict.name).to_string();
     let width = listed.iter().map(|listed| name(listed).chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for each in listed {

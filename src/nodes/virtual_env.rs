@@ -9,7 +9,7 @@ use super::tree::git::ends_with;
 use super::tree::{LimitExceeded, Tree, TreeHasher, TreeLimits, WalkEntry, join, kind_at, walk};
 use crate::sys::fs::{self, DescriptorPath, Freshness, Stat};
 use crate::sys::{Errno, UserId, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -156,7 +156,7 @@ fn hash_packages(hasher: &mut TreeHasher, version: BorrowedFd<'_>, path: &[u8]) 
             let inner = found.path.get(path.len() + 1..).unwrap_or_default();
             let counts = is_digested(inner, found);
             if counts && found.kind == libc::DT_LNK {
-                hasher.add_fault(format!("{} is a link: replace it by what it points to", Shown(found.path)));
+                hasher.add_fault(format!("{} is a link: replace it by what it points to", Escaped(found.path)));
             }
             // What other links lead to is imported or not, as any package is.
             counts || found.kind == libc::DT_LNK

@@ -16,20 +16,20 @@ pub struct Container {
 impl Container {
     /// What a start knows of its own.
     pub fn from_start(started: &StartedAs) -> Self {
-        let namespace = started.namespace().cloned().unwrap_or_else(UserNamespace::first);
+        let namespace = started.namespace().cloned().unwrap_or_else(UserNamespace::initial);
         Container { namespace, capabilities: started.capabilities.effective }
     }
 
     /// Container root is the user who started the engine: a chown takes that user's files away.
     pub(super) fn root_is_host_user(&self) -> bool {
-        self.namespace.root_is_the_host_user()
+        self.namespace.is_root_the_engine_user()
     }
 
     /// An owner that may be somebody unmapped: the overflow id is a real id as well where it is mapped.
     pub(super) fn may_be_unmapped(&self, uid: UserId, gid: GroupId) -> bool {
         let namespace = &self.namespace;
-        (uid == namespace.overflow_user && !namespace.users.is_whole())
-            || (gid == namespace.overflow_group && !namespace.groups.is_whole())
+        (uid == namespace.overflow_user && !namespace.users.is_identity())
+            || (gid == namespace.overflow_group && !namespace.groups.is_identity())
     }
 
     pub(super) fn has_capability(&self, capability: CapabilityBits) -> bool {
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     fn container(map: &str) -> Container {
-        Container { namespace: UserNamespace::of_map(map.as_bytes()), capabilities: 0 }
+        Container { namespace: UserNamespace::from_map(map.as_bytes()), capabilities: 0 }
     }
 
     #[test]

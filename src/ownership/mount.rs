@@ -19,7 +19,7 @@ pub(super) fn is_host_bind_mount(mount: &Mount) -> bool {
 
 /// The mount with this id; `None` without /proc.
 pub(super) fn find_mount(id: u64) -> Option<Mount> {
-    Mounts::read().ok()?.find(id).cloned()
+    Mounts::read().ok()?.with_id(id).cloned()
 }
 
 fn path(bytes: &[u8]) -> &Path {
@@ -65,7 +65,7 @@ mod tests {
     use crate::machine::user_namespace::UserNamespace;
 
     fn mount(line: &str) -> Mount {
-        Mounts::parse(line.as_bytes()).find(36).unwrap().clone()
+        Mounts::parse(line.as_bytes()).with_id(36).unwrap().clone()
     }
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_hosts_command_names_its_ids_and_its_path() {
-        let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536\n");
+        let namespace = UserNamespace::from_map(b"0 1500 1\n1 100000 65536\n");
         let rootless = Container { namespace, capabilities: 0 };
         let bind = mount("36 35 98:0 /home/u/my\\040models /data rw shared:1 - ext4 /dev/vda rw");
         let command = host_command(Some(&bind), Path::new("/data/sub"), &rootless, (UserId(0), GroupId(0)));

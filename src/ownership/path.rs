@@ -23,7 +23,7 @@ impl ShownPath {
 
 impl fmt::Display for ShownPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text::Shown(self.0.as_os_str().as_bytes()).fmt(f)
+        text::Escaped(self.0.as_os_str().as_bytes()).fmt(f)
     }
 }
 

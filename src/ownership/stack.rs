@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::sys::entries::{self, Entry};
+use crate::sys::entries::{self, DirectoryEntry};
 use crate::sys::fs::{self, Freshness};
 use crate::sys::{Errno, UserId, fs::Stat};
 
@@ -20,7 +20,7 @@ pub(super) struct Step<'a> {
     pub(super) directory: BorrowedFd<'a>,
     pub(super) frame: &'a Frame,
     /// `None` at the directory's end.
-    pub(super) entry: Result<Option<Entry<'a>>, Errno>,
+    pub(super) entry: Result<Option<DirectoryEntry<'a>>, Errno>,
 }
 
 /// What is remembered of a level that may have lost its slot.
@@ -43,7 +43,7 @@ struct Slot {
 }
 
 impl Slot {
-    fn next<'b>(&mut self, position: &mut i64, buffer: &'b mut [u8]) -> Result<Option<Entry<'b>>, Errno> {
+    fn next<'b>(&mut self, position: &mut i64, buffer: &'b mut [u8]) -> Result<Option<DirectoryEntry<'b>>, Errno> {
         if self.at == self.filled {
             (self.at, self.filled) = (0, entries::read(self.directory.as_fd(), buffer)?);
             if self.filled == 0 {
@@ -51,7 +51,7 @@ impl Slot {
                 return if *position == 0 { Err(Errno(libc::EIO)) } else { Ok(None) };
             }
         }
-        let entry = buffer.get(self.at..self.filled).and_then(Entry::parse).ok_or(Errno(libc::EPROTO))?;
+        let entry = buffer.get(self.at..self.filled).and_then(DirectoryEntry::parse).ok_or(Errno(libc::EPROTO))?;
         self.at += entry.length;
         *position = entry.position;
         Ok(Some(entry))

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use super::outcome::{PrivilegeNote, Reason, Tally, Unsupported};
 use super::progress::Progress;
 use super::stack::{DirectoryStack, Frame, Step};
-use crate::sys::entries::Entry;
+use crate::sys::entries::DirectoryEntry;
 use crate::sys::fs::{self, DescriptorPath, Freshness, Stat};
 use crate::sys::{Errno, io};
 
@@ -115,7 +115,7 @@ impl Walk<'_> {
             let depth = window.depth();
             let Some(Step { directory, frame, entry }) = window.next() else { return Ok(()) };
             match entry {
-                Ok(Some(entry)) if entry.is_the_way_here() => continue,
+                Ok(Some(entry)) if entry.is_dot_or_dot_dot() => continue,
                 Ok(Some(entry)) => {
                     if progress.tick(self.tally).is_break() {
                         return Err(WalkError::Interrupted.into());
@@ -143,7 +143,7 @@ impl Walk<'_> {
         &mut self,
         directory: BorrowedFd<'_>,
         frame: &Frame,
-        entry: &Entry<'_>,
+        entry: &DirectoryEntry<'_>,
         depth: usize,
     ) -> Result<Descent, WalkError> {
         self.tally.seen += 1;

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::ports;
 use crate::machine::Machine;
-use crate::machine::second_lock::SecondLock;
+use crate::machine::sandbox::SandboxSupport;
 use crate::settings::checks::Check;
 use crate::settings::{ConfineMode, Settings};
 use crate::sys::Errno;
@@ -13,7 +13,7 @@ const ID: Check = Check::Confined;
 
 /// Judges it. Off is how most images have it; who requires the lock must not get a start without it.
 pub fn evaluate(settings: &Settings, machine: &Machine) -> Finding {
-    let Some(kernel) = &machine.second_lock else {
+    let Some(kernel) = &machine.sandbox else {
         let off = "no sandbox around COMMAND (TAKUMI_CONFINE=off)";
         return match settings.require.contains(&ID) {
             true => Finding::fail(ID, off, "set TAKUMI_CONFINE=auto, or remove confined from TAKUMI_REQUIRE"),
@@ -26,14 +26,14 @@ pub fn evaluate(settings: &Settings, machine: &Machine) -> Finding {
     if kernel.landlock.is_err() || kernel.filters.is_err() {
         return Finding::fail(ID, detail, remedy(kernel));
     }
-    if strict && !kernel.is_whole() {
+    if strict && !kernel.is_full() {
         let fix = "run Linux 6.12 or newer, or set TAKUMI_CONFINE=auto, which uses what the kernel offers";
         return Finding::fail(ID, format!("TAKUMI_CONFINE=strict needs more than this kernel offers: {detail}"), fix);
     }
     Finding::pass(ID, detail)
 }
 
-fn describe_enforced(settings: &Settings, kernel: &SecondLock) -> String {
+fn describe_enforced(settings: &Settings, kernel: &SandboxSupport) -> String {
     let landlock = match kernel.landlock {
         Ok(level) => {
             format!("Landlock ABI {level}: writes only to volumes, tmpfs, TAKUMI_WRITABLE and devices")
@@ -54,8 +54,8 @@ fn describe_enforced(settings: &Settings, kernel: &SecondLock) -> String {
 }
 
 /// What is left open, in the words of docs/shields.md.
-fn uncovered(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
-    let level = kernel.level();
+fn uncovered(kernel: &SandboxSupport, strict: bool) -> Vec<&'static str> {
+    let level = kernel.landlock_abi();
     let below = |since: u32| level > 0 && level < since;
     let all: [(bool, &'static str); 10] = [
         (true, "reading"),
@@ -64,7 +64,7 @@ fn uncovered(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
         (true, "UDP"),
         (kernel.proxies.is_none(), "TCP connections (no proxy is set)"),
         (kernel.proxies.is_some() && level < 4, "TCP connections (Linux 6.7)"),
-        (kernel.holds_ports(), "these ports on other addresses"),
+        (kernel.can_restrict_ports(), "these ports on other addresses"),
         (below(2), "(renames between directories fail before Linux 5.19)"),
         (level < 6, "abstract sockets and other signals (Linux 6.12)"),
         (level == 0, "files"),
@@ -72,7 +72,7 @@ fn uncovered(kernel: &SecondLock, strict: bool) -> Vec<&'static str> {
     all.into_iter().filter_map(|(open, words)| open.then_some(words)).collect()
 }
 
-fn remedy(kernel: &SecondLock) -> &'static str {
+fn remedy(kernel: &SandboxSupport) -> &'static str {
     match (kernel.landlock, kernel.filters) {
         (Err(Errno(libc::EOPNOTSUPP)), _) => "add landlock to lsm= on the host's kernel command line",
         (Err(_), _) => {
@@ -88,16 +88,16 @@ mod tests {
     use crate::posture::engines::hardened;
     use crate::posture::finding::CheckStatus;
 
-    fn finding(confine: ConfineMode, require: bool, lock: Option<SecondLock>) -> Finding {
+    fn finding(confine: ConfineMode, require: bool, lock: Option<SandboxSupport>) -> Finding {
         let mut settings = Settings { confine, ..Settings::default() };
         if require {
             settings.require.push(ID);
         }
-        evaluate(&settings, &Machine { second_lock: lock, ..hardened() })
+        evaluate(&settings, &Machine { sandbox: lock, ..hardened() })
     }
 
-    fn sandbox_support(level: u32, ports: Option<&[u16]>) -> Option<SecondLock> {
-        Some(SecondLock { landlock: Ok(level), filters: Ok(()), proxies: ports.map(<[u16]>::to_vec) })
+    fn sandbox_support(level: u32, ports: Option<&[u16]>) -> Option<SandboxSupport> {
+        Some(SandboxSupport { landlock: Ok(level), filters: Ok(()), proxies: ports.map(<[u16]>::to_vec) })
     }
 
     #[test]
@@ -126,8 +126,8 @@ mod tests {
     fn half_a_lock_is_missing() {
         for errno in [libc::ENOSYS, libc::EOPNOTSUPP, libc::EPERM] {
             let halves = [
-                SecondLock { landlock: Err(Errno(errno)), filters: Ok(()), proxies: None },
-                SecondLock { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
+                SandboxSupport { landlock: Err(Errno(errno)), filters: Ok(()), proxies: None },
+                SandboxSupport { landlock: Ok(7), filters: Err(Errno(errno)), proxies: None },
             ];
             for half in halves {
                 let finding = finding(ConfineMode::Auto, false, Some(half));

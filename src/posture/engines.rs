@@ -3,10 +3,10 @@
 
 use super::evaluate_check;
 use crate::machine::Machine;
-use crate::machine::limits::{Limit, Limits};
+use crate::machine::directories::{ConfiguredPath, Directories};
+use crate::machine::limits::{ContainerLimits, Limit};
 use crate::machine::mounts::Mounts;
 use crate::machine::namespaces::Namespaces;
-use crate::machine::places::{Place, Places};
 use crate::machine::sockets::Sockets;
 use crate::machine::status;
 use crate::machine::user_namespace::UserNamespace;
@@ -50,8 +50,9 @@ fn value<'a>(section: &'a str, word: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("no {word} in {section}"))
 }
 
-pub(super) fn places(paths: &[&str]) -> Vec<Place> {
-    let place = |path: &&str| Place { asked: path.as_bytes().to_vec(), leads_to: Some(path.as_bytes().to_vec()) };
+pub(super) fn places(paths: &[&str]) -> Vec<ConfiguredPath> {
+    let place =
+        |path: &&str| ConfiguredPath { configured: path.as_bytes().to_vec(), resolved: Some(path.as_bytes().to_vec()) };
     paths.iter().map(place).collect()
 }
 
@@ -66,7 +67,7 @@ fn machine(text: &str) -> Machine {
     let label = section(text, "label").trim_end().as_bytes();
     Machine {
         status: Ok(status::parse(section(text, "status").as_bytes())),
-        user_namespace: Ok(UserNamespace::of_map(section(text, "uid_map").as_bytes())),
+        user_namespace: Ok(UserNamespace::from_map(section(text, "uid_map").as_bytes())),
         mounts: Ok(Mounts::parse(section(text, "mountinfo").as_bytes())),
         label: if label.is_empty() { Err(Errno(libc::EINVAL)) } else { Ok(label.to_vec()) },
         namespaces: Namespaces {
@@ -80,8 +81,8 @@ fn machine(text: &str) -> Machine {
                 .find(|name| *name == "docker0")
                 .map(str::to_string),
         },
-        limits: Limits { memory: limit("memory"), processes: limit("processes"), core: limit("core") },
-        places: Places {
+        limits: ContainerLimits { memory: limit("memory"), processes: limit("processes"), core: limit("core") },
+        directories: Directories {
             root_is_read_only: Ok(value(root, "statvfs") == "ro"),
             write_to_root: match value(root, "write").parse().unwrap() {
                 0 => Ok(()),
@@ -98,7 +99,7 @@ fn machine(text: &str) -> Machine {
         sockets: Some(Sockets::default()),
         network: None,
         devices: None,
-        second_lock: None,
+        sandbox: None,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::finding::Finding;
 use crate::machine::Machine;
+use crate::machine::directories::{ConfiguredPath, Directories};
 use crate::machine::mounts::{Mount, Mounts};
-use crate::machine::places::{Place, Places};
 use crate::path::is_within;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::borrow::Cow;
 
 /// `check`, where the mounts are known that `evaluate` asks.
@@ -28,8 +28,8 @@ pub(super) fn evaluate_with_mounts(
 
 pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::ReadonlyRoot;
-    let places = &machine.places;
-    let by_table = mounts.at(b"/").map(|root| root.has("ro"));
+    let places = &machine.directories;
+    let by_table = mounts.at(b"/").map(|root| root.has_option("ro"));
     let by_statvfs = places.root_is_read_only;
     let by_writing = places.write_to_root == Err(Errno(libc::EROFS));
     // The kernel looks at the mount before it looks at permissions: every other answer comes from a root that may be
@@ -59,30 +59,32 @@ pub(super) fn readonly_root(machine: &Machine, mounts: &Mounts) -> Finding {
 }
 
 pub(super) fn tmpfs(machine: &Machine, mounts: &Mounts) -> Finding {
-    let places = &machine.places.tmpfs;
+    let places = &machine.directories.tmpfs;
     const ID: Check = Check::Tmpfs;
     if places.is_empty() {
         return Finding::skipped(ID, "TAKUMI_TMPFS is empty");
     }
     let wrong: Vec<String> = places.iter().filter_map(|place| tmpfs_fault(place, mounts)).collect();
     if wrong.is_empty() {
-        let names: Vec<String> = places.iter().map(|place| Shown(&place.asked).to_string()).collect();
+        let names: Vec<String> = places.iter().map(|place| Escaped(&place.configured).to_string()).collect();
         return Finding::pass(ID, format!("{}: tmpfs with a size limit, nosuid, nodev, noexec", names.join(", ")));
     }
-    let option = |place: &Place| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Shown(&place.asked));
+    let option =
+        |place: &ConfiguredPath| format!("--tmpfs {}:rw,nosuid,nodev,noexec,size=256m", Escaped(&place.configured));
     let options: Vec<String> = places.iter().filter(|place| tmpfs_fault(place, mounts).is_some()).map(option).collect();
     Finding::fail(ID, wrong.join("; "), format!("add {}", options.join(" ")))
 }
 
-fn tmpfs_fault(place: &Place, mounts: &Mounts) -> Option<String> {
-    let name = Shown(&place.asked);
+fn tmpfs_fault(place: &ConfiguredPath, mounts: &Mounts) -> Option<String> {
+    let name = Escaped(&place.configured);
     let Some(mount) = mounts.at(place.path()) else { return Some(format!("{name} is not a tmpfs")) };
     if mount.filesystem() != "tmpfs" {
         return Some(format!("{name} is not a tmpfs, but {}", mount.filesystem()));
     }
-    let mut lacks: Vec<&str> = ["nosuid", "nodev", "noexec"].into_iter().filter(|option| !mount.has(option)).collect();
+    let mut lacks: Vec<&str> =
+        ["nosuid", "nodev", "noexec"].into_iter().filter(|option| !mount.has_option(option)).collect();
     // `size=0` is how a tmpfs is told to have no limit; without the word it has half of the memory.
-    if mount.of_filesystem("size").is_none_or(|size| size.trim_start_matches('0').starts_with(['k', 'm', 'g'])) {
+    if mount.filesystem_option("size").is_none_or(|size| size.trim_start_matches('0').starts_with(['k', 'm', 'g'])) {
         lacks.push("size");
     }
     if lacks.is_empty() { None } else { Some(format!("{name} lacks {}", lacks.join(", "))) }
@@ -90,7 +92,7 @@ fn tmpfs_fault(place: &Place, mounts: &Mounts) -> Option<String> {
 
 pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::BakedPaths;
-    let places = &machine.places;
+    let places = &machine.directories;
     if places.baked.is_empty() {
         return Finding::skipped(ID, "TAKUMI_BAKED is empty");
     }
@@ -98,20 +100,20 @@ pub(super) fn baked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     // Below it, at it, or over a parent of it, which hides it whole.
     let is_baked = |mount: &&Mount| {
         let of_parent = |baked: &[u8]| mount.point() != b"/" && is_within(baked, mount.point());
-        places.baked.iter().map(Place::path).any(|baked| is_within(mount.point(), baked) || of_parent(baked))
+        places.baked.iter().map(ConfiguredPath::path).any(|baked| is_within(mount.point(), baked) || of_parent(baked))
     };
     let over: Vec<&Mount> = mounts.iter().filter(is_baked).filter(|mount| !is_volume(mount)).collect();
     match over.first() {
         None => {
-            let names: Vec<String> = places.baked.iter().map(|place| Shown(&place.asked).to_string()).collect();
+            let names: Vec<String> = places.baked.iter().map(|place| Escaped(&place.configured).to_string()).collect();
             Finding::pass(ID, format!("nothing is mounted over {}", names.join(", ")))
         }
         Some(first) => Finding::fail(
             ID,
             format!(
                 "{} is mounted over files of the image{}{}",
-                Shown(first.point()),
-                if first.has("ro") { "" } else { " and is writable" },
+                Escaped(first.point()),
+                if first.has_option("ro") { "" } else { " and is writable" },
                 if over.len() > 1 { format!("; {} more are", over.len() - 1) } else { String::new() }
             ),
             "mount it elsewhere, or name it in TAKUMI_VOLUMES",
@@ -134,7 +136,9 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::DangerousMounts;
     let found: Vec<String> = mounts
         .iter()
-        .filter_map(|mount| Some(format!("{} is {}", Shown(mount.point()), describe_danger(mount, &machine.places)?)))
+        .filter_map(|mount| {
+            Some(format!("{} is {}", Escaped(mount.point()), describe_danger(mount, &machine.directories)?))
+        })
         .collect();
     match found.split_first() {
         None => Finding::pass(ID, "no system directory of the host is mounted"),
@@ -147,8 +151,8 @@ pub(super) fn dangerous_mounts(machine: &Machine, mounts: &Mounts) -> Finding {
 }
 
 /// What of the host a mount shows.
-fn describe_danger(mount: &Mount, places: &Places) -> Option<String> {
-    let hosts = |what: &[u8]| Some(format!("the host's {}", Shown(what)));
+fn describe_danger(mount: &Mount, places: &Directories) -> Option<String> {
+    let hosts = |what: &[u8]| Some(format!("the host's {}", Escaped(what)));
     match mount.filesystem() {
         _ if places.systems.iter().any(|system| system == mount.point()) => Some("a whole system".to_string()),
         _ if places.host_runs.iter().any(|run| run == mount.point()) => hosts(b"/run"),
@@ -157,7 +161,9 @@ fn describe_danger(mount: &Mount, places: &Places) -> Option<String> {
         "sysfs" => (mount.root() == b"/" && mount.point() != b"/sys").then(|| "another /sys".to_string()),
         "devtmpfs" if mount.root() == b"/" => hosts(b"/dev"),
         // drvfs: a drive of Windows.
-        "9p" if mount.root() == b"/" && mount.of_filesystem("aname").is_some_and(|name| name.starts_with("drvfs")) => {
+        "9p" if mount.root() == b"/"
+            && mount.filesystem_option("aname").is_some_and(|name| name.starts_with("drvfs")) =>
+        {
             Some("a whole Windows drive".to_string())
         }
         "tmpfs" | "overlay" | "devtmpfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2" => None,
@@ -179,7 +185,7 @@ fn describe_danger(mount: &Mount, places: &Places) -> Option<String> {
 /// Which directory of the host it is, as far as that can be told: on btrfs the path begins with the subvolume, whose
 /// name says where it is mounted (`@` or `@rootfs` on Debian, Ubuntu and Arch, `root` on Fedora, `@/home` on openSUSE).
 fn path_on_host(mount: &Mount) -> Cow<'_, [u8]> {
-    let subvolume = mount.of_filesystem("subvol").filter(|_| mount.filesystem() == "btrfs");
+    let subvolume = mount.filesystem_option("subvol").filter(|_| mount.filesystem() == "btrfs");
     let Some((subvolume, below)) = subvolume.and_then(|name| Some((name, mount.root().strip_prefix(name.as_bytes())?)))
     else {
         return Cow::Borrowed(mount.root());
@@ -196,7 +202,7 @@ fn path_on_host(mount: &Mount) -> Cow<'_, [u8]> {
 
 pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     const ID: Check = Check::MaskedPaths;
-    let is_read_only = |point: &[u8]| mounts.at(point).is_some_and(|mount| mount.has("ro"));
+    let is_read_only = |point: &[u8]| mounts.at(point).is_some_and(|mount| mount.has_option("ro"));
     let mut open = Vec::new();
     if !is_read_only(b"/proc/sys") {
         open.push("/proc/sys is writable");
@@ -205,7 +211,7 @@ pub(super) fn masked_paths(machine: &Machine, mounts: &Mounts) -> Finding {
     if mounts.at(b"/sys").is_some() && !is_read_only(b"/sys") {
         open.push("/sys is writable");
     }
-    if machine.places.kcore && mounts.at(b"/proc/kcore").is_none() {
+    if machine.directories.kcore && mounts.at(b"/proc/kcore").is_none() {
         open.push("/proc/kcore is not hidden");
     }
     if open.is_empty() {

@@ -10,12 +10,12 @@ use crate::machine::Machine;
 use crate::machine::devices::Devices;
 use crate::machine::devices::driver::Version;
 use crate::machine::devices::libraries::{self, Library};
-use crate::machine::devices::nodes::{Kind, Node};
+use crate::machine::devices::nodes::{GpuNode, GpuNodeKind};
 use crate::machine::mounts::Mounts;
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
 use crate::settings::{CheckMode, Settings};
-use crate::text::Shown;
+use crate::text::Escaped;
 
 /// `check`, where there are devices for `evaluate` to look at.
 pub(super) fn evaluate_if_present(
@@ -28,7 +28,7 @@ pub(super) fn evaluate_if_present(
     match &machine.devices {
         _ if settings.gpu == CheckMode::Off => Finding::skipped(check, "TAKUMI_GPU=off"),
         None => Finding::skipped(check, "not checked"),
-        Some(devices) if settings.gpu == CheckMode::Auto && !devices.are_expected() => {
+        Some(devices) if settings.gpu == CheckMode::Auto && !devices.is_gpu_expected() => {
             Finding::skipped(check, "this container was started without a GPU (--gpus all gives it one)")
         }
         Some(devices) => evaluate(devices, &context),
@@ -43,7 +43,7 @@ pub(super) struct GpuContext<'a> {
 
 impl GpuContext<'_> {
     fn is_rootless(&self) -> bool {
-        self.namespace.is_some_and(UserNamespace::root_is_an_ordinary_user)
+        self.namespace.is_some_and(UserNamespace::is_root_remapped)
     }
 }
 
@@ -58,13 +58,16 @@ enum Vendor {
 }
 
 fn vendor(devices: &Devices) -> Vendor {
-    use Kind::*;
+    use GpuNodeKind::*;
     match () {
-        () if devices.has(Tegra) => Vendor::Jetson,
-        () if [Nvidia, NvidiaControl, NvidiaMemory, NvidiaOther, NvidiaRight].iter().any(|&kind| devices.has(kind)) => {
+        () if devices.has_kind(Tegra) => Vendor::Jetson,
+        () if [Nvidia, NvidiaControl, NvidiaMemory, NvidiaOther, NvidiaRight]
+            .iter()
+            .any(|&kind| devices.has_kind(kind)) =>
+        {
             Vendor::Nvidia
         }
-        () if devices.has(Windows) => Vendor::Windows,
+        () if devices.has_kind(Windows) => Vendor::Windows,
         () => Vendor::Other,
     }
 }
@@ -81,7 +84,7 @@ pub(super) fn nodes(devices: &Devices, context: &GpuContext) -> Finding {
     }
     let count = |kind| devices.nodes.iter().filter(|node| node.kind == kind).count();
     match vendor(devices) {
-        Vendor::Nvidia => nvidia_nodes(devices, count(Kind::Nvidia)),
+        Vendor::Nvidia => nvidia_nodes(devices, count(GpuNodeKind::Nvidia)),
         Vendor::Jetson
             if devices.nodes.iter().any(|node| node.path != "/dev/nvmap") && has_path(devices, "/dev/nvmap") =>
         {
@@ -93,16 +96,16 @@ pub(super) fn nodes(devices: &Devices, context: &GpuContext) -> Finding {
             "start with --runtime nvidia --gpus all (JetPack installs that runtime)",
         ),
         Vendor::Windows => Finding::pass(ID, "/dev/dxg, the GPU of Windows"),
-        Vendor::Other if count(Kind::Render) == 0 => {
+        Vendor::Other if count(GpuNodeKind::Render) == 0 => {
             Finding::fail(ID, "/dev/kfd is here, but /dev/dri/renderD* is missing", "add --device /dev/dri")
         }
-        Vendor::Other if devices.has(Kind::AmdCompute) => {
-            Finding::pass(ID, format!("/dev/kfd and {} render node(s)", count(Kind::Render)))
+        Vendor::Other if devices.has_kind(GpuNodeKind::AmdCompute) => {
+            Finding::pass(ID, format!("/dev/kfd and {} render node(s)", count(GpuNodeKind::Render)))
         }
-        Vendor::Other if devices.makers.contains(&AMD_VENDOR_ID) => {
+        Vendor::Other if devices.pci_vendors.contains(&AMD_VENDOR_ID) => {
             Finding::fail(ID, "an AMD GPU's render node without /dev/kfd cannot compute", "add --device /dev/kfd")
         }
-        Vendor::Other => Finding::pass(ID, format!("{} render node(s)", count(Kind::Render))),
+        Vendor::Other => Finding::pass(ID, format!("{} render node(s)", count(GpuNodeKind::Render))),
     }
 }
 
@@ -111,9 +114,9 @@ fn has_path(devices: &Devices, path: &str) -> bool {
 }
 
 fn no_nodes(devices: &Devices, context: &GpuContext) -> Finding {
-    let asked = devices.visible.as_deref().filter(|_| devices.are_expected());
-    let asked = asked.map(|value| format!(", but NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Shown(value)));
-    let fix = if devices.is_windows {
+    let asked = devices.visible.as_deref().filter(|_| devices.is_gpu_expected());
+    let asked = asked.map(|value| format!(", but NVIDIA_VISIBLE_DEVICES asks for \"{}\"", Escaped(value)));
+    let fix = if devices.is_wsl {
         "start with --gpus all; in Windows: install NVIDIA's driver, then wsl --update (to run without a GPU: TAKUMI_GPU=off)"
     } else if context.is_rootless() {
         "start with --gpus all; on the host: sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups --in-place"
@@ -146,10 +149,10 @@ fn no_device(devices: &Devices) -> Option<Finding> {
 }
 
 /// The node's major and the one that its driver has now, where they differ.
-fn stale_number(node: &Node, devices: &Devices) -> Option<(u32, u32)> {
+fn stale_number(node: &GpuNode, devices: &Devices) -> Option<(u32, u32)> {
     let is = node.file.ok()?.major;
     let majors = devices.driver.majors.as_ref().ok()?;
-    let mut now = majors.of(node.kind.drivers()).peekable();
+    let mut now = majors.majors_of(node.kind.drivers()).peekable();
     let first = *now.peek()?;
     (!now.any(|major| major == is)).then_some((is, first))
 }
@@ -160,10 +163,10 @@ fn nvidia_nodes(devices: &Devices, count: usize) -> Finding {
     if count == 0 {
         missing.push("/dev/nvidia0");
     }
-    if !devices.has(Kind::NvidiaControl) {
+    if !devices.has_kind(GpuNodeKind::NvidiaControl) {
         missing.push("/dev/nvidiactl");
     }
-    let memory = devices.has(Kind::NvidiaMemory);
+    let memory = devices.has_kind(GpuNodeKind::NvidiaMemory);
     if !memory {
         missing.push("/dev/nvidia-uvm");
     }
@@ -190,7 +193,7 @@ pub(super) fn driver(devices: &Devices, _: &GpuContext) -> Finding {
     let Some(kernel) = &devices.driver.version else { return no_version(devices) };
     // A package for newer CUDA on an older driver is meant to differ (CUDA's forward compatibility).
     let found =
-        libraries::NAMES.iter().zip(&devices.libraries).filter_map(|(name, library)| Some((name, library.found()?)));
+        libraries::SONAMES.iter().zip(&devices.libraries).filter_map(|(name, library)| Some((name, library.found()?)));
     let compared = found.filter(|(_, place)| !place.path.contains("/compat/"));
     let versions: Vec<(&str, &Version)> =
         compared.filter_map(|(name, place)| Some((*name, place.version.as_ref()?))).collect();
@@ -213,7 +216,7 @@ pub(super) fn driver(devices: &Devices, _: &GpuContext) -> Finding {
 fn no_version(devices: &Devices) -> Finding {
     const ID: Check = Check::GpuDriver;
     match &devices.driver.majors {
-        Ok(majors) if majors.of(Kind::Nvidia.drivers()).next().is_none() => Finding::fail(
+        Ok(majors) if majors.majors_of(GpuNodeKind::Nvidia.drivers()).next().is_none() => Finding::fail(
             ID,
             "the host has not loaded the NVIDIA driver: it is not in /proc/devices",
             "on the host: sudo modprobe nvidia, and check that nvidia-smi works there; then recreate the container",
@@ -232,7 +235,7 @@ pub(super) fn libraries(devices: &Devices, _: &GpuContext) -> Finding {
     if vendor(devices) == Vendor::Other && !devices.nodes.is_empty() {
         return Finding::skipped(ID, "not needed from the host: PyTorch brings its own for this GPU");
     }
-    let both = || libraries::NAMES.into_iter().zip(&devices.libraries);
+    let both = || libraries::SONAMES.into_iter().zip(&devices.libraries);
     for (name, library) in both() {
         match library {
             Library::Broken(path) => {
@@ -240,27 +243,30 @@ pub(super) fn libraries(devices: &Devices, _: &GpuContext) -> Finding {
                     ID,
                     format!(
                         "{} is not a library (docker commit leaves empty files where mounts were)",
-                        Shown(path.as_bytes())
+                        Escaped(path.as_bytes())
                     ),
                     "remove it from the image, and start with --gpus all",
                 );
             }
-            Library::Nameless(path) => {
+            Library::MissingSoname(path) => {
                 return Finding::fail(
                     ID,
-                    format!("{} is here, but no {name} points to it", Shown(path.as_bytes())),
+                    format!("{} is here, but no {name} points to it", Escaped(path.as_bytes())),
                     "update nvidia-container-toolkit on the host, then recreate the container: its hook runs ldconfig",
                 );
             }
-            Library::Unreached(place) => {
+            Library::NotSearched(place) => {
                 let directory = place.path.rsplit_once('/').map_or("", |(directory, _)| directory);
                 return Finding::fail(
                     ID,
-                    format!("{} is here, but the loader does not search that directory", Shown(place.path.as_bytes())),
-                    format!("set LD_LIBRARY_PATH={}", Shown(directory.as_bytes())),
+                    format!(
+                        "{} is here, but the loader does not search that directory",
+                        Escaped(place.path.as_bytes())
+                    ),
+                    format!("set LD_LIBRARY_PATH={}", Escaped(directory.as_bytes())),
                 );
             }
-            Library::Found(_) | Library::Nowhere => {}
+            Library::Found(_) | Library::Missing => {}
         }
     }
     let missing: Vec<&str> = both().filter(|(_, library)| library.found().is_none()).map(|(name, _)| name).collect();
@@ -269,13 +275,13 @@ pub(super) fn libraries(devices: &Devices, _: &GpuContext) -> Finding {
             .libraries
             .iter()
             .filter_map(Library::found)
-            .map(|place| Shown(place.path.as_bytes()).to_string())
+            .map(|place| Escaped(place.path.as_bytes()).to_string())
             .collect();
         return Finding::pass(ID, paths.join(", "));
     }
     let lacking = lacking_rights(devices.capabilities.as_deref(), &missing);
     let fix = match lacking {
-        Some(value) => format!("set NVIDIA_DRIVER_CAPABILITIES=compute,utility (it is \"{}\")", Shown(value)),
+        Some(value) => format!("set NVIDIA_DRIVER_CAPABILITIES=compute,utility (it is \"{}\")", Escaped(value)),
         None => {
             "start with --gpus all (--device gives the nodes without the libraries); the host needs nvidia-container-toolkit"
                 .to_string()
@@ -292,7 +298,7 @@ fn lacking_rights<'a>(value: Option<&'a [u8]>, missing: &[&str]) -> Option<&'a [
             .split(|&byte| byte == b',')
             .any(|part| matches!(part.trim_ascii(), part if part == word || part == b"all"))
     };
-    let of = |name: &&str| if *name == libraries::NAMES[0] { has(b"compute") } else { has(b"utility") };
+    let of = |name: &&str| if *name == libraries::SONAMES[0] { has(b"compute") } else { has(b"utility") };
     (!missing.iter().all(of)).then_some(value)
 }
 

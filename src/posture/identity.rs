@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::machine::limits::Limit;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
-use crate::text::{Shown, few};
+use crate::text::{Escaped, first_few};
 
 fn unreadable(id: Check, what: &str, errno: Errno) -> Finding {
     Finding::unknown(
@@ -24,7 +24,7 @@ pub(super) fn user_namespace(machine: &Machine) -> Finding {
     match namespace.users.outside(0) {
         Some(0) => Finding::fail(
             ID,
-            if namespace.users.is_whole() {
+            if namespace.users.is_identity() {
                 "container root is host root".to_string()
             } else {
                 format!("container root is root of the outer user namespace ({})", namespace.users)
@@ -37,7 +37,7 @@ pub(super) fn user_namespace(machine: &Machine) -> Finding {
 }
 
 fn is_rootless(machine: &Machine) -> bool {
-    machine.user_namespace.as_ref().is_ok_and(|namespace| namespace.root_is_an_ordinary_user())
+    machine.user_namespace.as_ref().is_ok_and(|namespace| namespace.is_root_remapped())
 }
 
 pub(super) fn seccomp(machine: &Machine) -> Finding {
@@ -74,14 +74,14 @@ pub(super) fn apparmor(machine: &Machine) -> Finding {
         }
         Err(errno) => return unreadable(ID, "/proc/self/attr/current", *errno),
     };
-    let shown = Shown(label);
+    let shown = Escaped(label);
     // A profile's mode stands behind it; its name may have colons too (a profile in a namespace of LXD).
     let mode = label.strip_suffix(b")").and_then(|label| label.rsplit(|&byte| byte == b'(').next());
     let type_of_context = label.split(|&byte| byte == b':').nth(2);
     match (mode, type_of_context) {
         (Some(b"enforce" | b"kill"), _) => {
             let end = label.iter().rposition(|&byte| byte == b' ').unwrap_or(label.len());
-            Finding::pass(ID, format!("AppArmor: {}", Shown(&label[..end])))
+            Finding::pass(ID, format!("AppArmor: {}", Escaped(&label[..end])))
         }
         // Ubuntu gives the programs of rootless engines profiles that confine nothing: `rootlesskit (unconfined)`.
         (Some(b"unconfined"), _) | (None, None) if mode.is_some() || label == b"unconfined" => {
@@ -142,8 +142,8 @@ pub(super) fn privileged_container(machine: &Machine) -> Finding {
         }
         Err(errno) => return unreadable(ID, "/proc/self/status", *errno),
     }
-    match &machine.places.host_devices {
-        Ok(devices) if !devices.is_empty() => signs.push(format!("host devices in /dev: {}", few(devices))),
+    match &machine.directories.host_devices {
+        Ok(devices) if !devices.is_empty() => signs.push(format!("host devices in /dev: {}", first_few(devices))),
         _ => {}
     }
     if signs.is_empty() {
@@ -208,15 +208,15 @@ pub(super) fn runtime_socket(machine: &Machine) -> Finding {
         };
         return Finding::fail(
             ID,
-            format!("{}{more}: access to it is root on the host", Shown(first)),
+            format!("{}{more}: access to it is root on the host", Escaped(first)),
             "remove the mount that contains it",
         );
     }
-    match sockets.not_all.first() {
+    match sockets.incomplete.first() {
         None => Finding::pass(ID, "no engine socket is mounted"),
         Some(first) => Finding::pass(
             ID,
-            format!("no engine socket is mounted (only the first directories of {} were searched)", Shown(first)),
+            format!("no engine socket is mounted (only the first directories of {} were searched)", Escaped(first)),
         ),
     }
 }
@@ -228,12 +228,16 @@ pub(super) fn limits(machine: &Machine) -> Finding {
         ("memory", limits.memory, "--memory 16g"),
         ("processes", limits.processes, "--pids-limit 512"),
         // A core file is a copy of COMMAND's memory: its secrets too.
-        ("core files", if limits.core == Limit::Of(0) { Limit::Of(0) } else { Limit::Without }, "--ulimit core=0"),
+        (
+            "core files",
+            if limits.core == Limit::Limited(0) { Limit::Limited(0) } else { Limit::Unlimited },
+            "--ulimit core=0",
+        ),
     ];
     let of = |wanted: Limit| each.iter().filter(move |(_, limit, _)| *limit == wanted);
-    let without: Vec<&str> = of(Limit::Without).map(|(what, ..)| *what).collect();
+    let without: Vec<&str> = of(Limit::Unlimited).map(|(what, ..)| *what).collect();
     if !without.is_empty() {
-        let flags: Vec<&str> = of(Limit::Without).map(|(_, _, flag)| *flag).collect();
+        let flags: Vec<&str> = of(Limit::Unlimited).map(|(_, _, flag)| *flag).collect();
         let rootless = if is_rootless(machine) && without != ["core files"] {
             " (rootless engines need cgroup v2 for this)"
         } else {
@@ -245,7 +249,7 @@ pub(super) fn limits(machine: &Machine) -> Finding {
             format!("add {}{rootless}", flags.join(" ")),
         );
     }
-    let unseen: Vec<&str> = of(Limit::Unseen).map(|(what, ..)| *what).collect();
+    let unseen: Vec<&str> = of(Limit::Unknown).map(|(what, ..)| *what).collect();
     if !unseen.is_empty() {
         return Finding::unknown(
             ID,
@@ -253,7 +257,7 @@ pub(super) fn limits(machine: &Machine) -> Finding {
             "mount /sys/fs/cgroup in the container, as engines do",
         );
     }
-    let (Limit::Of(memory), Limit::Of(processes)) = (limits.memory, limits.processes) else {
+    let (Limit::Limited(memory), Limit::Limited(processes)) = (limits.memory, limits.processes) else {
         return Finding::unknown(ID, "no limit can be read", "mount /sys/fs/cgroup in the container, as engines do");
     };
     Finding::pass(ID, format!("{} MiB of memory, {processes} processes, no core files", memory >> 20))

@@ -1,13 +1,13 @@
 //! Which TCP ports COMMAND may connect to. Judged here and not in `confine`, which holds it to them: a finding names
 //! them.
 
-use crate::machine::second_lock::SecondLock;
+use crate::machine::sandbox::SandboxSupport;
 use crate::settings::Settings;
 
 /// The proxy's, the server's own and those of TAKUMI_CONNECT, each once. `None`: every port, because no proxy is set or
 /// the kernel cannot hold to any.
-pub fn allowed_ports(settings: &Settings, kernel: &SecondLock) -> Option<Vec<u16>> {
-    let mut ports = kernel.proxies.clone().filter(|_| kernel.holds_ports())?;
+pub fn allowed_ports(settings: &Settings, kernel: &SandboxSupport) -> Option<Vec<u16>> {
+    let mut ports = kernel.proxies.clone().filter(|_| kernel.can_restrict_ports())?;
     ports.extend(settings.health_url.as_ref().map(|url| url.port));
     ports.extend(&settings.connect);
     ports.sort_unstable();
@@ -24,7 +24,7 @@ mod tests {
         let settings: Vec<&CStr> =
             variables.iter().copied().filter(|variable| variable.to_bytes().starts_with(b"TAKUMI")).collect();
         let settings = Settings::from_environment(&settings).unwrap();
-        allowed_ports(&settings, &SecondLock { landlock: Ok(4), ..SecondLock::look(&settings, variables)? })
+        allowed_ports(&settings, &SandboxSupport { landlock: Ok(4), ..SandboxSupport::observe(&settings, variables)? })
     }
 
     #[test]
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_kernel_that_cannot_hold_to_ports_holds_to_none() {
-        let kernel = |level| SecondLock { landlock: Ok(level), filters: Ok(()), proxies: Some(vec![1]) };
+        let kernel = |level| SandboxSupport { landlock: Ok(level), filters: Ok(()), proxies: Some(vec![1]) };
         assert_eq!([3, 4].map(|level| allowed_ports(&Settings::default(), &kernel(level))), [None, Some(vec![1])]);
     }
 }

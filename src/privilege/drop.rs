@@ -3,7 +3,7 @@
 use super::Error;
 use super::verify::Expected;
 use crate::machine::capabilities;
-use crate::sys::credentials::{self, Capabilities, Credentials, MOST_CAPABILITIES, Three};
+use crate::sys::credentials::{self, Capabilities, Credentials, MAX_CAPABILITIES, ResIds};
 use crate::sys::{Errno, GroupId, UserId};
 
 /// `SECBIT_NOROOT`, `SECBIT_NO_CAP_AMBIENT_RAISE` and their locks, and the locks of `KEEP_CAPS` and `NO_SETUID_FIXUP`, which stay
@@ -35,8 +35,8 @@ pub(super) fn become_user(
     credentials::set_user_ids(target.user).map_err(|errno| Error::Syscall("set the user id", errno))?;
     clear_capabilities()?;
     Ok(Expected {
-        users: Three::all(target.user),
-        group_ids: Three::all(target.group),
+        users: ResIds::all(target.user),
+        group_ids: ResIds::all(target.group),
         groups: target.groups.clone(),
         empty_bounding_set: true,
         secure_bits: may_lock.then_some(SECURE_BITS),
@@ -45,8 +45,8 @@ pub(super) fn become_user(
 
 /// Gives up whatever an ordinary user was started with, and stays that user.
 pub(super) fn stay_user(
-    users: Three<UserId>,
-    group_ids: Three<GroupId>,
+    users: ResIds<UserId>,
+    group_ids: ResIds<GroupId>,
     held: Capabilities,
 ) -> Result<Expected, Error> {
     let groups = supplementary_groups()?;
@@ -67,8 +67,8 @@ pub fn preflight(target: &Credentials, held: Capabilities, setgroups_denied: boo
     if !groups_are_right && setgroups_denied {
         return Err(Error::GroupsDenied);
     }
-    let group_is_right = credentials::group_ids() == Ok(Three::all(target.group));
-    let user_is_right = credentials::user_ids() == Ok(Three::all(target.user));
+    let group_is_right = credentials::group_ids() == Ok(ResIds::all(target.group));
+    let user_is_right = credentials::user_ids() == Ok(ResIds::all(target.user));
     let mut missing = 0;
     if !user_is_right {
         missing |= capabilities::SETUID & !held.effective;
@@ -89,7 +89,7 @@ pub fn preflight(target: &Credentials, held: Capabilities, setgroups_denied: boo
 }
 
 fn bounding_set_is_empty() -> Result<bool, Error> {
-    for number in 0..MOST_CAPABILITIES {
+    for number in 0..MAX_CAPABILITIES {
         match credentials::in_bounding_set(number) {
             Ok(true) => return Ok(false),
             Ok(false) => {}
@@ -101,7 +101,7 @@ fn bounding_set_is_empty() -> Result<bool, Error> {
 }
 
 fn empty_bounding_set() -> Result<(), Error> {
-    for number in 0..MOST_CAPABILITIES {
+    for number in 0..MAX_CAPABILITIES {
         match credentials::drop_from_bounding_set(number) {
             Ok(()) => {}
             Err(Errno(libc::EINVAL)) => break,

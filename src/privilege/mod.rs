@@ -9,7 +9,7 @@ pub mod verify;
 
 use crate::machine::capabilities;
 use crate::problem::Problem;
-use crate::sys::credentials::{Capabilities, CapabilityBits, Credentials, Three};
+use crate::sys::credentials::{Capabilities, CapabilityBits, Credentials, ResIds};
 use crate::sys::{Errno, GroupId, UserId};
 
 /// Becomes `target`, whom a start as root is for.
@@ -18,7 +18,7 @@ pub fn become_user(target: &Credentials, preflight: drop::Preflight) -> Result<D
 }
 
 /// Gives up whatever an ordinary user was started with, and stays that user.
-pub fn stay_user(users: Three<UserId>, groups: Three<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
+pub fn stay_user(users: ResIds<UserId>, groups: ResIds<GroupId>, held: Capabilities) -> Result<Dropped, Error> {
     verify::verify(&drop::stay_user(users, groups, held)?)
 }
 
@@ -49,8 +49,8 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Missing { what, missing } => Problem::new(
-                format!("cannot {what}: the container lacks {}", capabilities::Names(missing)),
-                format!("add {}", capabilities::Flags(missing)),
+                format!("cannot {what}: the container lacks {}", capabilities::CapabilityNames(missing)),
+                format!("add {}", capabilities::CapAddFlags(missing)),
             ),
             Error::Syscall(what, errno) => Problem::new(
                 format!("cannot {what}: {errno}"),

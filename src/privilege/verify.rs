@@ -3,16 +3,16 @@
 //! tried.
 
 use super::{Dropped, Error};
-use crate::machine::status::{self, Status};
-use crate::sys::credentials::{self, Capabilities, MOST_CAPABILITIES, Three};
+use crate::machine::status::{self, ProcStatus};
+use crate::sys::credentials::{self, Capabilities, MAX_CAPABILITIES, ResIds};
 use crate::sys::{Errno, GroupId, UserId, io};
 use crate::text::List;
 use std::os::fd::RawFd;
 
 /// What must be found.
 pub(super) struct Expected {
-    pub users: Three<UserId>,
-    pub group_ids: Three<GroupId>,
+    pub users: ResIds<UserId>,
+    pub group_ids: ResIds<GroupId>,
     pub groups: Vec<GroupId>,
     /// Whether the bounding set must be empty too.
     pub empty_bounding_set: bool,
@@ -49,7 +49,7 @@ fn verify_by_calls(expected: &Expected) -> Result<(), Error> {
 
 /// The same from /proc/self/status, which has what no call shows: the filesystem ids, and all five capability sets at
 /// once.
-fn verify_by_proc(expected: &Expected, status: &Status) -> Result<u64, Error> {
+fn verify_by_proc(expected: &Expected, status: &ProcStatus) -> Result<u64, Error> {
     let users = [expected.users.real, expected.users.effective, expected.users.saved, expected.users.effective];
     expect_equal("user ids in /proc", status.users, Some(users))?;
     let ids =
@@ -57,8 +57,8 @@ fn verify_by_proc(expected: &Expected, status: &Status) -> Result<u64, Error> {
     expect_equal("group ids in /proc", status.group_ids, Some(ids))?;
     expect_equal("groups in /proc", status.groups.as_ref(), Some(&expected.groups))?;
     expect_equal("no_new_privs in /proc", status.no_new_privileges, Some(true))?;
-    for (name, set) in status::SETS.iter().zip(status.capabilities) {
-        let may_remain = *name == status::SETS[status::BOUNDING] && !expected.empty_bounding_set;
+    for (name, set) in status::CAPABILITY_SETS.iter().zip(status.capabilities) {
+        let may_remain = *name == status::CAPABILITY_SETS[status::BOUNDING] && !expected.empty_bounding_set;
         if !may_remain && set != Some(0) {
             return Err(Error::NotDropped(name, format!("is {:#x}", set.unwrap_or(u64::MAX))));
         }
@@ -81,7 +81,7 @@ fn verify_sets_by_bit(expected: &Expected) -> Result<u64, Error> {
 
 fn read_set_by_bit(name: &'static str, has: fn(u32) -> Result<bool, Errno>) -> Result<u64, Error> {
     let mut set = 0;
-    for number in 0..MOST_CAPABILITIES {
+    for number in 0..MAX_CAPABILITIES {
         match has(number) {
             Ok(true) => set |= 1 << number,
             Ok(false) => {}
@@ -94,14 +94,14 @@ fn read_set_by_bit(name: &'static str, has: fn(u32) -> Result<bool, Errno>) -> R
 
 /// Tries to get root, its group, a group and a capability back. The kernel must refuse each.
 fn verify_nothing_regained(expected: &Expected) -> Result<(), Error> {
-    if !expected.users.has(UserId(0)) {
-        expect_refused("uid 0", credentials::try_effective_user(UserId(0)))?;
+    if !expected.users.contains(UserId(0)) {
+        expect_refused("uid 0", credentials::try_set_effective_user(UserId(0)))?;
     }
-    if !expected.group_ids.has(GroupId(0)) {
-        expect_refused("gid 0", credentials::try_effective_group(GroupId(0)))?;
+    if !expected.group_ids.contains(GroupId(0)) {
+        expect_refused("gid 0", credentials::try_set_effective_group(GroupId(0)))?;
     }
     expect_refused("a supplementary group", credentials::set_groups(&[GroupId(0)]))?;
-    expect_refused("an ambient capability", credentials::try_ambient(0))
+    expect_refused("an ambient capability", credentials::try_raise_ambient(0))
 }
 
 fn expect_refused(what: &'static str, answer: Result<(), Errno>) -> Result<(), Error> {
@@ -116,13 +116,13 @@ fn expect_refused(what: &'static str, answer: Result<(), Errno>) -> Result<(), E
 /// What is open: exactly what was kept for COMMAND, and what `init` holds itself.
 pub fn verify_descriptors(expected: &[RawFd]) -> Result<(), Error> {
     // 0 to 2 are open: where there are three in all, there is none of ours and none that was inherited.
-    if expected.is_empty() && io::count_of_descriptors() == Ok(io::FIRST_OTHER as usize) {
+    if expected.is_empty() && io::count_open_descriptors() == Ok(io::FIRST_NON_STDIO as usize) {
         return Ok(());
     }
-    let found = match io::descriptors_of_proc() {
+    let found = match io::list_open_descriptors() {
         Ok(found) => found,
         // No /proc: the kernel can still be asked for each number.
-        Err(_) => read("the open descriptors", io::open_among(io::FIRST_OTHER, 1024))?,
+        Err(_) => read("the open descriptors", io::open_descriptors_within(io::FIRST_NON_STDIO, 1024))?,
     };
     match found.iter().find(|number| !expected.contains(number)) {
         None => Ok(()),

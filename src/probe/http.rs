@@ -25,7 +25,7 @@ pub struct Exchange {
 impl Exchange {
     /// Prepares it; nothing is sent yet. `Err`: why it cannot be asked.
     pub fn prepare(url: &Url) -> Result<Self, HttpAnswer> {
-        let Some(address) = hosts::address(url.host().as_bytes()) else {
+        let Some(address) = hosts::resolve(url.host().as_bytes()) else {
             return Err(HttpAnswer::RequestFailed(
                 "its host is not in /etc/hosts".to_string(),
                 "use an address or localhost in TAKUMI_HEALTH_URL, or add the name with --add-host",

@@ -31,7 +31,7 @@ pub fn drop_privileges(settings: &Settings, who: Option<&UserIds>) -> Result<Sta
         },
         None => {
             let (passwd, group) = (account_file(c"/etc/passwd")?, account_file(c"/etc/group")?);
-            let (namespace, of_devices) = (started.namespace(), &devices::groups());
+            let (namespace, of_devices) = (started.namespace(), &devices::gpu_groups());
             resolve::resolve(
                 settings,
                 &AccountSources { passwd: &passwd, group: &group, namespace, device_groups: of_devices },

@@ -33,13 +33,13 @@ use verdict::{Health, HttpAnswer, Processes, Progress};
 /// Answers within TAKUMI_HEALTH_TIMEOUT. Returns 0 (healthy) or 1, nothing else.
 pub fn check(environment: &[&CStr], json: bool) -> u8 {
     let began = Instant::now();
-    memory::exit_with(1);
+    memory::set_out_of_memory_code(1);
     std::panic::set_hook(Box::new(on_panic));
-    logging::begin();
+    logging::install();
     // A reader that is gone, or a file that may not grow, is an error of write and no death; and nothing else is held
     // back.
     let blocked = signal::set_mask(SignalSet::of(&[Signal::PIPE, Signal::XFSZ, Signal::TTOU]));
-    if let Err(errno) = blocked.map(drop).and_then(|()| io::occupy_closed_stdio()) {
+    if let Err(errno) = blocked.map(drop).and_then(|()| io::reopen_closed_stdio()) {
         error!("cannot begin: {errno} (a seccomp filter or a limit of open files refuses it)");
         return 1;
     }
@@ -94,7 +94,7 @@ fn run_checks(environment: &[&CStr], own: Settings, began: Instant) -> ProbeRepo
 
     let init = state.map(|state| ProcessId(state.process.id));
     let found = processes::find_init_and_command(init);
-    let by_choice = settings.allow_root || started.namespace().is_some_and(UserNamespace::root_is_an_ordinary_user);
+    let by_choice = settings.allow_root || started.namespace().is_some_and(UserNamespace::is_root_remapped);
     let user = state.map(|state| UserId(state.identity.user));
     let mut findings = shields::process_findings(&shields::read_statuses(found), by_choice, user);
     let last = Instant::now().until(end);

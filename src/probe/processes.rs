@@ -2,7 +2,7 @@
 //! much.
 
 use super::verdict::{ActivitySample, ProcessState, Processes};
-use crate::machine::processes::{self, Process, with_path};
+use crate::machine::processes::{self, ProcessStat, with_proc_path};
 use crate::sys::{ProcessId, UserId, fs, io, process};
 use std::os::fd::AsFd;
 
@@ -13,15 +13,15 @@ const MAX_PROCESSES: usize = 4096;
 pub fn find_init_and_command(init: Option<ProcessId>) -> Processes {
     let Some(init) = init.or_else(find_init) else { return Processes::NoInit };
     let mut name = [0; 16];
-    let command = parse_command_pid(processes::name(init, &mut name));
-    let init_now = process_state(init, processes::look(init));
+    let command = parse_command_pid(processes::read_comm(init, &mut name));
+    let init_now = process_state(init, processes::read_stat(init));
     let Some(command) = command else { return Processes::NoCommand(init_now) };
     // An id that came to somebody else, or that counts in another pid namespace, is not COMMAND's.
-    let process = processes::look(command).filter(|process| process.parent == init);
+    let process = processes::read_stat(command).filter(|process| process.parent == init);
     Processes::Both(init_now, process_state(command, process))
 }
 
-fn process_state(id: ProcessId, process: Option<Process>) -> ProcessState {
+fn process_state(id: ProcessId, process: Option<ProcessStat>) -> ProcessState {
     ProcessState { id, state: process.map(|process| process.state) }
 }
 
@@ -38,13 +38,13 @@ fn is_init(name: &[u8]) -> bool {
 fn find_init() -> Option<ProcessId> {
     let first = ProcessId(1);
     let mut name = [0; 16];
-    if is_init(processes::name(first, &mut name)) {
+    if is_init(processes::read_comm(first, &mut name)) {
         return Some(first);
     }
-    let own = process::own_id();
+    let own = process::self_pid();
     let mut candidates = Vec::new();
-    let listed = processes::for_each(|Process { id, start, .. }| {
-        if id != own && candidates.len() < MAX_PROCESSES && is_init(processes::name(id, &mut name)) {
+    let listed = processes::for_each_process(|ProcessStat { id, start_ticks: start, .. }| {
+        if id != own && candidates.len() < MAX_PROCESSES && is_init(processes::read_comm(id, &mut name)) {
             candidates.push(Candidate { id, start, is_closed: owner(id) == Some(UserId(0)) });
         }
     });
@@ -69,14 +69,14 @@ fn choose_init(candidates: &[Candidate]) -> Option<ProcessId> {
 }
 
 fn owner(id: ProcessId) -> Option<UserId> {
-    let directory = with_path(id, "", io::open_path)?.ok()?;
+    let directory = with_proc_path(id, "", io::open_path)?.ok()?;
     fs::stat(directory.as_fd(), fs::Freshness::Cached).ok().map(|stat| stat.uid)
 }
 
 /// One look at COMMAND and all its descendants.
 pub fn sample_activity(command: ProcessId) -> Vec<ActivitySample> {
-    let mut everybody: Vec<Process> = Vec::new();
-    let _ = processes::for_each(|process| {
+    let mut everybody: Vec<ProcessStat> = Vec::new();
+    let _ = processes::for_each_process(|process| {
         if everybody.len() < MAX_PROCESSES {
             everybody.push(process);
         }
@@ -86,7 +86,9 @@ pub fn sample_activity(command: ProcessId) -> Vec<ActivitySample> {
     while let Some(parent) = next.pop() {
         // Taken out when it is found, so that a picture with a ring in it (ids that came again meanwhile) ends too.
         let index = everybody.iter().position(|process| process.id == parent);
-        let Some(Process { id, start, state, processor, .. }) = index.map(|index| everybody.swap_remove(index)) else {
+        let Some(ProcessStat { id, start_ticks: start, state, cpu_ticks: processor, .. }) =
+            index.map(|index| everybody.swap_remove(index))
+        else {
             continue;
         };
         found.push(ActivitySample { id, start, state, processor, io: io_bytes(id) });
@@ -98,7 +100,7 @@ pub fn sample_activity(command: ProcessId) -> Vec<ActivitySample> {
 /// What a process read and wrote, through the page cache or not (`man 5 proc_pid_io`).
 fn io_bytes(id: ProcessId) -> Option<u64> {
     let mut buffer = [0; 512];
-    let text = with_path(id, "io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
+    let text = with_proc_path(id, "io", |path| io::read_into(path, &mut buffer).map(<[u8]>::len))?.ok()?;
     sum_io_bytes(buffer.get(..text)?)
 }
 
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_look_sees_this_process_at_work() {
-        let own = process::own_id();
+        let own = process::self_pid();
         let sample = sample_activity(own).into_iter().find(|sample| sample.id == own).unwrap();
         assert!(sample.io.is_some_and(|bytes| bytes > 0) && sample.start > 0, "{sample:?}");
     }

@@ -1,30 +1,30 @@
 //! The shields as they are now: what `init` and COMMAND hold, what is required, and the GPU of the start.
 
 use super::verdict::Processes;
-use crate::machine::status::{self, BOUNDING, SETS, Status};
+use crate::machine::status::{self, BOUNDING, CAPABILITY_SETS, ProcStatus};
 use crate::machine::user_namespace::UserNamespace;
-use crate::machine::{self, Machine, Wish, devices};
+use crate::machine::{self, Machine, ObserveOptions, devices};
 use crate::posture::{self, finding::Finding, gpu};
 use crate::settings::checks::Check;
 use crate::settings::{ConfineMode, Settings};
 use crate::sys::clock::Instant;
-use crate::sys::{Errno, ProcessId, UserId, fs, in_child, io};
-use crate::text::Shown;
+use crate::sys::{Errno, ProcessId, UserId, forked_task, fs, io};
+use crate::text::Escaped;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// `init` and COMMAND as /proc shows them: before COMMAND runs `init` still needs what it has. Who has ended holds nothing and is left out.
-pub fn read_statuses(found: Processes) -> Vec<(&'static str, Result<Status, Errno>)> {
+pub fn read_statuses(found: Processes) -> Vec<(&'static str, Result<ProcStatus, Errno>)> {
     let Processes::Both(init, command) = found else { return Vec::new() };
-    let statuses = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, status::of(id)));
+    let statuses = [("init", init.id), ("COMMAND", command.id)].map(|(who, id)| (who, status::read_of(id)));
     let is_there = |(_, status): &(_, _)| !matches!(status, Err(Errno(libc::ENOENT | libc::ESRCH)));
     statuses.into_iter().filter(is_there).collect()
 }
 
 /// The three that always hold, of each of them.
 pub fn process_findings(
-    statuses: &[(&str, Result<Status, Errno>)],
+    statuses: &[(&str, Result<ProcStatus, Errno>)],
     root_by_choice: bool,
     expected: Option<UserId>,
 ) -> Vec<Finding> {
@@ -41,8 +41,8 @@ pub fn process_findings(
 /// A sentence for each process, or what is wrong with the first of them.
 fn finding_of_all(
     check: Check,
-    statuses: &[(&str, Result<Status, Errno>)],
-    one: impl Fn(&str, &Status) -> Result<String, Violation>,
+    statuses: &[(&str, Result<ProcStatus, Errno>)],
+    one: impl Fn(&str, &ProcStatus) -> Result<String, Violation>,
 ) -> Finding {
     let mut held = Vec::new();
     for (who, status) in statuses {
@@ -78,7 +78,7 @@ fn unreadable_finding(check: Check, who: &str, errno: Option<Errno>) -> Finding 
 
 fn check_unprivileged(
     who: &str,
-    status: &Status,
+    status: &ProcStatus,
     root_by_choice: bool,
     expected: Option<UserId>,
 ) -> Result<String, Violation> {
@@ -94,8 +94,8 @@ fn check_unprivileged(
     Ok(format!("{who} is uid {one}{by_choice}"))
 }
 
-fn check_capabilities(who: &str, status: &Status) -> Result<String, Violation> {
-    for (set, (name, held)) in SETS.iter().zip(status.capabilities).enumerate() {
+fn check_capabilities(who: &str, status: &ProcStatus) -> Result<String, Violation> {
+    for (set, (name, held)) in CAPABILITY_SETS.iter().zip(status.capabilities).enumerate() {
         match held {
             None => return Err(Violation::Unreadable),
             Some(held) if held != 0 && set != BOUNDING => {
@@ -111,7 +111,7 @@ fn check_capabilities(who: &str, status: &Status) -> Result<String, Violation> {
     }
 }
 
-fn check_no_new_privileges(who: &str, status: &Status) -> Result<String, Violation> {
+fn check_no_new_privileges(who: &str, status: &ProcStatus) -> Result<String, Violation> {
     match status.no_new_privileges {
         None => Err(Violation::Unreadable),
         Some(false) => Err(Violation::Failed(format!("{who} can gain privileges by exec"))),
@@ -124,7 +124,7 @@ pub struct RequiredChecks<'a> {
     pub settings: &'a Settings,
     pub environment: &'a [&'a CStr],
     /// Of this process before its drop, as the engine started it: what the container was given.
-    pub given: Option<Status>,
+    pub given: Option<ProcStatus>,
     pub running: Option<(ProcessId, ProcessId)>,
     /// GPU nodes that could be opened at the start: they must open now, whatever is required.
     pub devices: &'a [String],
@@ -148,7 +148,7 @@ impl RequiredChecks<'_> {
         let half = || Instant::now().until(deadline) / 2;
         let mut findings = Vec::new();
         if !self.devices.is_empty() {
-            let now = devices::open_again(self.devices, half());
+            let now = devices::reopen(self.devices, half());
             let namespace = UserNamespace::read().ok();
             findings.push(Finding { required: true, ..gpu::verify_still_open(&now, namespace.as_ref()) });
         }
@@ -162,30 +162,30 @@ impl RequiredChecks<'_> {
 
     /// In a child, since a filesystem whose server is gone holds whoever asks it.
     fn evaluate_in_child(&self, checks: &[Check], patience: Duration) -> Vec<Finding> {
-        let answer = in_child::run(patience, MAX_ANSWER_BYTES, |child| {
+        let answer = forked_task::run(patience, MAX_ANSWER_BYTES, |child| {
             let findings = evaluate(self.settings, &self.observe(checks), checks);
-            let _ = child.tell(&serde_json::to_vec(&findings).unwrap_or_default());
+            let _ = child.write_output(&serde_json::to_vec(&findings).unwrap_or_default());
         });
         let lost = |why: String| {
             let finding = Finding::unknown(checks[0], why, "check whether a mount or the proxy of the container hangs");
             vec![Finding { required: true, ..finding }]
         };
         match answer {
-            Ok(answer) if answer.late => lost(format!("no answer in {} ms", patience.as_millis())),
+            Ok(answer) if answer.timed_out => lost(format!("no answer in {} ms", patience.as_millis())),
             Ok(answer) => serde_json::from_slice(&answer.bytes).unwrap_or_else(|_| lost("no result".to_string())),
             Err(errno) => lost(format!("cannot fork: {errno}")),
         }
     }
 
     fn observe(&self, checks: &[Check]) -> Observed<'_> {
-        let mut machine = machine::observe(&Wish {
+        let mut machine = machine::observe(&ObserveOptions {
             settings: self.settings,
             environment: self.environment,
             user: None,
             namespace: None,
             only: Some(checks),
         });
-        let running = self.running.map(|(init, command)| [init, command].map(status::of));
+        let running = self.running.map(|(init, command)| [init, command].map(status::read_of));
         // The container's, not that of a process that has just dropped: of COMMAND what filters its calls, and what was
         // given.
         if let Some(given) = &self.given {
@@ -205,7 +205,7 @@ impl RequiredChecks<'_> {
 /// What the dropped user sees.
 struct Observed<'a> {
     machine: Machine,
-    running: Option<[Result<Status, Errno>; 2]>,
+    running: Option<[Result<ProcStatus, Errno>; 2]>,
     /// Whether this user may write each; nothing is written, and nobody walks.
     volumes: Vec<(&'a CStr, Result<(), Errno>)>,
 }
@@ -222,8 +222,8 @@ fn evaluate(settings: &Settings, observed: &Observed, checks: &[Check]) -> Vec<F
 
 /// COMMAND has a filter more than `init`. Of Landlock /proc shows nothing; both were put on before COMMAND ran, and
 /// neither comes off.
-fn confined_finding(init: &Result<Status, Errno>, command: &Result<Status, Errno>) -> Finding {
-    let filters = |status: &Result<Status, Errno>| match status {
+fn confined_finding(init: &Result<ProcStatus, Errno>, command: &Result<ProcStatus, Errno>) -> Finding {
+    let filters = |status: &Result<ProcStatus, Errno>| match status {
         Ok(status) if status.seccomp == Some(2) => status.seccomp_filters,
         Ok(status) if status.seccomp.is_some() => Some(0),
         _ => None,
@@ -246,7 +246,7 @@ fn confined_finding(init: &Result<Status, Errno>, command: &Result<Status, Errno
 }
 
 fn volume_finding(path: &CStr, answer: Result<(), Errno>) -> Finding {
-    let shown = Shown(path.to_bytes());
+    let shown = Escaped(path.to_bytes());
     match answer {
         Ok(()) => Finding::pass(Check::Volumes, format!("{shown}: writable")),
         Err(errno) => Finding::fail(

@@ -50,7 +50,7 @@ impl ProcessIdentity {
         let mut buffer = [0; 40];
         let boot = io::read_into(c"/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
         let boot = String::from_utf8_lossy(boot.trim_ascii()).into_owned();
-        Some(ProcessIdentity { id: id.0, start_time: processes::look(id)?.start, boot })
+        Some(ProcessIdentity { id: id.0, start_time: processes::read_stat(id)?.start_ticks, boot })
     }
 }
 
@@ -85,7 +85,7 @@ impl PublishedState {
         let cannot = |errno: Errno| format!("{path} cannot be read: {errno}");
         // Whoever may write the directory could put another start's file there.
         let directory = io::open_path(c"/run/takumi").map_err(cannot)?;
-        let file = io::open_plain(STATE_PATH).map_err(cannot)?;
+        let file = io::open_nofollow(STATE_PATH).map_err(cannot)?;
         for (of, is_its_kind) in
             [(directory.as_fd(), fs::Stat::is_directory as fn(&fs::Stat) -> bool), (file.as_fd(), fs::Stat::is_regular)]
         {
@@ -97,7 +97,7 @@ impl PublishedState {
         let text = io::read_rest(&file, MAX_STATE_BYTES).map_err(cannot)?;
         let state: PublishedState = serde_json::from_slice(&text).map_err(|_| format!("{path} is not a report"))?;
         let init = ProcessId(state.process.id);
-        let users = status::of(init).ok().and_then(|status| status.users);
+        let users = status::read_of(init).ok().and_then(|status| status.users);
         match ProcessIdentity::read(init) {
             Some(now) if now == state.process => {}
             _ => return Err("the report is from another start".to_string()),

@@ -2,8 +2,8 @@
 
 use super::cipher;
 use crate::sys::Errno;
-use crate::sys::secret::Unread;
-use crate::text::Shown;
+use crate::sys::secret::SecretError;
+use crate::text::Escaped;
 use std::ffi::CString;
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Error {
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     #[error("{0}{fix}", fix = fix_for(.0))]
-    Unread(#[from] Unread),
+    Unread(#[from] SecretError),
     #[error("the line is not NAME=value (start a comment with #)")]
     NoAssignment,
     #[error(
@@ -62,7 +62,7 @@ impl Error {
 
     /// Of a whole file.
     pub fn in_file(path: &[u8], cause: Cause) -> Error {
-        Error { place: Shown(path).to_string(), cause }
+        Error { place: Escaped(path).to_string(), cause }
     }
 
     /// Of a variable of the environment.
@@ -73,7 +73,7 @@ impl Error {
     /// Of a variable that names a file. What is no path may be the secret itself, put into the wrong variable.
     pub fn in_file_variable(name: &str, path: &[u8], cause: Cause) -> Error {
         match path.first() {
-            Some(b'/') => Error { place: format!("{name}=\"{}\"", Shown(path)), cause },
+            Some(b'/') => Error { place: format!("{name}=\"{}\"", Escaped(path)), cause },
             _ => Error::in_variable(name, cause),
         }
     }
@@ -81,8 +81,8 @@ impl Error {
 
 pub fn location(path: &[u8], line: usize, name: Option<&[u8]>) -> String {
     match name {
-        Some(name) => format!("{}:{line}, {}", Shown(path), Shown(name)),
-        None => format!("{}:{line}", Shown(path)),
+        Some(name) => format!("{}:{line}, {}", Escaped(path), Escaped(name)),
+        None => format!("{}:{line}", Escaped(path)),
     }
 }
 
@@ -92,12 +92,12 @@ pub fn absolute_path(path: &[u8]) -> Result<CString, Cause> {
     CString::new(path).map_err(|_| Cause::NoPath)
 }
 
-fn fix_for(unread: &Unread) -> &'static str {
+fn fix_for(unread: &SecretError) -> &'static str {
     match unread {
-        Unread::Kernel(Errno(libc::EACCES | libc::EPERM)) => {
+        SecretError::Kernel(Errno(libc::EACCES | libc::EPERM)) => {
             " (the container lacks CAP_DAC_READ_SEARCH: add --cap-add DAC_READ_SEARCH; if init does not start as root, make the file readable for its user)"
         }
-        Unread::Kernel(Errno(libc::ENOENT | libc::ENOTDIR)) => " (mount it, or correct the path)",
+        SecretError::Kernel(Errno(libc::ENOENT | libc::ENOTDIR)) => " (mount it, or correct the path)",
         _ => "",
     }
 }

@@ -16,7 +16,7 @@ pub use error::Error;
 use crate::path::is_within;
 use crate::settings::{Settings, split_variable, value_of};
 use crate::sys::secret;
-use crate::text::Shown;
+use crate::text::Escaped;
 use error::Cause;
 use std::ffi::CStr;
 use zeroize::Zeroizing;
@@ -75,7 +75,7 @@ fn check_outside_volumes(settings: &Settings, environment: &[&CStr]) -> Vec<Erro
     let paths = settings.env_files.iter().map(|path| path.to_bytes()).chain(named);
     let found = paths.filter_map(|path| {
         let volume = settings.volumes.iter().find(|volume| is_within(path, volume.to_bytes()))?;
-        Some(Error::in_file(path, Cause::InVolume(Shown(volume.to_bytes()).to_string())))
+        Some(Error::in_file(path, Cause::InVolume(Escaped(volume.to_bytes()).to_string())))
     });
     found.collect()
 }

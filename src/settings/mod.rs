@@ -14,7 +14,7 @@ use crate::http::Url;
 use crate::logging::Format;
 use crate::path::is_within;
 use crate::sys::Signal;
-use crate::text::Shown;
+use crate::text::Escaped;
 use checks::Check;
 use log::LevelFilter;
 use std::ffi::{CStr, CString};
@@ -118,11 +118,11 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SettingsError::Value(name, value, expected) => {
-                write!(f, "cannot use {name}=\"{}\": expected {expected}", Shown(value))
+                write!(f, "cannot use {name}=\"{}\": expected {expected}", Escaped(value))
             }
             SettingsError::Unknown(name, value) => {
                 let nearest = table::nearest_name(&String::from_utf8_lossy(name));
-                write!(f, "unknown setting {}=\"{}\": did you mean {nearest}?", Shown(name), Shown(value))?;
+                write!(f, "unknown setting {}=\"{}\": did you mean {nearest}?", Escaped(name), Escaped(value))?;
                 f.write_str(" (`init --help` lists them all)")
             }
             SettingsError::Duplicate(name) => {

@@ -2,9 +2,9 @@
 
 use crate::privilege::Dropped;
 use crate::settings::value_of;
-use crate::sys::spawn::{self, Failure, Lock, Plan};
+use crate::sys::spawn::{self, Sandbox, SpawnError, SpawnPlan};
 use crate::sys::{Errno, ProcessId, SignalSet, io, process, terminal};
-use crate::text::Shown;
+use crate::text::Escaped;
 use log::debug;
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -20,15 +20,12 @@ pub struct Command<'a> {
     pub mask: SignalSet,
     /// Whether SIGCHLD was ignored then.
     pub sigchld_ignored: bool,
-    /// UMASK.
     pub umask: Option<u32>,
     /// Whether the environment needs a LISTEN_PID that names COMMAND.
     pub listen_pid: bool,
-    /// The second lock.
-    pub lock: Option<&'a Lock>,
+    pub sandbox: Option<&'a Sandbox>,
 }
 
-/// COMMAND, running.
 #[derive(Debug)]
 pub struct Child {
     /// Its process, which leads a group of the same number.
@@ -50,8 +47,7 @@ pub enum Terminal {
 #[derive(Debug)]
 pub enum Error {
     /// Before exec: the start failed.
-    Start(Failure),
-    /// At exec.
+    Start(SpawnError),
     Exec {
         /// COMMAND as it was given.
         name: CString,
@@ -59,14 +55,13 @@ pub enum Error {
         tried: CString,
         /// Whether anything is there.
         found: bool,
-        /// The kernel's word.
         errno: Errno,
     },
 }
 
 impl Error {
     /// 125 before exec, 127 where COMMAND was not found, 126 where it was and could not be executed.
-    pub fn code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Error::Start(_) => 125,
             Error::Exec { found: false, .. } => 127,
@@ -80,7 +75,7 @@ impl std::error::Error for Error {}
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Start(Failure::Fork(errno)) => {
+            Error::Start(SpawnError::Fork(errno)) => {
                 write!(f, "cannot fork for COMMAND: {errno}")?;
                 match errno.0 {
                     libc::EAGAIN => {
@@ -90,15 +85,15 @@ impl fmt::Display for Error {
                     _ => f.write_str(" (a seccomp filter or a limit refuses it)"),
                 }
             }
-            Error::Start(Failure::Prepare(what, errno)) => {
+            Error::Start(SpawnError::Prepare(what, errno)) => {
                 write!(
                     f,
                     "cannot {what} for COMMAND: {errno} (a seccomp filter or a sandbox refuses it; start without that rule)"
                 )
             }
-            Error::Start(Failure::Exec(_, errno)) => write!(f, "cannot execute COMMAND: {errno}"),
+            Error::Start(SpawnError::Exec(_, errno)) => write!(f, "cannot execute COMMAND: {errno}"),
             Error::Exec { name, tried, found, errno } => {
-                write!(f, "cannot execute {}: ", Shown(name.to_bytes()))?;
+                write!(f, "cannot execute {}: ", Escaped(name.to_bytes()))?;
                 match (errno.0, found) {
                     (libc::ENOENT | libc::ENOTDIR, false) if name.to_bytes().contains(&b'/') => {
                         write!(f, "{errno} (check the path in CMD or in the arguments of docker run)")
@@ -110,12 +105,12 @@ impl fmt::Display for Error {
                         write!(
                             f,
                             "{} exists, but its interpreter (the #! line or the ELF loader) does not",
-                            Shown(tried.to_bytes())
+                            Escaped(tried.to_bytes())
                         )?;
                         f.write_str(" (install it in the image)")
                     }
                     (libc::EACCES, _) => {
-                        write!(f, "{} cannot be executed: {errno}", Shown(tried.to_bytes()))?;
+                        write!(f, "{} cannot be executed: {errno}", Escaped(tried.to_bytes()))?;
                         f.write_str(
                             " (it must be a file with the execute bit for COMMAND's user, not on a noexec mount)",
                         )
@@ -124,19 +119,20 @@ impl fmt::Display for Error {
                         write!(
                             f,
                             "{}: {errno} (not a program for this machine: built for another one, or truncated?)",
-                            Shown(tried.to_bytes())
+                            Escaped(tried.to_bytes())
                         )
                     }
                     (libc::E2BIG, _) => write!(f, "{errno} (shorten the arguments or the environment)"),
-                    _ => write!(f, "{}: {errno}", Shown(tried.to_bytes())),
+                    _ => write!(f, "{}: {errno}", Escaped(tried.to_bytes())),
                 }
             }
         }
     }
 }
 
-/// The probe learns from this process's own name, which nobody else can write, who COMMAND is: `init:7`, or `init` for nobody.
-pub fn tell_probe(command: Option<ProcessId>) {
+/// The probe learns from this process's own name, which nobody else can write, who COMMAND is: `init:7`, or `init` for
+/// nobody.
+pub fn publish_pid(command: Option<ProcessId>) {
     use std::io::Write as _;
     let mut name = *b"init\0\0\0\0\0\0\0\0\0\0\0\0";
     if let Some(command) = command {
@@ -158,7 +154,7 @@ pub fn start(_: &Dropped, command: &Command) -> Result<Child, Error> {
         Some(Terminal::Standard(number)) => Some(number),
         _ => opened.as_ref().map(|opened| opened.as_raw_fd()),
     };
-    let spawned = spawn::spawn(&Plan {
+    let spawned = spawn::spawn(&SpawnPlan {
         candidates: &candidates,
         arguments: command.arguments,
         environment: command.environment,
@@ -167,19 +163,19 @@ pub fn start(_: &Dropped, command: &Command) -> Result<Child, Error> {
         terminal: descriptor,
         umask: command.umask,
         listen_pid: command.listen_pid,
-        lock: command.lock,
+        sandbox: command.sandbox,
     });
     match spawned {
         Ok(id) => Ok(Child { id, terminal }),
-        Err(Failure::Exec(index, errno)) => {
-            take_terminal_back(terminal);
-            let there = candidates.iter().find(|path| errno.0 == libc::ENOENT && io::exists(path));
-            let tried = there.or(candidates.get(index)).cloned().unwrap_or_default();
-            let found = there.is_some() || !matches!(errno.0, libc::ENOENT | libc::ENOTDIR);
+        Err(SpawnError::Exec(index, errno)) => {
+            reclaim_terminal(terminal);
+            let existing = candidates.iter().find(|path| errno.0 == libc::ENOENT && io::exists(path));
+            let tried = existing.or(candidates.get(index)).cloned().unwrap_or_default();
+            let found = existing.is_some() || !matches!(errno.0, libc::ENOENT | libc::ENOTDIR);
             Err(Error::Exec { name: name.into(), tried, found, errno })
         }
         Err(failure) => {
-            take_terminal_back(terminal);
+            reclaim_terminal(terminal);
             Err(Error::Start(failure))
         }
     }
@@ -201,15 +197,16 @@ fn candidates(name: &CStr, path: Option<&[u8]>) -> Vec<CString> {
     path.unwrap_or(DEFAULT_PATH).split(|&byte| byte == b':').map(join).collect()
 }
 
-/// The controlling terminal, if `init` is its foreground job: one that is another's must not be taken (`init … &` in a shell).
+/// The controlling terminal, if `init` is its foreground job: one that is another's must not be taken (`init … &` in a
+/// shell).
 fn foreground_terminal() -> (Option<Terminal>, Option<OwnedFd>) {
-    for number in 0..io::FIRST_OTHER {
+    for number in 0..io::FIRST_NON_STDIO {
         if let Ok(group) = terminal::foreground(number) {
-            return ((group == process::own_group()).then_some(Terminal::Standard(number)), None);
+            return ((group == process::self_process_group()).then_some(Terminal::Standard(number)), None);
         }
     }
     match io::open_terminal(c"/dev/tty") {
-        Ok(opened) if terminal::foreground(opened.as_raw_fd()) == Ok(process::own_group()) => {
+        Ok(opened) if terminal::foreground(opened.as_raw_fd()) == Ok(process::self_process_group()) => {
             (Some(Terminal::Controlling), Some(opened))
         }
         _ => (None, None),
@@ -217,7 +214,7 @@ fn foreground_terminal() -> (Option<Terminal>, Option<OwnedFd>) {
 }
 
 impl Terminal {
-    fn with<Answer>(self, act: impl FnOnce(RawFd) -> Answer) -> Option<Answer> {
+    fn with_descriptor<Answer>(self, act: impl FnOnce(RawFd) -> Answer) -> Option<Answer> {
         match self {
             Terminal::Standard(number) => Some(act(number)),
             Terminal::Controlling => io::open_terminal(c"/dev/tty").ok().map(|opened| act(opened.as_raw_fd())),
@@ -225,23 +222,23 @@ impl Terminal {
     }
 
     /// Puts `group` into the foreground, if `init`'s own group is there.
-    pub fn give(self, group: ProcessId) {
-        self.with(|descriptor| {
-            if terminal::foreground(descriptor) == Ok(process::own_group()) {
+    pub fn set_foreground(self, group: ProcessId) {
+        self.with_descriptor(|descriptor| {
+            if terminal::foreground(descriptor) == Ok(process::self_process_group()) {
                 let _ = terminal::set_foreground(descriptor, group);
             }
         });
     }
 
     /// Takes the foreground for `init`'s own group. SIGTTOU is blocked, as every signal is.
-    pub fn take_back(self) {
-        self.with(|descriptor| terminal::set_foreground(descriptor, process::own_group()));
+    pub fn reclaim_foreground(self) {
+        self.with_descriptor(|descriptor| terminal::set_foreground(descriptor, process::self_process_group()));
     }
 }
 
-fn take_terminal_back(terminal: Option<Terminal>) {
+fn reclaim_terminal(terminal: Option<Terminal>) {
     if let Some(terminal) = terminal {
-        terminal.take_back();
+        terminal.reclaim_foreground();
     }
 }
 

@@ -1,13 +1,14 @@
-//! The `drain` rung: ComfyUI is asked to forget what waits and to interrupt what runs, and is asked again until it has nothing to do.
+//! The `drain` rung: ComfyUI is asked to forget what waits and to interrupt what runs, and is asked again until it has
+//! nothing to do.
 //!
-//! In a process of its own, forked for it: it may wait, allocate and fail, and PID 1 learns of its end as of any child's. The server
-//! is a stranger: what it sends costs at most [`MOST`] bytes a question and the time that is given.
+//! In a process of its own, forked for it: it may wait, allocate and fail, and PID 1 learns of its end as of any
+//! child's. The server is a stranger: what it sends costs at most [`MAX_BYTES`] bytes a question and the time that is given.
 
 use crate::http::{self, ResponseHead, USER_AGENT, Url};
 use crate::machine::hosts;
 use crate::supervise::last_resort;
 use crate::sys::clock::{self, Instant};
-use crate::sys::{Errno, ProcessId, in_child, process};
+use crate::sys::{Errno, ProcessId, forked_task, process};
 use log::{info, warn};
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -15,19 +16,20 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// How much of an answer is read: ComfyUI's has a few hundred bytes.
-const MOST: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 /// How often the queue is looked at.
-const PAUSE: Duration = Duration::from_millis(100);
-/// After so many looks it is asked anew: a prompt may have come meanwhile, or a node have begun that did not see the interrupt.
-const LOOKS: usize = 10;
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// After so many looks it is asked anew: a prompt may have come meanwhile, or a node have begun that did not see the
+/// interrupt.
+const POLLS_PER_REQUEST: usize = 10;
 
 /// Begins it in a child, which ends when ComfyUI is idle, cannot be asked, or `end` has come. Errors: those of fork(2).
-pub fn begin(url: &Url, end: Instant) -> Result<ProcessId, Errno> {
-    in_child::leave(|| {
+pub fn spawn(url: &Url, deadline: Instant) -> Result<ProcessId, Errno> {
+    forked_task::spawn_detached(|| {
         // It is neither `init`, as the probe would take it by the name, nor does it serve COMMAND if it panics.
         let _ = process::set_name(c"init-drain");
-        last_resort::serves_nobody();
-        match drain(url, end) {
+        last_resort::disarm();
+        match drain(url, deadline) {
             Ok(()) => info!("ComfyUI is idle"),
             Err(why) => warn!("cannot drain ComfyUI: {why} (check that TAKUMI_HEALTH_URL is where it listens)"),
         }
@@ -35,21 +37,21 @@ pub fn begin(url: &Url, end: Instant) -> Result<ProcessId, Errno> {
 }
 
 /// Why it cannot go on.
-type Why = Cow<'static, str>;
+type Reason = Cow<'static, str>;
 
-fn drain(url: &Url, end: Instant) -> Result<(), Why> {
-    let address = hosts::address(url.host().as_bytes()).ok_or("its host is not in /etc/hosts")?;
-    let server = Server { address: SocketAddr::new(address, url.port), authority: url.authority(), end };
+fn drain(url: &Url, deadline: Instant) -> Result<(), Reason> {
+    let address = hosts::resolve(url.host().as_bytes()).ok_or("its host is not in /etc/hosts")?;
+    let server = Server { address: SocketAddr::new(address, url.port), authority: url.authority(), deadline };
     loop {
         // First what waits: an interrupt alone would only begin the next prompt.
-        server.ask("POST", "/queue", r#"{"clear": true}"#)?;
-        server.ask("POST", "/interrupt", "{}")?;
-        for _ in 0..LOOKS {
-            let answer = server.ask("GET", "/prompt", "")?;
+        server.send("POST", "/queue", r#"{"clear": true}"#)?;
+        server.send("POST", "/interrupt", "{}")?;
+        for _ in 0..POLLS_PER_REQUEST {
+            let answer = server.send("GET", "/prompt", "")?;
             // What runs counts too (`get_tasks_remaining` in ComfyUI's execution.py).
-            match remaining(&answer).ok_or("GET /prompt is not answered as by ComfyUI")? {
+            match queue_remaining(&answer).ok_or("GET /prompt is not answered as by ComfyUI")? {
                 0 => return Ok(()),
-                _ => clock::nap(PAUSE),
+                _ => clock::sleep(POLL_INTERVAL),
             }
         }
     }
@@ -58,30 +60,31 @@ fn drain(url: &Url, end: Instant) -> Result<(), Why> {
 struct Server<'a> {
     address: SocketAddr,
     authority: &'a str,
-    end: Instant,
+    deadline: Instant,
 }
 
 impl Server<'_> {
     /// The body of the answer to one question.
-    fn ask(&self, method: &str, target: &str, body: &str) -> Result<Vec<u8>, Why> {
-        if Instant::now().until(self.end).is_zero() {
+    fn send(&self, method: &str, target: &str, body: &str) -> Result<Vec<u8>, Reason> {
+        if Instant::now().until(self.deadline).is_zero() {
             return Err("it was not idle in time".into());
         }
-        let mut stream = http::connect(self.address, self.end).map_err(said)?;
-        http::send(&mut stream, self.request(method, target, body).as_bytes(), self.end).map_err(said)?;
-        let (mut bytes, mut filled) = (vec![0; MOST], 0);
-        let seen = |bytes: &[u8]| whole(bytes).transpose();
-        match http::read_until(&mut stream, &mut bytes, &mut filled, self.end, seen).map_err(said)? {
+        let mut stream = http::connect(self.address, self.deadline).map_err(describe)?;
+        http::send(&mut stream, self.format_request(method, target, body).as_bytes(), self.deadline)
+            .map_err(describe)?;
+        let (mut bytes, mut filled) = (vec![0; MAX_BYTES], 0);
+        let parse = |bytes: &[u8]| body_range(bytes).transpose();
+        match http::read_until(&mut stream, &mut bytes, &mut filled, self.deadline, parse).map_err(describe)? {
             Some(body) => Ok(bytes[body?].to_vec()),
-            None if filled == MOST => {
-                Err(format!("its answer to {method} {target} is longer than {} KiB", MOST / 1024).into())
+            None if filled == MAX_BYTES => {
+                Err(format!("its answer to {method} {target} is longer than {} KiB", MAX_BYTES / 1024).into())
             }
-            None => at_its_end(&bytes[..filled]),
+            None => body_at_eof(&bytes[..filled]),
         }
     }
 
     /// In HTTP/1.0, so that no answer comes in chunks (RFC 9112, 6.1).
-    fn request(&self, method: &str, target: &str, body: &str) -> String {
+    fn format_request(&self, method: &str, target: &str, body: &str) -> String {
         let (authority, length) = (self.authority, body.len());
         format!(
             "{method} {target} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: {USER_AGENT}\r\nContent-Type: application/json\r\n\
@@ -90,28 +93,28 @@ impl Server<'_> {
     }
 }
 
-fn said(error: std::io::Error) -> Why {
+fn describe(error: std::io::Error) -> Reason {
     if http::is_timeout(&error) { "it did not answer in time".into() } else { http::error_text(&error).into() }
 }
 
 /// Where the body is, as soon as all of it is there.
-fn whole(bytes: &[u8]) -> Result<Option<Range<usize>>, Why> {
+fn body_range(bytes: &[u8]) -> Result<Option<Range<usize>>, Reason> {
     let Some(head) = http::parse_head(bytes)? else { return Ok(None) };
     match head.body {
-        Some(length) if length > MOST => Err(format!("an answer is longer than {} KiB", MOST / 1024).into()),
+        Some(length) if length > MAX_BYTES => Err(format!("an answer is longer than {} KiB", MAX_BYTES / 1024).into()),
         length => Ok(length.map(|length| head.length..head.length + length).filter(|body| body.end <= bytes.len())),
     }
 }
 
 /// The server has closed the connection: an answer without a length ends there.
-fn at_its_end(bytes: &[u8]) -> Result<Vec<u8>, Why> {
+fn body_at_eof(bytes: &[u8]) -> Result<Vec<u8>, Reason> {
     match http::parse_head(bytes)? {
         Some(ResponseHead { length, body: None, .. }) => Ok(bytes[length..].to_vec()),
         _ => Err("its answer is cut off".into()),
     }
 }
 
-fn remaining(body: &[u8]) -> Option<u64> {
+fn queue_remaining(body: &[u8]) -> Option<u64> {
     serde_json::from_slice::<serde_json::Value>(body).ok()?.pointer("/exec_info/queue_remaining")?.as_u64()
 }
 
@@ -124,29 +127,29 @@ mod tests {
     #[test]
     fn an_answer_is_whole_when_its_length_is_there() {
         let text = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}rest";
-        assert_eq!(whole(text), Ok(Some(38..40)));
+        assert_eq!(body_range(text), Ok(Some(38..40)));
         for end in 0..39 {
-            assert_eq!(whole(&text[..end]), Ok(None), "{end}");
+            assert_eq!(body_range(&text[..end]), Ok(None), "{end}");
         }
         let endless = b"HTTP/1.0 200 OK\r\n\r\n{}";
-        assert_eq!(whole(endless), Ok(None));
-        assert_eq!(at_its_end(endless), Ok(b"{}".to_vec()));
-        assert!(at_its_end(&text[..30]).is_err() && at_its_end(&text[..38]).is_err());
+        assert_eq!(body_range(endless), Ok(None));
+        assert_eq!(body_at_eof(endless), Ok(b"{}".to_vec()));
+        assert!(body_at_eof(&text[..30]).is_err() && body_at_eof(&text[..38]).is_err());
     }
 
     #[test]
     fn what_is_no_answer_is_told_at_once() {
         for text in ["SSH-2.0-x", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", "\0"] {
-            assert!(whole(text.as_bytes()).is_err(), "{text:?}");
+            assert!(body_range(text.as_bytes()).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn the_queue_is_what_comfyui_says_of_it() {
-        assert_eq!(remaining(br#"{"exec_info": {"queue_remaining": 2}}"#), Some(2));
-        assert_eq!(remaining(br#"{"exec_info":{"queue_remaining":0}}"#), Some(0));
+        assert_eq!(queue_remaining(br#"{"exec_info": {"queue_remaining": 2}}"#), Some(2));
+        assert_eq!(queue_remaining(br#"{"exec_info":{"queue_remaining":0}}"#), Some(0));
         for other in ["", "{}", r#"{"exec_info": 0}"#, r#"{"exec_info": {"queue_remaining": -1}}"#, "[0]"] {
-            assert_eq!(remaining(other.as_bytes()), None, "{other}");
+            assert_eq!(queue_remaining(other.as_bytes()), None, "{other}");
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Rules {
 
 impl Rules {
     /// The rules of these settings.
-    pub fn of(settings: &Settings, is_pid_1: bool) -> Self {
+    pub fn from_settings(settings: &Settings, is_pid_1: bool) -> Self {
         Rules {
             rewrites: settings.signals.clone(),
             rungs: settings.stop.clone(),
@@ -34,29 +34,25 @@ impl Rules {
     }
 }
 
-/// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// A signal came.
     Signal(Signal),
     /// The deadline that [`Lifecycle::deadline`] named has passed.
     Deadline,
     /// COMMAND was stopped by this signal.
     Stopped(Signal),
-    /// COMMAND ended.
     Ended(WaitStatus),
-    /// COMMAND ended with 0 and left the wish to be started again.
-    AskedForReboot,
+    /// COMMAND ended with 0 and asked to be started again.
+    RestartRequested,
     /// The drain came to its end: ComfyUI is idle, or cannot be asked.
     Drained,
     /// No leftover is there any more.
-    NobodyLeft,
+    NoLeftovers,
 }
 
 /// What to do about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Nothing.
     None,
     /// Hand this signal to COMMAND (within the scope).
     Send(Signal),
@@ -65,54 +61,52 @@ pub enum Action {
     /// Stop `init` itself, as the shell that started it expects.
     Suspend,
     /// Tell the leftovers to end.
-    SweepTerm,
-    /// End the leftovers.
-    SweepKill,
-    /// Start COMMAND again.
-    StartAgain,
+    TerminateLeftovers,
+    KillLeftovers,
+    Restart,
     /// End with this code.
     Exit(u8),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// COMMAND runs.
     Running,
-    /// COMMAND runs and was told to stop: the rung that was sent last, and when the next follows (never after SIGKILL).
+    /// COMMAND runs and was asked to stop: the rung that was sent last, and when the next follows (never after SIGKILL).
     Stopping(usize, Option<Instant>),
     /// COMMAND ended; its leftovers have until then.
-    Leftovers(Next, Instant),
+    Leftovers(AfterLeftovers, Instant),
     /// They were killed; so long they are reaped.
-    Killed(Next, Instant),
+    Killed(AfterLeftovers, Instant),
 }
 
-/// What comes when nobody is left.
+/// What comes when no leftover is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Next {
+enum AfterLeftovers {
     Exit(u8),
-    StartAgain,
+    Restart,
 }
 
-impl Next {
+impl AfterLeftovers {
     /// Whoever asks for an end in the middle of a new start gets it.
-    fn without_start(self) -> Self {
-        if self == Next::StartAgain { Next::Exit(0) } else { self }
+    fn without_restart(self) -> Self {
+        if self == AfterLeftovers::Restart { AfterLeftovers::Exit(0) } else { self }
     }
 
     fn action(self) -> Action {
         match self {
-            Next::Exit(code) => Action::Exit(code),
-            Next::StartAgain => Action::StartAgain,
+            AfterLeftovers::Exit(code) => Action::Exit(code),
+            AfterLeftovers::Restart => Action::Restart,
         }
     }
 }
 
-/// COMMAND that wants to be started again more often than this within [`REBOOTS_TIME`] is in a loop, and ends instead.
-const REBOOTS: usize = 5;
-const REBOOTS_TIME: Duration = Duration::from_secs(60);
+/// COMMAND that wants to be started again more often than this within [`RESTART_WINDOW`] is in a loop, and ends instead.
+const MAX_RESTARTS: usize = 5;
+const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
-/// How long killed leftovers are reaped. A process in the kernel's deepest sleep does not die: the kernel takes it with the namespace.
-const REAPING: Duration = Duration::from_millis(500);
+/// How long killed leftovers are reaped. A process in the kernel's deepest sleep does not die: the kernel takes it with
+/// the namespace.
+const REAP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Signals that ask for an end: a death that follows one of them is no surprise.
 const STOP_SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
@@ -122,11 +116,11 @@ const STOP_SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Sign
 pub struct Lifecycle {
     rules: Rules,
     phase: Phase,
-    asked_to_stop: SignalSet,
-    suspend_asked: bool,
+    stop_signals: SignalSet,
+    suspend_requested: bool,
     has_terminal: bool,
     /// When COMMAND was started again, the last times.
-    reboots: [Option<Instant>; REBOOTS],
+    restarts: [Option<Instant>; MAX_RESTARTS],
 }
 
 impl Lifecycle {
@@ -135,17 +129,17 @@ impl Lifecycle {
         Lifecycle {
             rules,
             phase: Phase::Running,
-            asked_to_stop: SignalSet::EMPTY,
-            suspend_asked: false,
+            stop_signals: SignalSet::EMPTY,
+            suspend_requested: false,
             has_terminal,
-            reboots: [None; REBOOTS],
+            restarts: [None; MAX_RESTARTS],
         }
     }
 
-    /// COMMAND has begun again, after [`Action::StartAgain`].
-    pub fn begins_again(&mut self, has_terminal: bool) {
+    /// COMMAND has begun again, after [`Action::Restart`].
+    pub fn restart(&mut self, has_terminal: bool) {
         self.phase = Phase::Running;
-        self.suspend_asked = false;
+        self.suspend_requested = false;
         self.has_terminal = has_terminal;
     }
 
@@ -159,17 +153,17 @@ impl Lifecycle {
     }
 
     /// Whether COMMAND is still there.
-    pub fn command_runs(&self) -> bool {
+    pub fn is_command_running(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Stopping(..))
     }
 
     /// Whether COMMAND had been asked to end.
-    pub fn stop_was_asked(&self) -> bool {
-        self.asked_to_stop != SignalSet::EMPTY
+    pub fn is_stop_requested(&self) -> bool {
+        self.stop_signals != SignalSet::EMPTY
     }
 
     /// Whether the ladder came to SIGKILL.
-    pub fn ladder_killed(&self) -> bool {
+    pub fn is_escalated(&self) -> bool {
         matches!(self.phase, Phase::Stopping(_, None))
     }
 
@@ -180,33 +174,33 @@ impl Lifecycle {
     }
 
     /// Whether COMMAND ended to be started again.
-    pub fn starts_again(&self) -> bool {
-        matches!(self.phase, Phase::Leftovers(Next::StartAgain, _) | Phase::Killed(Next::StartAgain, _))
+    pub fn is_restarting(&self) -> bool {
+        matches!(self.phase, Phase::Leftovers(AfterLeftovers::Restart, _) | Phase::Killed(AfterLeftovers::Restart, _))
     }
 
     /// One step of it.
     pub fn step(&mut self, event: Event, now: Instant) -> Action {
         match (self.phase, event) {
             (Phase::Running | Phase::Stopping(..), Event::Signal(signal)) => self.on_signal(signal, now),
-            (Phase::Stopping(rung, _), Event::Deadline) => self.climb(rung + 1, now),
-            (Phase::Running | Phase::Stopping(..), Event::Stopped(signal)) => self.on_stop(signal),
-            (Phase::Stopping(rung, _), Event::Drained) if self.is_draining() => self.climb(rung + 1, now),
-            (Phase::Running | Phase::Stopping(..), Event::AskedForReboot) => self.on_wish(now),
+            (Phase::Stopping(rung, _), Event::Deadline) => self.escalate(rung + 1, now),
+            (Phase::Running | Phase::Stopping(..), Event::Stopped(signal)) => self.on_stopped(signal),
+            (Phase::Stopping(rung, _), Event::Drained) if self.is_draining() => self.escalate(rung + 1, now),
+            (Phase::Running | Phase::Stopping(..), Event::RestartRequested) => self.on_restart_request(now),
             (Phase::Running | Phase::Stopping(..), Event::Ended(status)) => {
-                let code = status.code();
+                let code = status.exit_code();
                 let code = if self.rules.exit_ok.contains(&code) { 0 } else { code };
-                self.leave_to_leftovers(Next::Exit(code), now)
+                self.terminate_leftovers(AfterLeftovers::Exit(code), now)
             }
             // Whoever asks again while the leftovers have their grace does not want to wait for it.
             (Phase::Leftovers(next, _), Event::Signal(signal)) if STOP_SIGNALS.contains(&signal) => {
-                self.kill_leftovers(next.without_start(), now)
+                self.kill_leftovers(next.without_restart(), now)
             }
             (Phase::Killed(next, until), Event::Signal(signal)) if STOP_SIGNALS.contains(&signal) => {
-                self.phase = Phase::Killed(next.without_start(), until);
+                self.phase = Phase::Killed(next.without_restart(), until);
                 Action::None
             }
             (Phase::Leftovers(next, _), Event::Deadline) => self.kill_leftovers(next, now),
-            (Phase::Leftovers(next, _) | Phase::Killed(next, _), Event::NobodyLeft) => next.action(),
+            (Phase::Leftovers(next, _) | Phase::Killed(next, _), Event::NoLeftovers) => next.action(),
             (Phase::Killed(next, _), Event::Deadline) => next.action(),
             _ => Action::None,
         }
@@ -219,21 +213,21 @@ impl Lifecycle {
             None => signal,
         };
         if STOP_SIGNALS.contains(&signal) {
-            self.asked_to_stop = SignalSet::of(&[signal]);
+            self.stop_signals = SignalSet::of(&[signal]);
         }
         match signal {
-            Signal::TSTP => self.suspend_asked = true,
-            Signal::CONT => self.suspend_asked = false,
+            Signal::TSTP => self.suspend_requested = true,
+            Signal::CONT => self.suspend_requested = false,
             _ => {}
         }
         if signal == Signal::TERM && !self.rules.rungs.is_empty() {
             let rung = if let Phase::Stopping(rung, _) = self.phase { rung + 1 } else { 0 };
-            return self.climb(rung, now);
+            return self.escalate(rung, now);
         }
         Action::Send(signal)
     }
 
-    fn climb(&mut self, rung: usize, now: Instant) -> Action {
+    fn escalate(&mut self, rung: usize, now: Instant) -> Action {
         match self.rules.rungs.get(rung) {
             Some(&StopStep { signal, time }) => {
                 self.phase = Phase::Stopping(rung, Some(now.after(time)));
@@ -246,37 +240,38 @@ impl Lifecycle {
         }
     }
 
-    fn on_stop(&mut self, signal: Signal) -> Action {
+    fn on_stopped(&mut self, signal: Signal) -> Action {
         let by_keyboard = [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
-        // A COMMAND that somebody stopped with SIGSTOP will be continued by them; a stopped `init` would not hear of its end.
-        if self.rules.has_job_control && (self.suspend_asked || (by_keyboard && self.has_terminal)) {
-            self.suspend_asked = false;
+        // A COMMAND that somebody stopped with SIGSTOP will be continued by them; a stopped `init` would not hear of
+        // its end.
+        if self.rules.has_job_control && (self.suspend_requested || (by_keyboard && self.has_terminal)) {
+            self.suspend_requested = false;
             Action::Suspend
         } else {
             Action::None
         }
     }
 
-    /// COMMAND's wish counts unless somebody else wants an end of it, or it has had its wish too often.
-    fn on_wish(&mut self, now: Instant) -> Action {
-        let spent = self.reboots.iter().all(|time| time.is_some_and(|time| time.until(now) < REBOOTS_TIME));
-        let stops = matches!(self.phase, Phase::Stopping(..)) || self.stop_was_asked();
-        if spent || stops {
-            return self.leave_to_leftovers(Next::Exit(0), now);
+    /// A restart is granted unless somebody else asked COMMAND to stop, or it was granted too often.
+    fn on_restart_request(&mut self, now: Instant) -> Action {
+        let has_too_many = self.restarts.iter().all(|time| time.is_some_and(|time| time.until(now) < RESTART_WINDOW));
+        let is_stopping = matches!(self.phase, Phase::Stopping(..)) || self.is_stop_requested();
+        if has_too_many || is_stopping {
+            return self.terminate_leftovers(AfterLeftovers::Exit(0), now);
         }
-        self.reboots.rotate_left(1);
-        self.reboots[REBOOTS - 1] = Some(now);
-        self.leave_to_leftovers(Next::StartAgain, now)
+        self.restarts.rotate_left(1);
+        self.restarts[MAX_RESTARTS - 1] = Some(now);
+        self.terminate_leftovers(AfterLeftovers::Restart, now)
     }
 
-    fn leave_to_leftovers(&mut self, next: Next, now: Instant) -> Action {
+    fn terminate_leftovers(&mut self, next: AfterLeftovers, now: Instant) -> Action {
         self.phase = Phase::Leftovers(next, now.after(self.rules.leftover_grace));
-        Action::SweepTerm
+        Action::TerminateLeftovers
     }
 
-    fn kill_leftovers(&mut self, next: Next, now: Instant) -> Action {
-        self.phase = Phase::Killed(next, now.after(REAPING));
-        Action::SweepKill
+    fn kill_leftovers(&mut self, next: AfterLeftovers, now: Instant) -> Action {
+        self.phase = Phase::Killed(next, now.after(REAP_TIMEOUT));
+        Action::KillLeftovers
     }
 }
 

@@ -35,7 +35,7 @@ fn read(clock: ClockId) -> Duration {
 }
 
 /// Sleeps that long, or less where a signal comes.
-pub fn nap(time: Duration) {
+pub fn sleep(time: Duration) {
     let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &timespec(time).into());
 }
 

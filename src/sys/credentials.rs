@@ -1,5 +1,6 @@
-//! Ids, groups, capabilities and their locks, of this thread: the program has one, so that glibc's own wrappers, which signal every
-//! other thread, are one system call each (Go's runtime has several always, and gosu hangs in 16 of 408 injections).
+//! Ids, groups, capabilities and their locks, of this thread: the program has one, so that glibc's own wrappers, which
+//! signal every other thread, are one system call each (Go's runtime has several always, and gosu hangs in 16 of 408
+//! injections).
 
 use super::errno::cerr;
 use super::{Errno, GroupId, ProcessId, Signal, UserId, process};
@@ -8,29 +9,26 @@ use std::fmt;
 
 /// Real, effective and saved id.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Three<Id> {
-    /// Real.
+pub struct ResIds<Id> {
     pub real: Id,
-    /// Effective.
     pub effective: Id,
-    /// Saved.
     pub saved: Id,
 }
 
-impl<Id: fmt::Debug> fmt::Debug for Three<Id> {
+impl<Id: fmt::Debug> fmt::Debug for ResIds<Id> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?} {:?}", self.real, self.effective, self.saved)
     }
 }
 
-impl<Id: Copy + PartialEq> Three<Id> {
+impl<Id: Copy + PartialEq> ResIds<Id> {
     /// The same one three times.
     pub fn all(id: Id) -> Self {
-        Three { real: id, effective: id, saved: id }
+        ResIds { real: id, effective: id, saved: id }
     }
 
     /// Whether any of the three is `id`.
-    pub fn has(&self, id: Id) -> bool {
+    pub fn contains(&self, id: Id) -> bool {
         [self.real, self.effective, self.saved].contains(&id)
     }
 }
@@ -38,9 +36,7 @@ impl<Id: Copy + PartialEq> Three<Id> {
 /// Whom a process acts as.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Credentials {
-    /// The user.
     pub user: UserId,
-    /// Its group.
     pub group: GroupId,
     /// Supplementary groups, as [`sorted`] has them.
     pub groups: Vec<GroupId>,
@@ -57,19 +53,25 @@ pub fn sorted(mut groups: Vec<GroupId>) -> Vec<GroupId> {
 const POISON: u32 = u32::MAX;
 
 /// The user ids of this thread.
-pub fn user_ids() -> Result<Three<UserId>, Errno> {
+pub fn user_ids() -> Result<ResIds<UserId>, Errno> {
     let ids = unistd::getresuid()?;
-    written(Three { real: ids.real.into(), effective: ids.effective.into(), saved: ids.saved.into() }, UserId(POISON))
+    reject_poison(
+        ResIds { real: ids.real.into(), effective: ids.effective.into(), saved: ids.saved.into() },
+        UserId(POISON),
+    )
 }
 
 /// The group ids of this thread.
-pub fn group_ids() -> Result<Three<GroupId>, Errno> {
+pub fn group_ids() -> Result<ResIds<GroupId>, Errno> {
     let ids = unistd::getresgid()?;
-    written(Three { real: ids.real.into(), effective: ids.effective.into(), saved: ids.saved.into() }, GroupId(POISON))
+    reject_poison(
+        ResIds { real: ids.real.into(), effective: ids.effective.into(), saved: ids.saved.into() },
+        GroupId(POISON),
+    )
 }
 
-fn written<Id: Copy + PartialEq>(ids: Three<Id>, poison: Id) -> Result<Three<Id>, Errno> {
-    if ids.has(poison) { Err(Errno(libc::EIO)) } else { Ok(ids) }
+fn reject_poison<Id: Copy + PartialEq>(ids: ResIds<Id>, poison: Id) -> Result<ResIds<Id>, Errno> {
+    if ids.contains(poison) { Err(Errno(libc::EIO)) } else { Ok(ids) }
 }
 
 /// Sets all three user ids.
@@ -83,12 +85,12 @@ pub fn set_group_ids(id: GroupId) -> Result<(), Errno> {
 }
 
 /// Tries to make `id` the effective user id; -1 leaves the others as they are.
-pub fn try_effective_user(id: UserId) -> Result<(), Errno> {
+pub fn try_set_effective_user(id: UserId) -> Result<(), Errno> {
     Ok(unistd::setresuid(UserId(POISON).into(), id.into(), UserId(POISON).into())?)
 }
 
 /// Tries to make `id` the effective group id.
-pub fn try_effective_group(id: GroupId) -> Result<(), Errno> {
+pub fn try_set_effective_group(id: GroupId) -> Result<(), Errno> {
     Ok(unistd::setresgid(GroupId(POISON).into(), id.into(), GroupId(POISON).into())?)
 }
 
@@ -123,35 +125,31 @@ pub fn set_groups(groups: &[GroupId]) -> Result<(), Errno> {
 /// A set of capabilities as the kernel's 64 bits.
 pub type CapabilityBits = u64;
 /// How many a kernel can know; it says EINVAL from its last on.
-pub const MOST_CAPABILITIES: u32 = CapabilityBits::BITS;
+pub const MAX_CAPABILITIES: u32 = CapabilityBits::BITS;
 
 /// Effective, permitted and inheritable capabilities.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capabilities {
-    /// Used now.
     pub effective: CapabilityBits,
-    /// May be used.
     pub permitted: CapabilityBits,
     /// Handed on by file capabilities.
     pub inheritable: CapabilityBits,
 }
 
 impl Capabilities {
-    /// None at all.
     pub const NONE: Capabilities = Capabilities { effective: 0, permitted: 0, inheritable: 0 };
 }
 
 #[repr(C)]
-struct Header {
+struct CapabilityHeader {
     version: u32,
     pid: i32,
 }
 /// `_LINUX_CAPABILITY_VERSION_3`: two 32-bit halves, each effective, permitted, inheritable.
 const VERSION_3: u32 = 0x2008_0522;
 
-/// This thread's capabilities.
 pub fn capabilities() -> Result<Capabilities, Errno> {
-    let mut header = Header { version: VERSION_3, pid: 0 };
+    let mut header = CapabilityHeader { version: VERSION_3, pid: 0 };
     let mut data = [POISON; 6];
     // SAFETY: the kernel reads the header and writes six words.
     cerr(unsafe { libc::syscall(libc::SYS_capget, &mut header, data.as_mut_ptr()) })?;
@@ -164,7 +162,7 @@ pub fn capabilities() -> Result<Capabilities, Errno> {
 
 /// Gives every capability of this thread away.
 pub fn clear_capabilities() -> Result<(), Errno> {
-    let header = Header { version: VERSION_3, pid: 0 };
+    let header = CapabilityHeader { version: VERSION_3, pid: 0 };
     let data = [0_u32; 6];
     // SAFETY: the kernel reads the header and six words.
     cerr(unsafe { libc::syscall(libc::SYS_capset, &header, data.as_ptr()) }).map(drop)
@@ -181,7 +179,6 @@ pub fn set_no_new_privileges() -> Result<(), Errno> {
     Ok(nix::sys::prctl::set_no_new_privs()?)
 }
 
-/// Whether that holds.
 pub fn no_new_privileges() -> Result<bool, Errno> {
     Ok(nix::sys::prctl::get_no_new_privs()?)
 }
@@ -208,7 +205,7 @@ pub fn clear_ambient_set() -> Result<(), Errno> {
 }
 
 /// Tries to raise a capability into the ambient set.
-pub fn try_ambient(capability: u32) -> Result<(), Errno> {
+pub fn try_raise_ambient(capability: u32) -> Result<(), Errno> {
     prctl(libc::PR_CAP_AMBIENT, [libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, capability.into(), 0, 0]).map(drop)
 }
 
@@ -217,7 +214,6 @@ pub fn set_secure_bits(bits: u32) -> Result<(), Errno> {
     prctl(libc::PR_SET_SECUREBITS, [bits.into(), 0, 0, 0]).map(drop)
 }
 
-/// The secure bits.
 pub fn secure_bits() -> Result<u32, Errno> {
     prctl(libc::PR_GET_SECUREBITS, [0; 4]).map(i32::cast_unsigned)
 }
@@ -238,10 +234,10 @@ pub fn set_parent_death_signal(number: u8) -> Result<(), Errno> {
 }
 
 /// Ends this process with `parent`, which may have died before the signal was asked for: ESRCH.
-pub(super) fn die_with(parent: ProcessId) -> Result<(), Errno> {
+pub(super) fn die_with_parent(parent: ProcessId) -> Result<(), Errno> {
     let kill = Signal::KILL.number();
     set_parent_death_signal(kill)?;
-    let asked = parent_death_signal() == Ok(kill.into()) && process::parent_id() == parent;
+    let asked = parent_death_signal() == Ok(kill.into()) && process::parent_pid() == parent;
     if asked { Ok(()) } else { Err(Errno(libc::ESRCH)) }
 }
 
@@ -258,8 +254,9 @@ pub fn become_subreaper() -> Result<(), Errno> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
-/// Whether the kernel started this program with more privilege than its caller had (a setuid or setgid file, file capabilities).
-pub fn started_with_more_privilege() -> bool {
+/// Whether the kernel started this program with more privilege than its caller had (a setuid or setgid file, file
+/// capabilities).
+pub fn is_secure_execution() -> bool {
     // SAFETY: reads the auxiliary vector.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }

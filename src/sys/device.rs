@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 /// What lies at a path where a device is expected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Node {
+pub struct DeviceNode {
     /// Type and permission bits (`man 7 inode`).
     pub mode: u32,
     /// Which driver it stands for.
@@ -19,7 +19,7 @@ pub struct Node {
     pub group: GroupId,
 }
 
-impl Node {
+impl DeviceNode {
     /// Whether it is a character device.
     pub fn is_character(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFCHR
@@ -27,9 +27,9 @@ impl Node {
 }
 
 /// Looks at it without opening it; a link is followed, as opening would.
-pub fn look(path: &CStr) -> Result<Node, Errno> {
+pub fn stat(path: &CStr) -> Result<DeviceNode, Errno> {
     let answer = fs::statx(libc::AT_FDCWD, path, 0)?;
-    Ok(Node {
+    Ok(DeviceNode {
         mode: u32::from(answer.stx_mode),
         major: answer.stx_rdev_major,
         minor: answer.stx_rdev_minor,
@@ -39,7 +39,7 @@ pub fn look(path: &CStr) -> Result<Node, Errno> {
 }
 
 /// Opens it, for writing too or for reading alone, and closes it at once. May take as long as the driver wants.
-pub fn open_once(path: &CStr, writing: bool) -> Result<(), Errno> {
+pub fn try_open(path: &CStr, writing: bool) -> Result<(), Errno> {
     io::open_with(path, OFlag::O_NONBLOCK | if writing { OFlag::O_RDWR } else { OFlag::O_RDONLY }).map(drop)
 }
 
@@ -49,12 +49,12 @@ mod tests {
 
     #[test]
     fn a_device_is_told_from_what_only_has_its_name() {
-        let null = look(c"/dev/null").unwrap();
+        let null = stat(c"/dev/null").unwrap();
         assert!(null.is_character());
         assert_eq!((null.major, null.minor, null.mode & 0o666), (1, 3, 0o666));
-        assert!(!look(c"/dev").unwrap().is_character());
-        assert_eq!(look(c"/dev/takumi-test-none"), Err(Errno(libc::ENOENT)));
-        assert_eq!(open_once(c"/dev/null", true), Ok(()));
-        assert_eq!(open_once(c"/dev/takumi-test-none", true), Err(Errno(libc::ENOENT)));
+        assert!(!stat(c"/dev").unwrap().is_character());
+        assert_eq!(stat(c"/dev/takumi-test-none"), Err(Errno(libc::ENOENT)));
+        assert_eq!(try_open(c"/dev/null", true), Ok(()));
+        assert_eq!(try_open(c"/dev/takumi-test-none", true), Err(Errno(libc::ENOENT)));
     }
 }

@@ -7,10 +7,10 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// d_ino, d_off, d_reclen, d_type, then the name.
-const NAME_AT: usize = 19;
+const NAME_OFFSET: usize = 19;
 
 /// One name in a directory.
-pub struct Entry<'a> {
+pub struct DirectoryEntry<'a> {
     /// As the filesystem has it.
     pub name: &'a CStr,
     /// `DT_DIR` and so on; `DT_UNKNOWN` where the filesystem does not say.
@@ -21,26 +21,27 @@ pub struct Entry<'a> {
     pub length: usize,
 }
 
-impl<'a> Entry<'a> {
-    /// The first entry of what [`read`] filled. `None` for what the kernel never writes: a length that is too short or leads past the
-    /// end, a name without its NUL.
+impl<'a> DirectoryEntry<'a> {
+    /// The first entry of what [`read`] filled. `None` for what the kernel never writes: a length that is too short or
+    /// leads past the end, a name without its NUL.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let position = i64::from_ne_bytes(bytes.get(8..16)?.try_into().ok()?);
         let length = usize::from(u16::from_ne_bytes(bytes.get(16..18)?.try_into().ok()?));
         let kind = *bytes.get(18)?;
-        let name = CStr::from_bytes_until_nul(bytes.get(NAME_AT..length)?).ok()?;
+        let name = CStr::from_bytes_until_nul(bytes.get(NAME_OFFSET..length)?).ok()?;
         if name.is_empty() { None } else { Some(Self { name, kind, position, length }) }
     }
 
     /// `.` and `..`, which every listing holds.
-    pub fn is_the_way_here(&self) -> bool {
+    pub fn is_dot_or_dot_dot(&self) -> bool {
         self.name == c"." || self.name == c".."
     }
 }
 
 /// Fills `buffer` with the next entries of a directory; 0 is the end.
 pub fn read(directory: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // d_reclen 0 is never a record, so that a call that answers a length and writes nothing is seen by who reads the buffer.
+    // d_reclen 0 is never a record, so that a call that answers a length and writes nothing is seen by who reads the
+    // buffer.
     if let Some(record_length) = buffer.get_mut(16..18) {
         record_length.fill(0);
     }
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn a_record_is_read_whatever_bytes_its_name_has() {
         let bytes = record(24, b"a\n\xff\0\0");
-        let entry = Entry::parse(&bytes).unwrap();
+        let entry = DirectoryEntry::parse(&bytes).unwrap();
         assert_eq!((entry.length, entry.position, entry.kind), (24, 7, libc::DT_REG));
         assert_eq!(entry.name, c"a\n\xff");
     }
@@ -82,8 +83,8 @@ mod tests {
     fn what_the_kernel_never_writes_is_refused() {
         for bytes in [record(0, b"a\0\0\0\0"), record(19, b"a\0\0\0\0"), record(24, b"abcde"), record(40, b"a\0\0\0\0")]
         {
-            assert!(Entry::parse(&bytes).is_none());
+            assert!(DirectoryEntry::parse(&bytes).is_none());
         }
-        assert!(Entry::parse(&[]).is_none());
+        assert!(DirectoryEntry::parse(&[]).is_none());
     }
 }

@@ -1,23 +1,23 @@
-//! The way in. `main` is libc's own, not std's: std's start-up ignores SIGPIPE (COMMAND would inherit that), opens /dev/null
-//! over closed descriptors and reads /proc/self/maps, all before the first line of ours.
+//! The way in. `main` is libc's own, not std's: std's start-up ignores SIGPIPE (COMMAND would inherit that), opens
+//! /dev/null over closed descriptors and reads /proc/self/maps, all before the first line of ours.
 
 use std::ffi::{CStr, c_char, c_int};
 
 /// What the kernel put on the stack: arguments and environment, byte for byte.
-pub struct Start {
+pub struct InitialStack {
     /// argv, the program's own name first (it may be empty: `execve` allows that).
     pub arguments: Vec<&'static CStr>,
     /// envp.
-    pub environment: Environment,
+    pub environment: InheritedEnvironment,
 }
 
 /// The environment that this process was started with: what /proc/PID/environ shows of it.
-pub struct Environment {
+pub struct InheritedEnvironment {
     strings: Vec<&'static CStr>,
     array: *const *const c_char,
 }
 
-impl Environment {
+impl InheritedEnvironment {
     /// `NAME=value` strings as they came; a name may stand twice, a string may lack its `=`.
     pub fn variables(&self) -> &[&CStr] {
         &self.strings
@@ -26,8 +26,9 @@ impl Environment {
     /// Overwrites all of it with zeroes: keys were in it, and only exec ever replaces it.
     pub fn wipe(self) {
         for index in 0..self.strings.len() {
-            // SAFETY: the array and its strings lie on this process's stack, writable and as long as it lives; who got a string
-            // from `variables` has given it back, since this takes `self`. volatile: nobody of this program reads it again.
+            // SAFETY: the array and its strings lie on this process's stack, writable and as long as it lives; who got
+            // a string from `variables` has given it back, since this takes `self`. volatile: nobody of this program
+            // reads it again.
             unsafe {
                 let mut byte = (*self.array.add(index)).cast_mut();
                 while *byte != 0 {
@@ -39,7 +40,7 @@ impl Environment {
     }
 }
 
-impl Start {
+impl InitialStack {
     /// Takes argv and envp as `main` got them.
     ///
     /// # Safety
@@ -49,15 +50,18 @@ impl Start {
         unsafe {
             // A probe that finds no memory for the lines below has a code of its own already.
             if !(*argv).is_null() && !(*argv.add(1)).is_null() && CStr::from_ptr(*argv.add(1)) == c"--check" {
-                super::memory::exit_with(1);
+                super::memory::set_out_of_memory_code(1);
             }
-            Start { arguments: strings(argv), environment: Environment { strings: strings(envp), array: envp } }
+            InitialStack {
+                arguments: strings(argv),
+                environment: InheritedEnvironment { strings: strings(envp), array: envp },
+            }
         }
     }
 }
 
 /// # Safety
-/// As for [`Start::from_raw`].
+/// As for [`InitialStack::from_raw`].
 unsafe fn strings(mut array: *const *const c_char) -> Vec<&'static CStr> {
     // SAFETY: the array is read up to its NULL, and only then.
     unsafe {
@@ -75,7 +79,7 @@ unsafe fn strings(mut array: *const *const c_char) -> Vec<&'static CStr> {
 }
 
 #[doc(hidden)]
-pub type Main = fn(Start) -> c_int;
+pub type Main = fn(InitialStack) -> c_int;
 
 /// Makes `$start` the program's `main`.
 #[macro_export]
@@ -94,7 +98,7 @@ macro_rules! entry {
         ) -> std::ffi::c_int {
             let start: $crate::program_entry::Main = $start;
             // SAFETY: libc calls main once, with the arrays that the kernel laid on the stack.
-            start(unsafe { $crate::program_entry::Start::from_raw(argv, envp) })
+            start(unsafe { $crate::program_entry::InitialStack::from_raw(argv, envp) })
         }
     };
 }
@@ -111,7 +115,7 @@ mod tests {
         let array = [array[0], array[1], array[2], array[3], std::ptr::null()];
         let none = [std::ptr::null()];
         // SAFETY: NULL-terminated arrays of NUL-terminated strings that outlive their last use.
-        let start = unsafe { Start::from_raw(none.as_ptr(), array.as_ptr()) };
+        let start = unsafe { InitialStack::from_raw(none.as_ptr(), array.as_ptr()) };
         assert_eq!(start.environment.variables(), [c"KEY=secret", c"odd", c"", c"A=1"]);
         start.environment.wipe();
         // SAFETY: read where it was written.

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// What statfs(2) answers (`struct statfs` of the kernel's 64-bit architectures; libc's has no flags).
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Filesystem {
+struct StatFs {
     kind: i64,
     block_size: i64,
     blocks: u64,
@@ -21,10 +21,11 @@ struct Filesystem {
     spare: [i64; 4],
 }
 
-impl Filesystem {
-    /// Asked of the kernel itself: glibc's statvfs copies from a buffer that nobody has filled where a filter answers 0 for it.
-    fn of(call: libc::c_long, of: libc::c_long) -> Result<Self, Errno> {
-        let mut answer = std::mem::MaybeUninit::<Filesystem>::zeroed();
+impl StatFs {
+    /// Asked of the kernel itself: glibc's statvfs copies from a buffer that nobody has filled where a filter answers 0
+    /// for it.
+    fn query(call: libc::c_long, of: libc::c_long) -> Result<Self, Errno> {
+        let mut answer = std::mem::MaybeUninit::<StatFs>::zeroed();
         // SAFETY: the kernel's answer is written into a valid place; zeroes are a valid value all the same.
         let answer = unsafe {
             cerr(libc::syscall(call, of, answer.as_mut_ptr()))?;
@@ -41,22 +42,22 @@ impl Filesystem {
     }
 }
 
-fn at(path: &CStr) -> Result<Filesystem, Errno> {
-    Filesystem::of(libc::SYS_statfs, path.as_ptr() as libc::c_long)
+fn statfs(path: &CStr) -> Result<StatFs, Errno> {
+    StatFs::query(libc::SYS_statfs, path.as_ptr() as libc::c_long)
 }
 
 /// How full the filesystem at `path` is: (blocks in use, blocks in all).
 pub fn blocks(path: &CStr) -> Result<(u64, u64), Errno> {
-    let status = at(path)?;
+    let status = statfs(path)?;
     Ok((status.blocks.saturating_sub(status.free_blocks), status.blocks))
 }
 
 /// Whether the mount at `path` is read-only; of the mount, whatever its filesystem is.
 pub fn is_read_only(path: &CStr) -> Result<bool, Errno> {
-    Ok(at(path)?.is_read_only())
+    Ok(statfs(path)?.is_read_only())
 }
 
 /// The same of the mount that an opened or pinned file was reached through.
 pub fn is_read_only_at(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    Ok(Filesystem::of(libc::SYS_fstatfs, file.as_raw_fd().into())?.is_read_only())
+    Ok(StatFs::query(libc::SYS_fstatfs, file.as_raw_fd().into())?.is_read_only())
 }

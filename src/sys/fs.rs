@@ -29,9 +29,9 @@ pub struct Stat {
     pub mount: Option<u64>,
     /// Immutable (`chattr +i`) or append-only: nobody changes its owner.
     pub frozen: bool,
-    /// In bytes.
     pub size: u64,
-    /// When its content or its attributes last changed: seconds and nanoseconds. Nobody sets it back (`man 7 inode`, ctime).
+    /// When its content or its attributes last changed: seconds and nanoseconds. Nobody sets it back (`man 7 inode`,
+    /// ctime).
     pub changed: (i64, u32),
 }
 
@@ -41,17 +41,14 @@ impl Stat {
         self.mode & libc::S_IFMT
     }
 
-    /// A directory.
     pub fn is_directory(&self) -> bool {
         self.kind() == libc::S_IFDIR
     }
 
-    /// A regular file.
     pub fn is_regular(&self) -> bool {
         self.kind() == libc::S_IFREG
     }
 
-    /// A symbolic link.
     pub fn is_link(&self) -> bool {
         self.kind() == libc::S_IFLNK
     }
@@ -61,7 +58,8 @@ impl Stat {
         matches!(self.kind(), libc::S_IFCHR | libc::S_IFBLK)
     }
 
-    /// A regular file that runs as its owner or group (a setgid bit without group execution is mandatory locking, not that).
+    /// A regular file that runs as its owner or group (a setgid bit without group execution is mandatory locking, not
+    /// that).
     pub fn is_setuid(&self) -> bool {
         let group_bits = libc::S_ISGID | libc::S_IXGRP;
         self.is_regular() && (self.mode & libc::S_ISUID != 0 || self.mode & group_bits == group_bits)
@@ -73,7 +71,8 @@ impl Stat {
     }
 }
 
-/// Whether attributes may come from a cache (a walk over a network filesystem) or must be asked for (what a chown left).
+/// Whether attributes may come from a cache (a walk over a network filesystem) or must be asked for (what a chown
+/// left).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     /// What the kernel has at hand (`AT_STATX_DONT_SYNC`).
@@ -122,8 +121,8 @@ pub(super) fn statx(directory: RawFd, name: &CStr, flags: i32) -> Result<libc::s
     let mut answer: libc::statx = unsafe { std::mem::zeroed() };
     answer.stx_mask = POISON;
     let mask = libc::STATX_BASIC_STATS | libc::STATX_MNT_ID;
-    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves NULL.
-    // SAFETY: the name is NUL-terminated and the buffer is a whole statx, both live through the call.
+    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves
+    // NULL. SAFETY: the name is NUL-terminated and the buffer is a whole statx, both live through the call.
     cerr(unsafe { libc::syscall(libc::SYS_statx, directory, name.as_ptr(), flags, mask, &mut answer) })?;
     let needed = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_UID | libc::STATX_GID | libc::STATX_NLINK;
     if answer.stx_mask & (POISON | needed) == needed { Ok(answer) } else { Err(Errno(libc::EPROTO)) }
@@ -131,7 +130,7 @@ pub(super) fn statx(directory: RawFd, name: &CStr, flags: i32) -> Result<libc::s
 
 fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
     // The mode counts only where a file is made.
-    descriptor::given(fcntl::openat(directory, name, flags | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR)?)
+    descriptor::reject_stdio(fcntl::openat(directory, name, flags | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR)?)
 }
 
 /// The root directory, as a place to look names up in (`O_PATH`).
@@ -150,7 +149,8 @@ pub fn open_file_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, E
     open_at(directory, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
 }
 
-/// Holds on to whatever `name` is now without opening it (`O_PATH`): no driver, FIFO or socket notices, a link is held itself.
+/// Holds on to whatever `name` is now without opening it (`O_PATH`): no driver, FIFO or socket notices, a link is held
+/// itself.
 pub fn pin_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     open_at(directory, name, OFlag::O_PATH | OFlag::O_NOFOLLOW)
 }
@@ -175,8 +175,8 @@ pub fn unlink_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     Ok(unistd::unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?)
 }
 
-/// Gives an entry another name in another directory of the same filesystem. `replace`: what had that name is gone then; without it
-/// EEXIST.
+/// Gives an entry another name in another directory of the same filesystem. `replace`: what had that name is gone then;
+/// without it EEXIST.
 pub fn rename_at(
     from: BorrowedFd<'_>,
     name: &CStr,
@@ -198,7 +198,6 @@ pub fn remove_directory(path: &CStr) -> Result<(), Errno> {
     Ok(unistd::unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir)?)
 }
 
-/// Makes a directory.
 pub fn make_directory_at(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<(), Errno> {
     Ok(mkdirat(directory, name, Mode::from_bits_retain(mode))?)
 }
@@ -271,7 +270,8 @@ impl DescriptorPath {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }
 
-    /// Where it leads to, in words for a message; a path longer than the buffer (at most a page: the kernel's own) is refused.
+    /// Where it leads to, in words for a message; a path longer than the buffer (at most a page: the kernel's own) is
+    /// refused.
     pub fn target<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
         read_link_at(AT_FDCWD, self.as_c_str(), buffer)
     }

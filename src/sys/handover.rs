@@ -25,7 +25,8 @@ pub fn seal(file: &OwnedFd) -> Result<(), Errno> {
     fcntl(file, FcntlArg::F_ADD_SEALS(seals)).map(drop).map_err(Errno::from)
 }
 
-/// All of a file from its beginning, wherever those who share it have read or written last. Errors: longer than `limit`: EFBIG.
+/// All of a file from its beginning, wherever those who share it have read or written last. Errors: longer than
+/// `limit`: EFBIG.
 pub fn read_from_start(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut content = Vec::new();
     loop {
@@ -45,8 +46,8 @@ pub fn read_from_start(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
 /// A descriptor that this program was started with, as its command line says. It is not handed on.
 ///
 /// Errors: EBADF where there is none of that number, or it is a standard one.
-pub fn inherited(number: RawFd) -> Result<OwnedFd, Errno> {
-    if number < io::FIRST_OTHER || io::open_among(number, number + 1)?.is_empty() {
+pub fn claim_inherited(number: RawFd) -> Result<OwnedFd, Errno> {
+    if number < io::FIRST_NON_STDIO || io::open_descriptors_within(number, number + 1)?.is_empty() {
         return Err(Errno(libc::EBADF));
     }
     // SAFETY: it is open and no standard one, and the command line names each once, for one owner.
@@ -55,20 +56,22 @@ pub fn inherited(number: RawFd) -> Result<OwnedFd, Errno> {
     Ok(descriptor)
 }
 
-/// What others left open for COMMAND is no business of a program that is executed next. Before Linux 5.11 it keeps that.
-pub(super) fn hand_on_nothing() {
+/// What others left open for COMMAND is no business of a program that is executed next. Before Linux 5.11 it keeps
+/// that.
+pub(super) fn close_all_on_exec() {
     // SAFETY: takes numbers only; nothing is closed before exec.
-    let _ = cerr(unsafe { libc::syscall(libc::SYS_close_range, io::FIRST_OTHER, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) });
+    let _ =
+        cerr(unsafe { libc::syscall(libc::SYS_close_range, io::FIRST_NON_STDIO, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) });
 }
 
-/// Becomes another program, for a child of [`super::in_child`]. It gets these descriptors under their own numbers, stdout, stderr and
-/// nothing else; no signal is blocked in it. Returns only what failed.
-pub fn execute(path: &CStr, arguments: &[CString], environment: &[CString], handed: &[&OwnedFd]) -> Errno {
+/// Becomes another program, for a child of [`super::forked_task`]. It gets these descriptors under their own numbers,
+/// stdout, stderr and nothing else; no signal is blocked in it. Returns only what failed.
+pub fn exec(path: &CStr, arguments: &[CString], environment: &[CString], passed: &[&OwnedFd]) -> Errno {
     let prepare = || {
         let null = io::open(c"/dev/null")?;
         nix::unistd::dup2_stdin(&null).map_err(Errno::from)?;
-        hand_on_nothing();
-        for descriptor in handed {
+        close_all_on_exec();
+        for descriptor in passed {
             fcntl(*descriptor, FcntlArg::F_SETFD(FdFlag::empty())).map_err(Errno::from)?;
         }
         signal::set_mask(SignalSet::EMPTY).map(drop)
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_number_that_is_closed_or_standard_is_nobodys() {
-        assert_eq!(inherited(1).map(drop), Err(Errno(libc::EBADF)));
-        assert_eq!(inherited(900).map(drop), Err(Errno(libc::EBADF)));
+        assert_eq!(claim_inherited(1).map(drop), Err(Errno(libc::EBADF)));
+        assert_eq!(claim_inherited(900).map(drop), Err(Errno(libc::EBADF)));
     }
 }

@@ -15,7 +15,7 @@ pub struct GroupId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(pub i32);
 
-macro_rules! a_number_of_the_kernels {
+macro_rules! id_newtypes {
     ($($newtype:ident: $of_nix:ident),*) => {$(
         impl fmt::Debug for $newtype {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,4 +42,4 @@ macro_rules! a_number_of_the_kernels {
         }
     )*};
 }
-a_number_of_the_kernels!(UserId: Uid, GroupId: Gid, ProcessId: Pid);
+id_newtypes!(UserId: Uid, GroupId: Gid, ProcessId: Pid);

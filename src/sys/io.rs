@@ -1,7 +1,7 @@
 //! Descriptors: the three that every program has, those that were inherited, and small files of /proc and /etc.
 
 use super::descriptor::{self, borrowed};
-use super::entries::{self, Entry};
+use super::entries::{self, DirectoryEntry};
 use super::errno::cerr;
 use super::{Errno, UserId};
 use nix::fcntl::{self, FcntlArg, OFlag};
@@ -13,19 +13,19 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-pub use super::descriptor::FIRST_OTHER;
+pub use super::descriptor::FIRST_NON_STDIO;
 
-/// Puts a descriptor that is closed on exec into each of 0, 1 and 2 that is closed, so that nothing which is opened later lands
-/// there and is written to as if it were stderr; COMMAND still finds them closed.
+/// Puts a descriptor that is closed on exec into each of 0, 1 and 2 that is closed, so that nothing which is opened
+/// later lands there and is written to as if it were stderr; COMMAND still finds them closed.
 ///
 /// Errors: the kernel's, where neither /dev/null nor / can be opened.
-pub fn occupy_closed_stdio() -> Result<(), Errno> {
-    for number in 0..FIRST_OTHER {
+pub fn reopen_closed_stdio() -> Result<(), Errno> {
+    for number in 0..FIRST_NON_STDIO {
         if fcntl::fcntl(borrowed(number), FcntlArg::F_GETFD).is_ok() {
             continue;
         }
-        let taken = open_raw(c"/dev/null", OFlag::O_RDWR).or_else(|_| open_raw(c"/", OFlag::O_PATH))?;
-        let _ = taken.into_raw_fd();
+        let opened = open_raw(c"/dev/null", OFlag::O_RDWR).or_else(|_| open_raw(c"/", OFlag::O_PATH))?;
+        let _ = opened.into_raw_fd();
     }
     Ok(())
 }
@@ -34,14 +34,15 @@ fn open_raw(path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
     Ok(fcntl::open(path, flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty())?)
 }
 
-/// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`occupy_closed_stdio`]) and is EBADF.
+/// Opens `path` for reading, closed on exec. An answer of 0, 1 or 2 cannot be true ([`reopen_closed_stdio`]) and is
+/// EBADF.
 pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, OFlag::O_RDONLY)
 }
 
-/// Opens a file for reading whose place others may have had a hand in: a link as its last name is refused (`ELOOP`), a FIFO is not
-/// waited for.
-pub fn open_plain(path: &CStr) -> Result<OwnedFd, Errno> {
+/// Opens a file for reading whose place others may have had a hand in: a link as its last name is refused (`ELOOP`), a
+/// FIFO is not waited for.
+pub fn open_nofollow(path: &CStr) -> Result<OwnedFd, Errno> {
     open_with(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK)
 }
 
@@ -66,14 +67,14 @@ pub fn open_terminal(path: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 pub(super) fn open_with(path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
-    open_raw(path, flags).and_then(descriptor::given)
+    open_raw(path, flags).and_then(descriptor::reject_stdio)
 }
 
 /// A pipe that is closed on exec: where to read, where to write.
 pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     // std's: an answer that wrote nothing is 0 there, and nix's whatever lay on the stack.
     let (reader, writer) = std::io::pipe()?;
-    let ends = (descriptor::given(reader.into()), descriptor::given(writer.into()));
+    let ends = (descriptor::reject_stdio(reader.into()), descriptor::reject_stdio(writer.into()));
     Ok((ends.0?, ends.1?))
 }
 
@@ -110,7 +111,8 @@ pub fn read_into<'buffer>(path: &CStr, buffer: &'buffer mut [u8]) -> Result<&'bu
     Ok(&buffer[..filled])
 }
 
-/// A whole file, at most `limit` bytes of it (EFBIG where it is longer; EIO where it ends before the size that it shows).
+/// A whole file, at most `limit` bytes of it (EFBIG where it is longer; EIO where it ends before the size that it
+/// shows).
 pub fn read_whole(path: &CStr, limit: usize) -> Result<Vec<u8>, Errno> {
     read_rest(&open(path)?, limit)
 }
@@ -137,16 +139,17 @@ pub fn read_rest(file: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
     if filled < size { Err(Errno(libc::EIO)) } else { Ok(content) }
 }
 
-/// Writes to stderr in one call. A stderr that takes nothing for that long (a full pipe that nobody reads, a terminal that was
-/// halted) loses the line instead of stopping PID 1, and the answer is EAGAIN.
-pub fn write_stderr(line: &[u8], patience: Duration) -> Result<(), Errno> {
-    if poll(borrowed(2), PollFlags::POLLOUT, patience)?.is_empty() {
+/// Writes to stderr in one call. A stderr that takes nothing for that long (a full pipe that nobody reads, a terminal
+/// that was halted) loses the line instead of stopping PID 1, and the answer is EAGAIN.
+pub fn write_stderr(line: &[u8], timeout: Duration) -> Result<(), Errno> {
+    if poll(borrowed(2), PollFlags::POLLOUT, timeout)?.is_empty() {
         return Err(Errno(libc::EAGAIN));
     }
-    // Between that answer and the write COMMAND may have filled the pipe: RWF_NOWAIT says EAGAIN then, where the kernel has it
-    // for what stderr is (pipes since 6.3).
+    // Between that answer and the write COMMAND may have filled the pipe: RWF_NOWAIT says EAGAIN then, where the kernel
+    // has it for what stderr is (pipes since 6.3).
     let part = libc::iovec { iov_base: line.as_ptr().cast_mut().cast(), iov_len: line.len() };
-    // SAFETY: the kernel reads `line`'s length from it. Offset -1 is "where it is", split in two words as the call wants it.
+    // SAFETY: the kernel reads `line`'s length from it. Offset -1 is "where it is", split in two words as the call
+    // wants it.
     let answer = unsafe { libc::syscall(libc::SYS_pwritev2, 2, &part, 1, -1_i64, -1_i64, libc::RWF_NOWAIT) };
     match cerr(answer) {
         Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) => {
@@ -184,8 +187,8 @@ pub fn set_mode(file: &OwnedFd, mode: u32) -> Result<(), Errno> {
 
 /// Closes every descriptor from `first` to `last`, both included.
 pub fn close_range(first: u32, last: u32) -> Result<(), Errno> {
-    // SAFETY: takes numbers only. No owner of a descriptor in that range may be alive: the callers are the first lines of a
-    // start (nothing is open yet) and the supervisor after the spawn (nothing is open any more).
+    // SAFETY: takes numbers only. No owner of a descriptor in that range may be alive: the callers are the first lines
+    // of a start (nothing is open yet) and the supervisor after the spawn (nothing is open any more).
     match cerr(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
         Ok(_) => Ok(()),
         Err(Errno(libc::ENOSYS)) => close_each(first, last),
@@ -193,13 +196,14 @@ pub fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     }
 }
 
-/// For kernels before 5.9 and for filters: asks poll(2) which numbers are open, 1024 at a time, up to the limit of open files.
+/// For kernels before 5.9 and for filters: asks poll(2) which numbers are open, 1024 at a time, up to the limit of open
+/// files.
 fn close_each(first: u32, last: u32) -> Result<(), Errno> {
     let end = open_files_limit()?.min(u64::from(last).saturating_add(1));
     let mut number = u64::from(first);
     while number < end {
         let stop = (number + 1024).min(end);
-        for open in open_among(number as RawFd, stop as RawFd)? {
+        for open in open_descriptors_within(number as RawFd, stop as RawFd)? {
             // As in `close_range`.
             let _ = unistd::close(open);
         }
@@ -209,12 +213,13 @@ fn close_each(first: u32, last: u32) -> Result<(), Errno> {
 }
 
 fn open_files_limit() -> Result<u64, Errno> {
-    // A limit that was lowered after descriptors were opened does not close them; the hard limit and 65536 cover what is usual.
+    // A limit that was lowered after descriptors were opened does not close them; the hard limit and 65536 cover what
+    // is usual.
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.1.clamp(1024, 65_536))
 }
 
 /// Which of the numbers `first..end` (at most 1024) are open.
-pub fn open_among(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
+pub fn open_descriptors_within(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
     let mut asked: Vec<libc::pollfd> =
         (first..end).map(|fd| libc::pollfd { fd, events: 0, revents: libc::POLLNVAL }).collect();
     // SAFETY: the array has that many entries.
@@ -223,7 +228,7 @@ pub fn open_among(first: RawFd, end: RawFd) -> Result<Vec<RawFd>, Errno> {
 }
 
 /// How many descriptors are open, as /proc/self/fd's size tells since Linux 6.2: a third of what listing them costs.
-pub fn count_of_descriptors() -> Result<usize, Errno> {
+pub fn count_open_descriptors() -> Result<usize, Errno> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel writes one stat; a stat of zeroes is a valid value all the same.
     unsafe {
@@ -233,28 +238,30 @@ pub fn count_of_descriptors() -> Result<usize, Errno> {
 }
 
 /// The descriptors from 3 on that /proc/self/fd shows, without the one that reads it.
-pub fn descriptors_of_proc() -> Result<Vec<RawFd>, Errno> {
+pub fn list_open_descriptors() -> Result<Vec<RawFd>, Errno> {
     let mut found = Vec::new();
     let reader = for_each_name(c"/proc/self/fd", |name| {
         if let Some(number) = std::str::from_utf8(name).ok().and_then(|name| name.parse::<RawFd>().ok()) {
             found.push(number);
         }
     })?;
-    // The reader itself is among what it reads: where it is not, or 0 to 2 are missing, the answer was not the kernel's.
-    if (0..FIRST_OTHER).chain([reader]).any(|own| !found.contains(&own)) {
+    // The reader itself is among what it reads: where it is not, or 0 to 2 are missing, the answer was not the
+    // kernel's.
+    if (0..FIRST_NON_STDIO).chain([reader]).any(|number| !found.contains(&number)) {
         return Err(Errno(libc::EIO));
     }
-    found.retain(|&number| number >= FIRST_OTHER && number != reader);
+    found.retain(|&number| number >= FIRST_NON_STDIO && number != reader);
     Ok(found)
 }
 
-/// Calls `each` with the name of every entry of a directory, without allocation. Returns the number that the directory's
-/// descriptor had meanwhile.
+/// Calls `each` with the name of every entry of a directory, without allocation. Returns the number that the
+/// directory's descriptor had meanwhile.
 pub fn for_each_name(directory: &CStr, mut each: impl FnMut(&[u8])) -> Result<RawFd, Errno> {
     for_each_entry(directory, |name, _| each(name))
 }
 
-/// [`for_each_name`] with the kind of each entry (`DT_DIR`, `DT_SOCK` …; `DT_UNKNOWN` where the filesystem does not say).
+/// [`for_each_name`] with the kind of each entry (`DT_DIR`, `DT_SOCK` …; `DT_UNKNOWN` where the filesystem does not
+/// say).
 pub fn for_each_entry(directory: &CStr, each: impl FnMut(&[u8], u8)) -> Result<RawFd, Errno> {
     let directory = open_with(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
     for_each_entry_of(directory.as_fd(), each)?;
@@ -278,7 +285,7 @@ pub fn while_entries_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u
             return Ok(());
         }
         while !filled.is_empty() {
-            let entry = Entry::parse(&buffer[filled.clone()]).ok_or(Errno(libc::EPROTO))?;
+            let entry = DirectoryEntry::parse(&buffer[filled.clone()]).ok_or(Errno(libc::EPROTO))?;
             if !each(entry.name.to_bytes(), entry.kind) {
                 return Ok(());
             }
@@ -291,21 +298,20 @@ pub fn while_entries_of(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8], u
 const PSEUDO_TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
 
 /// What a standard descriptor is, as far as a change of user matters to it.
-pub struct Stdio {
+pub struct StdioOwner {
     /// A pipe or a pseudo-terminal.
-    pub handed_over: bool,
-    /// Who owns it.
+    pub transferable: bool,
     pub owner: UserId,
 }
 
 /// Looks at descriptor `number` (0 to 2).
-pub fn stdio(number: RawFd) -> Result<Stdio, Errno> {
+pub fn stdio_owner(number: RawFd) -> Result<StdioOwner, Errno> {
     let status = status(number)?;
     let kind = status.st_mode & libc::S_IFMT;
     // By its number too, not by an ioctl's answer alone: /dev/null is the host's.
     let terminal = kind == libc::S_IFCHR && PSEUDO_TERMINALS.contains(&libc::major(status.st_rdev));
     let terminal = terminal && super::terminal::is_terminal(number);
-    Ok(Stdio { handed_over: kind == libc::S_IFIFO || terminal, owner: UserId(status.st_uid) })
+    Ok(StdioOwner { transferable: kind == libc::S_IFIFO || terminal, owner: UserId(status.st_uid) })
 }
 
 pub(super) fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
@@ -318,7 +324,7 @@ pub(super) fn status(descriptor: RawFd) -> Result<libc::stat, Errno> {
 }
 
 /// Gives an open descriptor to another user; its group stays.
-pub fn give(number: RawFd, owner: UserId) -> Result<(), Errno> {
+pub fn chown_fd(number: RawFd, owner: UserId) -> Result<(), Errno> {
     Ok(unistd::fchown(borrowed(number), Some(owner.into()), None)?)
 }
 

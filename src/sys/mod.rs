@@ -1,11 +1,11 @@
-//! The only `unsafe` and the only system calls of the program, as safe functions with newtypes. nix or std makes a call where it makes
-//! just that one; by hand stay those that neither has, or whose answer must be seen to be the kernel's.
+//! The only `unsafe` and the only system calls of the program, as safe functions with newtypes. nix or std makes a call
+//! where it makes just that one; by hand stay those that neither has, or whose answer must be seen to be the kernel's.
 //!
-//! A function is one system call, its arguments checked by types, its answer an [`Errno`] or a value. Where a privilege hangs on the
-//! answer its buffer is poisoned before, so that a call that says 0 and writes nothing (a seccomp filter that returns `ERRNO(0)`, a
-//! ptrace sandbox) is seen as what it is. Three files are more than calls, since what is between fork or clone and exec may not
-//! allocate or return: `spawn` prepares COMMAND's child and puts the second lock on, `in_child` becomes a user for a piece of work,
-//! `limits` prepares a scanner.
+//! A function is one system call, its arguments checked by types, its answer an [`Errno`] or a value. Where a privilege
+//! hangs on the answer its buffer is poisoned before, so that a call that says 0 and writes nothing (a seccomp filter
+//! that returns `ERRNO(0)`, a ptrace sandbox) is seen as what it is. Three files are more than calls, since what is
+//! between fork or clone and exec may not allocate or return: `spawn` prepares COMMAND's child and enforces its
+//! sandbox, `forked_task` becomes a user for a piece of work, `limits` prepares a scanner.
 #![allow(unsafe_code)]
 
 pub mod clock;
@@ -16,10 +16,10 @@ pub mod entries;
 pub mod entry;
 pub mod errno;
 pub mod filesystem;
+pub mod forked_task;
 pub mod fs;
 pub mod handover;
 pub mod ids;
-pub mod in_child;
 pub mod io;
 pub mod landlock;
 pub mod limits;

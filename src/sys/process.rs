@@ -7,23 +7,21 @@ use nix::sys::prctl;
 use nix::unistd::{self, Pid};
 use std::ffi::CStr;
 
-/// This process.
-pub fn own_id() -> ProcessId {
+pub fn self_pid() -> ProcessId {
     Pid::this().into()
 }
 
 /// The parent, 0 where it is outside this pid namespace.
-pub fn parent_id() -> ProcessId {
+pub fn parent_pid() -> ProcessId {
     Pid::parent().into()
 }
 
-/// This process's group.
-pub fn own_group() -> ProcessId {
+pub fn self_process_group() -> ProcessId {
     unistd::getpgrp().into()
 }
 
 /// Makes a process group of this process alone.
-pub fn lead_group() -> Result<(), Errno> {
+pub fn become_group_leader() -> Result<(), Errno> {
     Ok(unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?)
 }
 
@@ -38,9 +36,9 @@ pub fn change_directory(directory: &CStr) -> Result<(), Errno> {
     Ok(unistd::chdir(directory)?)
 }
 
-/// Whether the working directory lies below this process's root. A runtime that leaks a directory descriptor can start a
-/// container outside of it (CVE-2024-21626): the kernel then shows a path that does not begin with `/`.
-pub fn directory_is_inside() -> Result<bool, Errno> {
+/// Whether the working directory lies below this process's root. A runtime that leaks a directory descriptor can start
+/// a container outside of it (CVE-2024-21626): the kernel then shows a path that does not begin with `/`.
+pub fn is_working_directory_inside() -> Result<bool, Errno> {
     let mut path = [0_u8; 4096];
     // The call itself: glibc's function hides that path behind ENOENT.
     // SAFETY: the kernel writes at most the buffer's length into it.
@@ -67,7 +65,8 @@ pub fn core_limit() -> Result<Option<u64>, Errno> {
     }
 }
 
-/// The name that /proc shows of this process, cut to 15 bytes; only a thread of its own can change it (`man 5 proc_pid_comm`).
+/// The name that /proc shows of this process, cut to 15 bytes; only a thread of its own can change it (`man 5
+/// proc_pid_comm`).
 pub fn set_name(name: &CStr) -> Result<(), Errno> {
     Ok(prctl::set_name(name)?)
 }
@@ -79,7 +78,7 @@ pub fn set_umask(mask: u32) -> u32 {
 }
 
 /// How many processors this process may use, at least one.
-pub fn processors() -> usize {
+pub fn processor_count() -> usize {
     let mut mask = [0_u64; 128];
     // SAFETY: the kernel writes at most the array's size into it.
     let answer =

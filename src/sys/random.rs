@@ -7,8 +7,8 @@ use super::errno::cerr;
 ///
 /// Errors: the kernel's; EIO where it gave less.
 pub fn fill(bytes: &mut [u8]) -> Result<(), Errno> {
-    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves NULL.
-    // SAFETY: the kernel writes at most the buffer's length.
+    // The call itself, not glibc's function: std knows that one as a weak symbol, which a static link with LTO leaves
+    // NULL. SAFETY: the kernel writes at most the buffer's length.
     let count = cerr(unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) })?;
     if count.unsigned_abs() as usize == bytes.len() && bytes.len() <= 256 { Ok(()) } else { Err(Errno(libc::EIO)) }
 }

@@ -2,20 +2,17 @@
 
 use super::errno::{Errno, cerr};
 
-/// One instruction.
 pub type Instruction = libc::sock_filter;
 
 /// `offsetof(struct seccomp_data, …)`.
-pub const NUMBER: u32 = 0;
-/// The same.
-pub const ARCHITECTURE: u32 = 4;
-/// AUDIT_ARCH_X86_64.
-pub const X86_64: u32 = 0xC000_003E;
+pub const NUMBER_OFFSET: u32 = 0;
+pub const ARCHITECTURE_OFFSET: u32 = 4;
+pub const AUDIT_ARCH_X86_64: u32 = 0xC000_003E;
 /// System calls of the x32 ABI have this bit (`__X32_SYSCALL_BIT`).
-pub const X32: u32 = 0x4000_0000;
+pub const X32_SYSCALL_BIT: u32 = 0x4000_0000;
 
 /// Where the lower half of an argument lies: the kernel takes these arguments as ints.
-pub const fn argument(index: u32) -> u32 {
+pub const fn argument_offset(index: u32) -> u32 {
     16 + 8 * index
 }
 
@@ -30,17 +27,17 @@ pub const fn mask(bits: u32) -> Instruction {
 }
 
 /// Goes on `yes` or `no` instructions further, by whether it is `value`.
-pub const fn equals(value: u32, yes: u8, no: u8) -> Instruction {
+pub const fn jump_if_equal(value: u32, yes: u8, no: u8) -> Instruction {
     Instruction { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: yes, jf: no, k: value }
 }
 
 /// The same, by whether it is at least `value`.
-pub const fn at_least(value: u32, yes: u8, no: u8) -> Instruction {
+pub const fn jump_if_at_least(value: u32, yes: u8, no: u8) -> Instruction {
     Instruction { code: (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16, jt: yes, jf: no, k: value }
 }
 
 /// Goes on that many instructions further.
-pub const fn skip(count: u32) -> Instruction {
+pub const fn jump(count: u32) -> Instruction {
     Instruction { code: (libc::BPF_JMP | libc::BPF_JA) as u16, jt: 0, jf: 0, k: count }
 }
 
@@ -49,13 +46,14 @@ pub const ALLOW: Instruction =
     Instruction { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
 
 /// Answers in the kernel's place.
-pub const fn refuse(errno: i32) -> Instruction {
+pub const fn return_errno(errno: i32) -> Instruction {
     let code = (libc::BPF_RET | libc::BPF_K) as u16;
     Instruction { code, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | errno as u32 }
 }
 
-/// Whether the kernel takes filters that refuse. Errors: ENOSYS or EINVAL where it does not, or another filter hides it.
-pub fn available() -> Result<(), Errno> {
+/// Whether the kernel takes filters that refuse. Errors: ENOSYS or EINVAL where it does not, or another filter hides
+/// it.
+pub fn check_available() -> Result<(), Errno> {
     let action: u32 = libc::SECCOMP_RET_ERRNO;
     let operation = libc::SECCOMP_GET_ACTION_AVAIL;
     // SAFETY: the kernel reads one word.
@@ -74,12 +72,11 @@ pub fn install(filter: &[Instruction]) -> Result<(), Errno> {
 }
 
 /// An option of prctl that no kernel has, and what a filter of ours answers to it: the kernel itself says EINVAL.
-pub const QUESTION: libc::c_int = 0x7461_6b75;
-/// The answer.
-pub const ANSWER: libc::c_int = libc::ENOTNAM;
+pub const SELF_TEST_OPTION: libc::c_int = 0x7461_6b75;
+pub const SELF_TEST_ERRNO: libc::c_int = libc::ENOTNAM;
 
 /// Whether a filter of ours is on: it alone answers so.
-pub fn is_on() -> bool {
+pub fn is_active() -> bool {
     // SAFETY: takes numbers only.
-    cerr(unsafe { libc::syscall(libc::SYS_prctl, QUESTION, 0, 0, 0, 0) }) == Err(Errno(ANSWER))
+    cerr(unsafe { libc::syscall(libc::SYS_prctl, SELF_TEST_OPTION, 0, 0, 0, 0) }) == Err(Errno(SELF_TEST_ERRNO))
 }

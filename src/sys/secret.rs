@@ -8,7 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Why a file was not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Unread {
+pub enum SecretError {
     /// The kernel's word; EFBIG where it is longer than the limit, EIO where it ended before the size that it shows.
     #[error("{0}")]
     Kernel(#[from] Errno),
@@ -17,13 +17,14 @@ pub enum Unread {
     NotRegular,
 }
 
-/// Reads a regular file of at most `limit` bytes. The memory is zeroed when the content goes, and no copy of it is left.
-pub fn read(path: &CStr, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
+/// Reads a regular file of at most `limit` bytes. The memory is zeroed when the content goes, and no copy of it is
+/// left.
+pub fn read(path: &CStr, limit: usize) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     // O_NONBLOCK: a FIFO is refused instead of waited for.
     let file = io::open_with(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
     let status = io::status(file.as_raw_fd())?;
     if status.st_mode & libc::S_IFMT != libc::S_IFREG {
-        return Err(Unread::NotRegular);
+        return Err(SecretError::NotRegular);
     }
     let size = status.st_size.unsigned_abs() as usize;
     let mut content = Zeroizing::new(vec![0; size.min(limit) + 1]);
@@ -47,15 +48,15 @@ pub fn read(path: &CStr, limit: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
     if filled < size { Err(Errno(libc::EIO).into()) } else { Ok(content) }
 }
 
-/// Overwrites the stack below the caller: what functions that have returned left there (keys in registers are spilled to it, and
-/// a value that is moved leaves its former place as it was).
+/// Overwrites the stack below the caller: what functions that have returned left there (keys in registers are spilled
+/// to it, and a value that is moved leaves its former place as it was).
 #[inline(never)]
 pub fn wipe_stack() {
     let mut below = [0_u8; STACK];
     below.zeroize();
 }
 
-/// More than the deepest of them needs, less than [`super::memory::give_back`] gives back.
+/// More than the deepest of them needs, less than [`super::memory::release_unused`] releases.
 const STACK: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -80,7 +81,8 @@ mod tests {
         let mut seen = vec![0; STACK / 2];
         let place = leave();
         memory.read_exact_at(&mut seen, place).unwrap();
-        // Four in a row: an address that this very reading leaves there has such a byte now and then, wherever the stack lies.
+        // Four in a row: an address that this very reading leaves there has such a byte now and then, wherever the
+        // stack lies.
         let left = |seen: &[u8]| seen.windows(4).filter(|four| *four == [0xa7; 4]).count();
         assert!(left(&seen) > STACK / 4, "nothing was left");
         wipe_stack();
@@ -96,10 +98,10 @@ mod tests {
         let (whole, longer) = (read(&name, 5000), read(&name, 4999));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(whole.unwrap().as_slice(), [b'x'; 5000]);
-        assert_eq!(longer, Err(Unread::Kernel(Errno(libc::EFBIG))));
-        assert_eq!(read(&name, 5000), Err(Unread::Kernel(Errno(libc::ENOENT))));
-        assert_eq!(read(c"/dev/zero", 5000), Err(Unread::NotRegular));
-        assert_eq!(read(c"/tmp", 5000), Err(Unread::NotRegular));
+        assert_eq!(longer, Err(SecretError::Kernel(Errno(libc::EFBIG))));
+        assert_eq!(read(&name, 5000), Err(SecretError::Kernel(Errno(libc::ENOENT))));
+        assert_eq!(read(c"/dev/zero", 5000), Err(SecretError::NotRegular));
+        assert_eq!(read(c"/tmp", 5000), Err(SecretError::NotRegular));
         // It shows size 0.
         assert!(read(c"/proc/self/status", 1 << 20).unwrap().starts_with(b"Name:"));
     }

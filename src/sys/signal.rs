@@ -1,4 +1,5 @@
-//! Signals 1 to 64 as the kernel counts them. glibc hides 32 and 33 from its own calls, so masks go to the kernel directly.
+//! Signals 1 to 64 as the kernel counts them. glibc hides 32 and 33 from its own calls, so masks go to the kernel
+//! directly.
 
 use super::Errno;
 use super::clock::timespec;
@@ -24,7 +25,6 @@ pub struct Signal(u8);
 
 macro_rules! signals {
     ($($name:ident = $number:expr),* $(,)?) => {
-        #[allow(missing_docs)]
         impl Signal { $(pub const $name: Signal = Signal($number);)* }
     };
 }
@@ -106,9 +106,7 @@ const POISON: u64 = u64::MAX;
 const SET_BYTES: usize = 8;
 
 impl SignalSet {
-    /// No signal.
     pub const EMPTY: SignalSet = SignalSet(0);
-    /// Every signal.
     pub const ALL: SignalSet = SignalSet(u64::MAX);
 
     /// Every signal but SIGCHLD.
@@ -138,8 +136,8 @@ fn mask(how: libc::c_int, set: Option<SignalSet>) -> Result<SignalSet, Errno> {
     if old == POISON { Err(Errno(libc::EIO)) } else { Ok(SignalSet(old)) }
 }
 
-/// Sets what SIGCHLD does to its default and says whether it was ignored: an ignored SIGCHLD lets the kernel reap children
-/// unseen, and their exit codes are lost (`man 2 wait`, NOTES).
+/// Sets what SIGCHLD does to its default and says whether it was ignored: an ignored SIGCHLD lets the kernel reap
+/// children unseen, and their exit codes are lost (`man 2 wait`, NOTES).
 pub fn default_sigchld() -> Result<bool, Errno> {
     sigchld(libc::SIG_DFL)
 }
@@ -163,15 +161,13 @@ fn sigchld(disposition: libc::sighandler_t) -> Result<bool, Errno> {
 
 /// A signal that was taken from the queue, and who sent it.
 #[derive(Clone, Copy, Debug)]
-pub struct Taken {
-    /// Which.
+pub struct ReceivedSignal {
     pub signal: Signal,
     /// The sender, 0 where it is outside this pid namespace or the kernel.
     pub sender: ProcessId,
-    /// The sender's user.
     pub user: UserId,
     /// The payload, where it was sent by sigqueue(3).
-    pub queued: Option<usize>,
+    pub payload: Option<usize>,
     /// Whether the kernel made it (a terminal, a timer, a fault) rather than a process.
     pub from_kernel: bool,
 }
@@ -179,11 +175,11 @@ pub struct Taken {
 /// Takes the next pending signal of `set`; waits at most `time`, for ever without one. `None`: the time is over.
 ///
 /// Errors: EINTR where something outside `set` woke the caller (a continue after SIGSTOP, a debugger).
-pub fn take(set: SignalSet, time: Option<Duration>) -> Result<Option<Taken>, Errno> {
+pub fn receive(set: SignalSet, time: Option<Duration>) -> Result<Option<ReceivedSignal>, Errno> {
     let time = time.map(timespec);
     let limit = time.as_ref().map_or(std::ptr::null(), |time| time as *const libc::timespec);
-    // SAFETY: `info` is a valid place for one siginfo_t, `set` is 8 bytes as the size says, `limit` is NULL or valid. The
-    // accessors read the fields that every kernel-filled siginfo of kill, sigqueue and the kernel has.
+    // SAFETY: `info` is a valid place for one siginfo_t, `set` is 8 bytes as the size says, `limit` is NULL or valid.
+    // The accessors read the fields that every kernel-filled siginfo of kill, sigqueue and the kernel has.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         match cerr(libc::syscall(libc::SYS_rt_sigtimedwait, &set.0, &mut info, limit, SET_BYTES)) {
@@ -191,11 +187,11 @@ pub fn take(set: SignalSet, time: Option<Duration>) -> Result<Option<Taken>, Err
             Err(errno) => Err(errno),
             Ok(number) => {
                 let signal = Signal::new(number as i32).ok_or(Errno(libc::EIO))?;
-                Ok(Some(Taken {
+                Ok(Some(ReceivedSignal {
                     signal,
                     sender: ProcessId(info.si_pid()),
                     user: UserId(info.si_uid()),
-                    queued: (info.si_code == libc::SI_QUEUE).then(|| info.si_value().sival_ptr as usize),
+                    payload: (info.si_code == libc::SI_QUEUE).then(|| info.si_value().sival_ptr as usize),
                     from_kernel: info.si_code > 0,
                 }))
             }
@@ -211,11 +207,11 @@ pub fn kill(target: i32, signal: Signal) -> Result<(), Errno> {
 
 /// Whether that process is there and may be signalled by this one.
 pub fn may_signal(process: ProcessId) -> bool {
-    reaches(process.0).is_ok()
+    check_kill(process.0).is_ok()
 }
 
 /// [`may_signal`] with the kernel's word: EPERM where it is there and may not be signalled.
-pub fn reaches(process: i32) -> Result<(), Errno> {
+pub fn check_kill(process: i32) -> Result<(), Errno> {
     Ok(nix::sys::signal::kill(Pid::from_raw(process), None)?)
 }
 

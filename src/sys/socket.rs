@@ -12,37 +12,35 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 /// One that was begun. Dropping it gives it up.
-pub struct Begun {
+pub struct PendingConnection {
     socket: TcpStream,
 }
 
 /// What became of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum ConnectOutcome {
     /// Nobody has answered yet.
     Silent,
-    /// Somebody accepts.
     Connected,
-    /// It failed. With an ICMP message where one was the reason and the kernel tells (Linux 5.9 and newer); without one the
-    /// address itself answered.
+    /// It failed. With an ICMP message where one was the reason and the kernel tells (Linux 5.9 and newer); without one
+    /// the address itself answered.
     Failed(Errno, Option<Icmp>),
 }
 
 /// An ICMP message about a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Icmp {
-    /// Who sent it.
-    pub by: Option<IpAddr>,
+    pub sender: Option<IpAddr>,
     /// It says that the packet had been on its way for more hops than it was allowed.
-    pub too_far: bool,
+    pub time_exceeded: bool,
 }
 
-/// Begins to connect. `hops`: how many routers may pass the packets on. Errors: what the kernel says at once (no route, no
-/// permission).
-pub fn begin(address: SocketAddr, hops: Option<u8>) -> Result<Begun, Errno> {
+/// Begins to connect. `hops`: how many routers may pass the packets on. Errors: what the kernel says at once (no route,
+/// no permission).
+pub fn connect_nonblocking(address: SocketAddr, hops: Option<u8>) -> Result<PendingConnection, Errno> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = descriptor::given(socket(family, SockType::Stream, flags, SockProtocol::Tcp)?)?;
+    let socket = descriptor::reject_stdio(socket(family, SockType::Stream, flags, SockProtocol::Tcp)?)?;
     // A sandbox that lacks it says less afterwards, not something else.
     let _ = match address {
         SocketAddr::V4(_) => sockopt::Ipv4RecvErr.set(&socket, &true),
@@ -55,41 +53,43 @@ pub fn begin(address: SocketAddr, hops: Option<u8>) -> Result<Begun, Errno> {
         }
     }
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)).map_err(Errno::from) {
-        Ok(()) | Err(Errno(libc::EINPROGRESS | libc::EINTR)) => Ok(Begun { socket: socket.into() }),
+        Ok(()) | Err(Errno(libc::EINPROGRESS | libc::EINTR)) => Ok(PendingConnection { socket: socket.into() }),
         Err(errno) => Err(errno),
     }
 }
 
-impl Begun {
+impl PendingConnection {
     /// Waits at most that long for an end.
-    pub fn outcome(&self, patience: Duration) -> Outcome {
-        let events = match io::poll(self.socket.as_fd(), PollFlags::POLLOUT, patience.min(LONGEST)) {
+    pub fn outcome(&self, timeout: Duration) -> ConnectOutcome {
+        let events = match io::poll(self.socket.as_fd(), PollFlags::POLLOUT, timeout.min(MAX_TIMEOUT)) {
             Ok(events) if !events.is_empty() => events,
             // A signal: no answer so far, which is the careful side of an early end.
-            Ok(_) | Err(Errno(libc::EINTR)) => return Outcome::Silent,
-            Err(errno) => return Outcome::Failed(errno, None),
+            Ok(_) | Err(Errno(libc::EINTR)) => return ConnectOutcome::Silent,
+            Err(errno) => return ConnectOutcome::Failed(errno, None),
         };
         // Before the queue is read: reading it clears this one.
         let error = self.socket.take_error();
-        let queued = self.queued();
+        let queued = self.queued_error();
         match (error, queued) {
-            (Ok(None), Some((errno, icmp))) => Outcome::Failed(errno, Some(icmp)),
+            (Ok(None), Some((errno, icmp))) => ConnectOutcome::Failed(errno, Some(icmp)),
             // There is an error, and whoever was asked for it is not the kernel.
-            (Ok(None), None) if events.contains(PollFlags::POLLERR) => Outcome::Failed(Errno(libc::EPROTO), None),
-            (Ok(None), None) if events.contains(PollFlags::POLLOUT) => Outcome::Connected,
-            (Ok(None), None) => Outcome::Silent,
-            (Ok(Some(error)), queued) => Outcome::Failed(error.into(), queued.map(|(_, icmp)| icmp)),
-            (Err(error), _) => Outcome::Failed(error.into(), None),
+            (Ok(None), None) if events.contains(PollFlags::POLLERR) => {
+                ConnectOutcome::Failed(Errno(libc::EPROTO), None)
+            }
+            (Ok(None), None) if events.contains(PollFlags::POLLOUT) => ConnectOutcome::Connected,
+            (Ok(None), None) => ConnectOutcome::Silent,
+            (Ok(Some(error)), queued) => ConnectOutcome::Failed(error.into(), queued.map(|(_, icmp)| icmp)),
+            (Err(error), _) => ConnectOutcome::Failed(error.into(), None),
         }
     }
 
     /// The address that the connection begins at.
-    pub fn own_address(&self) -> Option<IpAddr> {
+    pub fn local_address(&self) -> Option<IpAddr> {
         self.socket.local_addr().ok().map(|address| address.ip())
     }
 
     /// The first message of the error queue (`man 7 ip`, IP_RECVERR).
-    fn queued(&self) -> Option<(Errno, Icmp)> {
+    fn queued_error(&self) -> Option<(Errno, Icmp)> {
         let mut content = [0; 256];
         let mut parts = [IoSliceMut::new(&mut content)];
         let mut control = nix::cmsg_space!([u8; 240]);
@@ -111,12 +111,12 @@ impl Begun {
                 libc::SO_EE_ORIGIN_ICMP6 => 3,
                 _ => return None,
             };
-            Some((Errno(error.ee_errno as i32), Icmp { by, too_far: error.ee_type == time_exceeded }))
+            Some((Errno(error.ee_errno as i32), Icmp { sender: by, time_exceeded: error.ee_type == time_exceeded }))
         })
     }
 }
 
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn ipv4(address: libc::sockaddr_in) -> IpAddr {
     Ipv4Addr::from(address.sin_addr.s_addr.to_ne_bytes()).into()
@@ -135,11 +135,11 @@ mod tests {
     fn a_connection_ends_as_the_other_side_decides() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let begun = begin(address, None).unwrap();
-        assert_eq!(begun.outcome(Duration::from_secs(5)), Outcome::Connected);
-        assert_eq!(begun.own_address(), Some(IpAddr::from([127, 0, 0, 1])));
+        let begun = connect_nonblocking(address, None).unwrap();
+        assert_eq!(begun.outcome(Duration::from_secs(5)), ConnectOutcome::Connected);
+        assert_eq!(begun.local_address(), Some(IpAddr::from([127, 0, 0, 1])));
         drop(listener);
-        let refused = Outcome::Failed(Errno(libc::ECONNREFUSED), None);
-        assert_eq!(begin(address, Some(2)).unwrap().outcome(Duration::from_secs(5)), refused);
+        let refused = ConnectOutcome::Failed(Errno(libc::ECONNREFUSED), None);
+        assert_eq!(connect_nonblocking(address, Some(2)).unwrap().outcome(Duration::from_secs(5)), refused);
     }
 }

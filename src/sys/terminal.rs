@@ -15,7 +15,8 @@ pub fn foreground(descriptor: RawFd) -> Result<ProcessId, Errno> {
     Ok(unistd::tcgetpgrp(borrowed(descriptor))?.into())
 }
 
-/// Puts a process group into the foreground. SIGTTOU must be blocked or ignored: the kernel would stop a background caller.
+/// Puts a process group into the foreground. SIGTTOU must be blocked or ignored: the kernel would stop a background
+/// caller.
 pub fn set_foreground(descriptor: RawFd, group: ProcessId) -> Result<(), Errno> {
     Ok(unistd::tcsetpgrp(borrowed(descriptor), group.into())?)
 }

@@ -1,5 +1,5 @@
-//! How a child ended, decoded by hand: nix has no value for a death by a real-time signal, and a program that unwraps its answer
-//! hangs or exits 1 there (pid1-rs, tino).
+//! How a child ended, decoded by hand: nix has no value for a death by a real-time signal, and a program that unwraps
+//! its answer hangs or exits 1 there (pid1-rs, tino).
 
 use super::Errno;
 use super::errno::cerr;
@@ -18,7 +18,8 @@ pub enum WaitStatus {
 }
 
 impl WaitStatus {
-    /// Decodes `status` (Linux: low 7 bits the signal, bit 7 core; 0x7f stopped; 0 exited with bits 8 to 15). `None`: no such state.
+    /// Decodes `status` (Linux: low 7 bits the signal, bit 7 core; 0x7f stopped; 0 exited with bits 8 to 15). `None`:
+    /// no such state.
     pub fn decode(status: i32) -> Option<Self> {
         let high = ((status >> 8) & 0xff) as u8;
         match status & 0x7f {
@@ -29,7 +30,7 @@ impl WaitStatus {
     }
 
     /// The exit code that stands for it: a code as it is, a signal as 128 + its number.
-    pub fn code(self) -> u8 {
+    pub fn exit_code(self) -> u8 {
         match self {
             WaitStatus::Exited(code) => code,
             WaitStatus::Killed(signal, _) | WaitStatus::Stopped(signal) => 128 + signal.number(),
@@ -39,21 +40,21 @@ impl WaitStatus {
 
 /// What the kernel says of the children.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Child {
+pub enum ChildEvent {
     /// This child changed its state, as the raw status word says.
-    Changed(ProcessId, i32),
+    StateChanged(ProcessId, i32),
     /// There are children, and none of them has anything to tell.
-    Quiet,
+    NoChange,
     /// There is no child.
-    None,
+    NoChildren,
 }
 
-/// Takes the next change of any child without waiting. `stops`: also tell of stopped children.
-pub fn poll_children(stops: bool) -> Result<Child, Errno> {
-    match take(-1, libc::WNOHANG | if stops { libc::WUNTRACED } else { 0 }) {
-        Ok(Some((id, status))) => Ok(Child::Changed(id, status)),
-        Ok(None) => Ok(Child::Quiet),
-        Err(Errno(libc::ECHILD)) => Ok(Child::None),
+/// Takes the next change of any child without waiting. `report_stopped`: also tell of stopped children.
+pub fn poll_children(report_stopped: bool) -> Result<ChildEvent, Errno> {
+    match waitpid(-1, libc::WNOHANG | if report_stopped { libc::WUNTRACED } else { 0 }) {
+        Ok(Some((id, status))) => Ok(ChildEvent::StateChanged(id, status)),
+        Ok(None) => Ok(ChildEvent::NoChange),
+        Err(Errno(libc::ECHILD)) => Ok(ChildEvent::NoChildren),
         Err(errno) => Err(errno),
     }
 }
@@ -67,9 +68,9 @@ pub fn has_children() -> bool {
 }
 
 /// Takes the end of one child, waiting for it.
-pub fn wait_for(child: ProcessId) -> Result<(), Errno> {
+pub fn wait_for_exit(child: ProcessId) -> Result<(), Errno> {
     for _ in 0..1000 {
-        match take(child.0, 0) {
+        match waitpid(child.0, 0) {
             Err(Errno(libc::EINTR)) => continue,
             answer => return answer.map(drop),
         }
@@ -78,7 +79,7 @@ pub fn wait_for(child: ProcessId) -> Result<(), Errno> {
 }
 
 /// `waitpid`: who changed and the status word; `None` where nobody did.
-pub(super) fn take(which: libc::pid_t, options: libc::c_int) -> Result<Option<(ProcessId, i32)>, Errno> {
+pub(super) fn waitpid(which: libc::pid_t, options: libc::c_int) -> Result<Option<(ProcessId, i32)>, Errno> {
     let mut status = 0;
     // SAFETY: the kernel writes one int into a valid place.
     let id = cerr(unsafe { libc::waitpid(which, &mut status, options) })?;
@@ -99,7 +100,7 @@ mod tests {
             assert_eq!(WaitStatus::decode(number), Some(WaitStatus::Killed(signal, false)));
             assert_eq!(WaitStatus::decode(number | 0x80), Some(WaitStatus::Killed(signal, true)));
             assert_eq!(WaitStatus::decode(number << 8 | 0x7f), Some(WaitStatus::Stopped(signal)));
-            assert_eq!(WaitStatus::Killed(signal, false).code(), 128 + number as u8);
+            assert_eq!(WaitStatus::Killed(signal, false).exit_code(), 128 + number as u8);
         }
     }
 

@@ -160,7 +160,7 @@ fn a_reboot_looks_again() {
 
     // After the drop the file of approvals is closed to `init`: they come from its memory.
     let kept = NodeVolumes::with(&["miner"]);
-    assert_eq!(kept.ask(&["approve", "miner"]).code, 0);
+    assert_eq!(kept.exec_nodes(&["approve", "miner"]).code, 0);
     let warned = kept.start().env("TAKUMI_REBOOT", "comfyui").shell(&installs("other")).run();
     says(&warned, 3, &[HEADLINE, "other: not approved"]);
     assert!(!warned.stderr.contains("miner: not approved"), "{}", warned.stderr);

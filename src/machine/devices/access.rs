@@ -1,82 +1,85 @@
-//! What opening a node says, asked as COMMAND's user: a mode, a device cgroup, a driver and a GPU each have their own errno.
+//! What opening a node says, asked as COMMAND's user: a mode, a device cgroup, a driver and a GPU each have their own
+//! errno.
 
-use super::nodes::Node;
+use super::nodes::GpuNode;
 use crate::sys::credentials::{self, Credentials};
-use crate::sys::{Errno, device, in_child};
+use crate::sys::{Errno, device, forked_task};
 use std::ffi::CString;
 use std::time::Duration;
 
 /// What came of opening a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Opened {
-    /// It could be opened.
-    Yes,
-    /// It could not.
-    No(Errno),
+pub enum OpenOutcome {
+    Opened,
+    Failed(Errno),
     /// The kernel had not answered by the deadline.
-    NoAnswer,
-    /// Nobody tried, and why: no child could be made or become the user, it ended early, or one before it did not answer.
-    NotTried(Errno),
+    TimedOut,
+    /// Nobody tried, and why: no child could be made or become the user, it ended early, or one before it did not
+    /// answer.
+    NotAttempted(Errno),
 }
 
 /// Opens each of them as that user (`None`: as who runs), and closes it again.
-pub(super) fn open_all(nodes: &mut [Node], user: Option<&Credentials>, patience: Duration) {
+pub(super) fn open_all(nodes: &mut [GpuNode], user: Option<&Credentials>, timeout: Duration) {
     let devices = nodes.iter_mut().filter(|node| node.file.is_ok_and(|file| file.is_character()));
-    let mut devices: Vec<(CString, &mut Node)> =
+    let mut devices: Vec<(CString, &mut GpuNode)> =
         devices.filter_map(|node| Some((CString::new(node.path.as_str()).ok()?, node))).collect();
-    let asked: Vec<(&CString, bool)> = devices.iter().map(|(path, node)| (path, node.kind.is_written())).collect();
-    let answers = open_each(&asked, user, patience);
+    let asked: Vec<(&CString, bool)> = devices.iter().map(|(path, node)| (path, node.kind.needs_write())).collect();
+    let answers = open_each(&asked, user, timeout);
     for ((_, node), answer) in devices.iter_mut().zip(answers) {
-        node.opened = answer;
+        node.open_outcome = answer;
     }
 }
 
 /// Opens each path, for writing too where its flag is set. The answers are in the order of the paths.
-pub(super) fn open_each(asked: &[(&CString, bool)], user: Option<&Credentials>, patience: Duration) -> Vec<Opened> {
+pub(super) fn open_each(asked: &[(&CString, bool)], user: Option<&Credentials>, timeout: Duration) -> Vec<OpenOutcome> {
     if asked.is_empty() {
         return Vec::new();
     }
-    let most = (asked.len() + 1) * WORD;
-    let answer = in_child::run(patience, most, |child| {
-        let ready = child.become_whom(user).and_then(|()| child.keep_apart());
-        let say = |answer: Result<(), Errno>| child.tell(&answer.map_or_else(|errno| errno.0, |()| 0).to_ne_bytes());
-        if say(ready).is_err() || ready.is_err() {
+    let max_bytes = (asked.len() + 1) * ERRNO_BYTES;
+    let answer = forked_task::run(timeout, max_bytes, |child| {
+        let ready = child.drop_to(user).and_then(|()| child.isolate_memory());
+        let write_errno =
+            |answer: Result<(), Errno>| child.write_output(&answer.map_or_else(|errno| errno.0, |()| 0).to_ne_bytes());
+        if write_errno(ready).is_err() || ready.is_err() {
             return;
         }
         for (path, writing) in asked {
-            if say(device::open_once(path, *writing)).is_err() {
+            if write_errno(device::try_open(path, *writing)).is_err() {
                 return;
             }
         }
     });
     match answer {
-        Ok(answer) => understand(&answer, asked.len()),
-        Err(errno) => vec![Opened::NotTried(errno); asked.len()],
+        Ok(answer) => decode_outcomes(&answer, asked.len()),
+        Err(errno) => vec![OpenOutcome::NotAttempted(errno); asked.len()],
     }
 }
 
-const WORD: usize = size_of::<i32>();
+const ERRNO_BYTES: usize = size_of::<i32>();
 
 /// The first word says whether the child became the user, each further one what opening a node said; 0 is success.
-fn understand(answer: &in_child::Answer, count: usize) -> Vec<Opened> {
-    let mut words = answer.bytes.as_chunks::<WORD>().0.iter().map(|word| i32::from_ne_bytes(*word));
-    let unsaid = Errno(if answer.late { libc::ETIMEDOUT } else { libc::EIO });
+fn decode_outcomes(answer: &forked_task::TaskOutput, count: usize) -> Vec<OpenOutcome> {
+    let mut words = answer.bytes.as_chunks::<ERRNO_BYTES>().0.iter().map(|word| i32::from_ne_bytes(*word));
+    let missing = Errno(if answer.timed_out { libc::ETIMEDOUT } else { libc::EIO });
     match words.next() {
         Some(0) => {}
-        Some(errno) => return vec![Opened::NotTried(Errno(errno)); count],
-        None => return vec![Opened::NotTried(unsaid); count],
+        Some(errno) => return vec![OpenOutcome::NotAttempted(Errno(errno)); count],
+        None => return vec![OpenOutcome::NotAttempted(missing); count],
     }
-    let mut answers: Vec<Opened> =
-        words.map(|word| if word == 0 { Opened::Yes } else { Opened::No(Errno(word)) }).take(count).collect();
-    if answer.late && answers.len() < count {
-        answers.push(Opened::NoAnswer);
+    let mut answers: Vec<OpenOutcome> = words
+        .map(|word| if word == 0 { OpenOutcome::Opened } else { OpenOutcome::Failed(Errno(word)) })
+        .take(count)
+        .collect();
+    if answer.timed_out && answers.len() < count {
+        answers.push(OpenOutcome::TimedOut);
     }
-    answers.resize(count, Opened::NotTried(unsaid));
+    answers.resize(count, OpenOutcome::NotAttempted(missing));
     answers
 }
 
 /// Who opens them where nobody else is named: this process.
-pub(super) fn own_user() -> Option<u32> {
+pub(super) fn effective_user() -> Option<u32> {
     credentials::user_ids().ok().map(|ids| ids.effective.0)
 }
 
@@ -90,22 +93,28 @@ mod tests {
         paths.iter().map(|path| CString::new(*path).unwrap()).collect()
     }
 
-    fn answer(words: &[i32], late: bool) -> in_child::Answer {
-        in_child::Answer { bytes: words.iter().flat_map(|word| word.to_ne_bytes()).collect(), late }
+    fn answer(words: &[i32], late: bool) -> forked_task::TaskOutput {
+        forked_task::TaskOutput { bytes: words.iter().flat_map(|word| word.to_ne_bytes()).collect(), timed_out: late }
     }
 
     #[test]
     fn each_word_of_the_child_is_one_answer() {
         let (eacces, enxio) = (Errno(libc::EACCES), Errno(libc::ENXIO));
-        assert_eq!(understand(&answer(&[0, 0, eacces.0], false), 2), [Opened::Yes, Opened::No(eacces)]);
         assert_eq!(
-            understand(&answer(&[0, enxio.0], true), 3),
-            [Opened::No(enxio), Opened::NoAnswer, Opened::NotTried(Errno(libc::ETIMEDOUT))]
+            decode_outcomes(&answer(&[0, 0, eacces.0], false), 2),
+            [OpenOutcome::Opened, OpenOutcome::Failed(eacces)]
         );
-        assert_eq!(understand(&answer(&[0, 0], false), 2), [Opened::Yes, Opened::NotTried(Errno(libc::EIO))]);
-        assert_eq!(understand(&answer(&[libc::EPERM], false), 1), [Opened::NotTried(Errno(libc::EPERM))]);
-        assert_eq!(understand(&answer(&[], true), 1), [Opened::NotTried(Errno(libc::ETIMEDOUT))]);
-        assert_eq!(understand(&answer(&[0, 0, 0, 0], false), 1), [Opened::Yes]);
+        assert_eq!(
+            decode_outcomes(&answer(&[0, enxio.0], true), 3),
+            [OpenOutcome::Failed(enxio), OpenOutcome::TimedOut, OpenOutcome::NotAttempted(Errno(libc::ETIMEDOUT))]
+        );
+        assert_eq!(
+            decode_outcomes(&answer(&[0, 0], false), 2),
+            [OpenOutcome::Opened, OpenOutcome::NotAttempted(Errno(libc::EIO))]
+        );
+        assert_eq!(decode_outcomes(&answer(&[libc::EPERM], false), 1), [OpenOutcome::NotAttempted(Errno(libc::EPERM))]);
+        assert_eq!(decode_outcomes(&answer(&[], true), 1), [OpenOutcome::NotAttempted(Errno(libc::ETIMEDOUT))]);
+        assert_eq!(decode_outcomes(&answer(&[0, 0, 0, 0], false), 1), [OpenOutcome::Opened]);
     }
 
     #[test]
@@ -113,7 +122,7 @@ mod tests {
         let paths = paths(&["/dev/null", "/dev/takumi-test-none"]);
         let asked: Vec<(&CString, bool)> = paths.iter().map(|path| (path, true)).collect();
         let answers = open_each(&asked, None, Duration::from_secs(20));
-        assert_eq!(answers, [Opened::Yes, Opened::No(Errno(libc::ENOENT))]);
+        assert_eq!(answers, [OpenOutcome::Opened, OpenOutcome::Failed(Errno(libc::ENOENT))]);
         assert_eq!(open_each(&[], None, Duration::ZERO), []);
     }
 
@@ -122,7 +131,7 @@ mod tests {
         let nobody = Credentials { user: UserId(u32::MAX), group: GroupId(u32::MAX), groups: vec![GroupId(54_321)] };
         let null = CString::new("/dev/null").unwrap();
         let answers = open_each(&[(&null, true)], Some(&nobody), Duration::from_secs(20));
-        assert!(matches!(answers[..], [Opened::NotTried(_)]), "{answers:?}");
+        assert!(matches!(answers[..], [OpenOutcome::NotAttempted(_)]), "{answers:?}");
     }
 
     #[test]
@@ -149,7 +158,7 @@ mod tests {
             open(0o600, 0, 7, 0),
         ];
         std::fs::remove_file(&file).unwrap();
-        let no = Opened::No(Errno(libc::EACCES));
-        assert_eq!(answers, [no, no, Opened::Yes, Opened::Yes, no, Opened::Yes]);
+        let no = OpenOutcome::Failed(Errno(libc::EACCES));
+        assert_eq!(answers, [no, no, OpenOutcome::Opened, OpenOutcome::Opened, no, OpenOutcome::Opened]);
     }
 }

@@ -1,6 +1,7 @@
-//! The host's driver, as /proc shows it: which numbers it took for its devices, which version it is, which modes it gives.
+//! The host's driver, as /proc shows it: which numbers it took for its devices, which version it is, which modes it
+//! gives.
 
-use super::path;
+use super::below_root;
 use crate::sys::{Errno, io};
 use std::cmp::Ordering;
 use std::fmt;
@@ -17,16 +18,18 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub(super) fn unseen() -> Self {
+    pub(super) fn unknown() -> Self {
         Driver { majors: Err(Errno(libc::ENODATA)), version: None, mode: None }
     }
 
-    pub(super) fn look(root: &str) -> Self {
+    pub(super) fn observe(root: &str) -> Self {
         let mut buffer = [0; 4096];
-        let majors = io::read_into(&path(root, "/proc/devices"), &mut buffer).map(Majors::parse);
-        let version = io::read_into(&path(root, "/proc/driver/nvidia/version"), &mut buffer).ok().and_then(of_kernel);
-        let params = io::read_into(&path(root, "/proc/driver/nvidia/params"), &mut buffer).unwrap_or_default();
-        Driver { majors, version, mode: parameter(params, "DeviceFileMode") }
+        let majors = io::read_into(&below_root(root, "/proc/devices"), &mut buffer).map(Majors::parse);
+        let version = io::read_into(&below_root(root, "/proc/driver/nvidia/version"), &mut buffer)
+            .ok()
+            .and_then(kernel_module_version);
+        let params = io::read_into(&below_root(root, "/proc/driver/nvidia/params"), &mut buffer).unwrap_or_default();
+        Driver { majors, version, mode: parse_parameter(params, "DeviceFileMode") }
     }
 }
 
@@ -47,7 +50,7 @@ impl Majors {
     }
 
     /// The majors of the drivers of these names.
-    pub fn of<'a>(&'a self, drivers: &'a [&str]) -> impl Iterator<Item = u32> + 'a {
+    pub fn majors_of<'a>(&'a self, drivers: &'a [&str]) -> impl Iterator<Item = u32> + 'a {
         self.0.iter().filter(|(_, name)| drivers.contains(&name.as_str())).map(|(major, _)| *major)
     }
 }
@@ -60,8 +63,8 @@ pub struct Version {
 }
 
 impl Version {
-    /// Reads two to four numbers with dots between them, the first with three digits as those of NVIDIA's drivers (`1.1` is the
-    /// libcuda of WSL and Jetson, which has no version in its name).
+    /// Reads two to four numbers with dots between them, the first with three digits as those of NVIDIA's drivers
+    /// (`1.1` is the libcuda of WSL and Jetson, which has no version in its name).
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('.').collect();
         let is_number = |part: &str| (1..=5).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -93,13 +96,13 @@ impl PartialOrd for Version {
 }
 
 /// The first version in the first line of /proc/driver/nvidia/version.
-fn of_kernel(text: &[u8]) -> Option<Version> {
+fn kernel_module_version(text: &[u8]) -> Option<Version> {
     let text = String::from_utf8_lossy(text);
     text.lines().find(|line| line.starts_with("NVRM version:"))?.split_whitespace().find_map(Version::parse)
 }
 
 /// One line `Name: number` of /proc/driver/nvidia/params.
-fn parameter(text: &[u8], wanted: &str) -> Option<u32> {
+fn parse_parameter(text: &[u8], wanted: &str) -> Option<u32> {
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));
     lines.find(|(name, _)| *name == wanted)?.1.trim().parse().ok()
@@ -118,14 +121,14 @@ mod tests {
 
     #[test]
     fn the_majors_of_drivers_are_read() {
-        let of = |text, drivers: &[&str]| Majors::parse(text).of(drivers).collect::<Vec<_>>();
+        let of = |text, drivers: &[&str]| Majors::parse(text).majors_of(drivers).collect::<Vec<_>>();
         assert_eq!(of(DEVICES, &["nvidia-uvm"]), [511]);
         assert_eq!(of(DEVICES, &["nvidia", "nvidia-frontend"]), [195]);
         assert_eq!(of(OLD, &["nvidia", "nvidia-frontend"]), [195]);
         assert_eq!(of(DEVICES, &["nvidia-block", "kfd"]), [0; 0], "block devices are none of these");
         assert_eq!(Majors::parse(b"\xff\nrubbish"), Majors(vec![]));
         let here = std::fs::read("/proc/devices").unwrap();
-        assert_eq!(Majors::parse(&here).of(&["misc"]).collect::<Vec<_>>(), [10]);
+        assert_eq!(Majors::parse(&here).majors_of(&["misc"]).collect::<Vec<_>>(), [10]);
     }
 
     #[test]
@@ -144,7 +147,7 @@ mod tests {
             ("GCC version:  gcc version 12.3.0\n", None),
             ("", None),
         ] {
-            let read = of_kernel(text.as_bytes());
+            let read = kernel_module_version(text.as_bytes());
             assert_eq!(read.map(|version| version.to_string()).as_deref(), version, "{text}");
         }
     }
@@ -162,8 +165,8 @@ mod tests {
     #[test]
     fn a_parameter_is_read_by_its_whole_name() {
         let text = b"ModifyDeviceFiles: 1\nDeviceFileUID: 0\nDeviceFileGID: 44\nDeviceFileMode: 432\n";
-        assert_eq!(parameter(text, "DeviceFileMode"), Some(0o660));
-        assert_eq!(parameter(text, "DeviceFile"), None);
-        assert_eq!(parameter(b"", "DeviceFileMode"), None);
+        assert_eq!(parse_parameter(text, "DeviceFileMode"), Some(0o660));
+        assert_eq!(parse_parameter(text, "DeviceFile"), None);
+        assert_eq!(parse_parameter(b"", "DeviceFileMode"), None);
     }
 }

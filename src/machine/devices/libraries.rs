@@ -1,8 +1,8 @@
-//! The driver's libraries, looked for where the loader will look for them. They are not loaded: that would run code of the host's
-//! in PID 1, and a static program cannot.
+//! The driver's libraries, looked for where the loader will look for them. They are not loaded: that would run code of
+//! the host's in PID 1, and a static program cannot.
 
+use super::below_root;
 use super::driver::Version;
-use super::path;
 use crate::sys::{fs, io};
 use std::os::fd::AsFd;
 
@@ -10,20 +10,19 @@ use std::os::fd::AsFd;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Library {
     /// The loader finds it.
-    Found(Place),
+    Found(LibraryFile),
     /// It is there, and the loader does not search that directory: LD_LIBRARY_PATH would have to name this directory.
-    Unreached(Place),
+    NotSearched(LibraryFile),
     /// The file of a version is there, and the name that programs ask for is not (nvidia-container-toolkit#1099).
-    Nameless(String),
+    MissingSoname(String),
     /// The loader finds something that is no library: an empty file that `docker commit` left of a mount.
     Broken(String),
-    /// It is nowhere.
-    Nowhere,
+    Missing,
 }
 
 /// Where a library is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct LibraryFile {
     /// Its path, as it is asked for.
     pub path: String,
     /// The version in the name of the file that it leads to, or of one beside it.
@@ -32,66 +31,69 @@ pub struct Place {
 
 impl Library {
     /// Its place, where a program can load it.
-    pub fn found(&self) -> Option<&Place> {
+    pub fn found(&self) -> Option<&LibraryFile> {
         if let Library::Found(place) = self { Some(place) } else { None }
     }
 }
 
 /// CUDA's and the management library's, in that order.
-pub const NAMES: [&str; 2] = ["libcuda.so.1", "libnvidia-ml.so.1"];
+pub const SONAMES: [&str; 2] = ["libcuda.so.1", "libnvidia-ml.so.1"];
 
 /// The loader's own directories (`man 8 ld.so`, with Debian's for several architectures).
 #[cfg(target_arch = "aarch64")]
-const OF_THE_LOADER: [&str; 6] =
+const LOADER_DIRECTORIES: [&str; 6] =
     ["/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 #[cfg(not(target_arch = "aarch64"))]
-const OF_THE_LOADER: [&str; 6] =
+const LOADER_DIRECTORIES: [&str; 6] =
     ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 
 /// Where engines put them, too: of no use without a line in /etc/ld.so.conf or LD_LIBRARY_PATH.
-const OF_ENGINES: [&str; 6] = [
+const ENGINE_DIRECTORIES: [&str; 6] = [
     "/usr/local/nvidia/lib64", "/usr/local/nvidia/lib", "/usr/lib/wsl/lib", "/usr/lib/aarch64-linux-gnu/nvidia",
     "/usr/lib/aarch64-linux-gnu/tegra", "/usr/local/cuda/compat",
 ];
 
 /// A cache of a whole distribution has 100 to 300 KiB.
-const MOST_CACHE: usize = 8 << 20;
+const MAX_CACHE_BYTES: usize = 8 << 20;
 
 /// Looks for both below `root` (empty: the real one). `preferred`: LD_LIBRARY_PATH.
-pub(super) fn look(root: &str, preferred: &[u8]) -> [Library; 2] {
-    let cache = io::read_whole(&path(root, "/etc/ld.so.cache"), MOST_CACHE).unwrap_or_default();
+pub(super) fn observe(root: &str, preferred: &[u8]) -> [Library; 2] {
+    let cache = io::read_whole(&below_root(root, "/etc/ld.so.cache"), MAX_CACHE_BYTES).unwrap_or_default();
     // An empty part is the working directory, and COMMAND's may be another.
     let preferred = preferred.split(|byte| matches!(byte, b':' | b';')).filter(|part| part.starts_with(b"/"));
     let preferred: Vec<&str> = preferred.filter_map(|part| std::str::from_utf8(part).ok()).collect();
-    NAMES.map(|name| look_for(root, name, &preferred, &cache))
+    SONAMES.map(|name| find_library(root, name, &preferred, &cache))
 }
 
-fn look_for(root: &str, name: &str, preferred: &[&str], cache: &[u8]) -> Library {
+fn find_library(root: &str, name: &str, preferred: &[&str], cache: &[u8]) -> Library {
     let in_directory = |directory: &&str| format!("{}/{name}", directory.trim_end_matches('/'));
-    let reached =
-        preferred.iter().map(in_directory).chain(in_cache(cache, name)).chain(OF_THE_LOADER.iter().map(in_directory));
+    let reached = preferred
+        .iter()
+        .map(in_directory)
+        .chain(find_in_cache(cache, name))
+        .chain(LOADER_DIRECTORIES.iter().map(in_directory));
     for candidate in reached {
         match is_library(root, &candidate) {
-            Some(true) => return Library::Found(place(root, candidate, name)),
+            Some(true) => return Library::Found(library_file(root, candidate, name)),
             Some(false) => return Library::Broken(candidate),
             None => {}
         }
     }
-    let others = OF_ENGINES.iter().map(in_directory);
+    let others = ENGINE_DIRECTORIES.iter().map(in_directory);
     if let Some(found) = others.into_iter().find(|candidate| is_library(root, candidate) == Some(true)) {
-        return Library::Unreached(place(root, found, name));
+        return Library::NotSearched(library_file(root, found, name));
     }
-    let mut directories = preferred.iter().chain(&OF_THE_LOADER).chain(&OF_ENGINES);
+    let mut directories = preferred.iter().chain(&LOADER_DIRECTORIES).chain(&ENGINE_DIRECTORIES);
     let nameless = directories.find_map(|directory| {
-        let (file, _) = of_a_version(root, directory, name)?;
-        Some(Library::Nameless(format!("{directory}/{file}")))
+        let (file, _) = find_versioned(root, directory, name)?;
+        Some(Library::MissingSoname(format!("{directory}/{file}")))
     });
-    nameless.unwrap_or(Library::Nowhere)
+    nameless.unwrap_or(Library::Missing)
 }
 
 /// Whether the file is an ELF one; `None`: nothing is there.
 fn is_library(root: &str, candidate: &str) -> Option<bool> {
-    let path = path(root, candidate);
+    let path = below_root(root, candidate);
     if !io::exists(&path) {
         return None;
     }
@@ -99,30 +101,30 @@ fn is_library(root: &str, candidate: &str) -> Option<bool> {
     Some(io::read_into(&path, &mut magic).is_ok_and(|magic| magic == b"\x7fELF"))
 }
 
-fn place(root: &str, found: String, name: &str) -> Place {
+fn library_file(root: &str, found: String, name: &str) -> LibraryFile {
     let mut buffer = [0; 4096];
-    let real = io::open_path(&path(root, &found)).ok().and_then(|file| {
+    let real = io::open_path(&below_root(root, &found)).ok().and_then(|file| {
         let real = fs::DescriptorPath::of(file.as_fd()).target(&mut buffer).ok()?;
         Some(String::from_utf8_lossy(real).into_owned())
     });
-    let of_file = real.as_deref().and_then(|real| version_in(real.rsplit('/').next()?, name));
-    let beside = || of_a_version(root, found.rsplit_once('/')?.0, name).map(|(_, version)| version);
-    Place { version: of_file.or_else(beside), path: found }
+    let of_file = real.as_deref().and_then(|real| version_of_file_name(real.rsplit('/').next()?, name));
+    let beside = || find_versioned(root, found.rsplit_once('/')?.0, name).map(|(_, version)| version);
+    LibraryFile { version: of_file.or_else(beside), path: found }
 }
 
 /// `libcuda.so.550.54.14`: what follows the name without its last number.
-fn version_in(file: &str, name: &str) -> Option<Version> {
+fn version_of_file_name(file: &str, name: &str) -> Option<Version> {
     let stem = name.strip_suffix('1')?;
     Version::parse(file.strip_prefix(stem)?)
 }
 
 /// The one file of a version in a directory; two of them say nothing.
-fn of_a_version(root: &str, directory: &str, name: &str) -> Option<(String, Version)> {
+fn find_versioned(root: &str, directory: &str, name: &str) -> Option<(String, Version)> {
     let mut found = None;
     let mut count = 0;
-    io::for_each_entry(&path(root, directory), |entry, _| {
+    io::for_each_entry(&below_root(root, directory), |entry, _| {
         let file = String::from_utf8_lossy(entry);
-        if let Some(version) = version_in(&file, name) {
+        if let Some(version) = version_of_file_name(&file, name) {
             found = Some((file.into_owned(), version));
             count += 1;
         }
@@ -137,36 +139,37 @@ const FLAGS: u32 = 0x0a03;
 #[cfg(not(target_arch = "aarch64"))]
 const FLAGS: u32 = 0x0303;
 
-const OLD: &[u8] = b"ld.so-1.7.0\0";
-const NEW: &[u8] = b"glibc-ld.so.cache1.1";
+const OLD_MAGIC: &[u8] = b"ld.so-1.7.0\0";
+const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 
-/// Paths of a library in the text of /etc/ld.so.cache (glibc, sysdeps/generic/dl-cache.h): a header of 48 bytes, entries of 24
-/// (flags, offset of the name, offset of the path, two more), then the strings. Before 2.32 the old format stands in front of it.
-fn in_cache(cache: &[u8], name: &str) -> Vec<String> {
-    let cache = match cache.strip_prefix(OLD) {
-        Some(rest) => number(rest, 0)
-            .and_then(|count| (OLD.len() + 4 + count.checked_mul(12)?).checked_next_multiple_of(8))
+/// Paths of a library in the text of /etc/ld.so.cache (glibc, sysdeps/generic/dl-cache.h): a header of 48 bytes,
+/// entries of 24 (flags, offset of the name, offset of the path, two more), then the strings. Before 2.32 the old
+/// format stands in front of it.
+fn find_in_cache(cache: &[u8], name: &str) -> Vec<String> {
+    let cache = match cache.strip_prefix(OLD_MAGIC) {
+        Some(rest) => read_u32(rest, 0)
+            .and_then(|count| (OLD_MAGIC.len() + 4 + count.checked_mul(12)?).checked_next_multiple_of(8))
             .and_then(|begin| cache.get(begin..))
             .unwrap_or_default(),
         None => cache,
     };
-    let Some(count) = number(cache, NEW.len()).filter(|_| cache.starts_with(NEW)) else { return Vec::new() };
+    let Some(count) = read_u32(cache, MAGIC.len()).filter(|_| cache.starts_with(MAGIC)) else { return Vec::new() };
     let entries = cache.get(48..).unwrap_or_default().chunks_exact(24).take(count);
     let matching = entries.filter(|entry| {
-        number(entry, 0) == Some(FLAGS as usize)
-            && number(entry, 4).and_then(|at| text(cache, at)) == Some(name.as_bytes())
+        read_u32(entry, 0) == Some(FLAGS as usize)
+            && read_u32(entry, 4).and_then(|at| read_string(cache, at)) == Some(name.as_bytes())
     });
-    let paths = matching.filter_map(|entry| text(cache, number(entry, 8)?));
+    let paths = matching.filter_map(|entry| read_string(cache, read_u32(entry, 8)?));
     paths.filter(|path| path.starts_with(b"/")).map(|path| String::from_utf8_lossy(path).into_owned()).collect()
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<usize> {
+fn read_u32(bytes: &[u8], at: usize) -> Option<usize> {
     let bytes = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_ne_bytes(bytes.try_into().ok()?) as usize)
 }
 
 /// A path is at most 4096 bytes; what does not end by then is none.
-fn text(cache: &[u8], at: usize) -> Option<&[u8]> {
+fn read_string(cache: &[u8], at: usize) -> Option<&[u8]> {
     let rest = cache.get(at..)?;
     let rest = &rest[..rest.len().min(4097)];
     rest.iter().position(|&byte| byte == 0).map(|end| &rest[..end])
@@ -197,11 +200,11 @@ mod tests {
         }
         let mut bytes = Vec::new();
         if old {
-            bytes.extend_from_slice(OLD);
+            bytes.extend_from_slice(OLD_MAGIC);
             bytes.extend_from_slice(&1_u32.to_ne_bytes());
             bytes.extend_from_slice(&[0; 12 + 4]);
         }
-        bytes.extend_from_slice(NEW);
+        bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&(entries.len() as u32).to_ne_bytes());
         bytes.extend_from_slice(&(strings.len() as u32).to_ne_bytes());
         bytes.extend_from_slice(&[0; 20]);
@@ -220,14 +223,14 @@ mod tests {
             (FLAGS, CUDA, "/usr/lib64/libcuda.so.1"),
         ];
         for old in [false, true] {
-            assert_eq!(in_cache(&cache(&entries, old), CUDA), ["/usr/lib64/libcuda.so.1"], "old: {old}");
+            assert_eq!(find_in_cache(&cache(&entries, old), CUDA), ["/usr/lib64/libcuda.so.1"], "old: {old}");
         }
     }
 
     #[test]
     fn this_machines_own_cache_is_read() {
         require!("/etc/ld.so.cache");
-        let found = in_cache(&std::fs::read("/etc/ld.so.cache").unwrap(), "libc.so.6");
+        let found = find_in_cache(&std::fs::read("/etc/ld.so.cache").unwrap(), "libc.so.6");
         assert!(found.iter().any(|path| PathBuf::from(path).exists()), "{found:?}");
     }
 
@@ -235,12 +238,12 @@ mod tests {
     fn a_damaged_cache_holds_nothing_and_hurts_nobody() {
         let whole = cache(&[(FLAGS, CUDA, "/usr/lib64/libcuda.so.1")], true);
         for length in 0..whole.len() {
-            assert!(in_cache(&whole[..length], CUDA).is_empty(), "{length}");
+            assert!(find_in_cache(&whole[..length], CUDA).is_empty(), "{length}");
         }
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] = 0xff;
-            let found = in_cache(&damaged, CUDA);
+            let found = find_in_cache(&damaged, CUDA);
             assert!(found.len() <= 1 && found.iter().all(|path| path.starts_with('/')), "{at}: {found:?}");
         }
     }
@@ -265,7 +268,7 @@ mod tests {
         }
 
         fn cuda(&self, preferred: &str) -> Library {
-            look(self.0.to_str().unwrap(), preferred.as_bytes())[0].clone()
+            observe(self.0.to_str().unwrap(), preferred.as_bytes())[0].clone()
         }
     }
 
@@ -275,8 +278,8 @@ mod tests {
         }
     }
 
-    fn place(path: &str, version: Option<&str>) -> Place {
-        Place { path: path.to_string(), version: version.and_then(Version::parse) }
+    fn place(path: &str, version: Option<&str>) -> LibraryFile {
+        LibraryFile { path: path.to_string(), version: version.and_then(Version::parse) }
     }
 
     const ELF: &[u8] = b"\x7fELF and so on";
@@ -284,9 +287,9 @@ mod tests {
     #[test]
     fn the_loaders_order_is_kept() {
         let root = Root::new("order");
-        assert_eq!(root.cuda(""), Library::Nowhere);
+        assert_eq!(root.cuda(""), Library::Missing);
         root.file("usr/lib64/libcuda.so.550.54.14", ELF);
-        assert_eq!(root.cuda(""), Library::Nameless("/usr/lib64/libcuda.so.550.54.14".into()));
+        assert_eq!(root.cuda(""), Library::MissingSoname("/usr/lib64/libcuda.so.550.54.14".into()));
         root.link("libcuda.so.550.54.14", "usr/lib64/libcuda.so.1");
         assert_eq!(root.cuda(""), Library::Found(place("/usr/lib64/libcuda.so.1", Some("550.54.14"))));
         root.file("opt/cuda/libcuda.so.535.1", ELF);
@@ -298,7 +301,7 @@ mod tests {
         root.file("home/libcuda.so.1", b"");
         assert_eq!(root.cuda("/home"), Library::Broken("/home/libcuda.so.1".into()));
         root.link("nothing", "home/libnvidia-ml.so.1");
-        assert_eq!(look(root.0.to_str().unwrap(), b"/home")[1], Library::Nowhere, "a link to nothing is nothing");
+        assert_eq!(observe(root.0.to_str().unwrap(), b"/home")[1], Library::Missing, "a link to nothing is nothing");
     }
 
     #[test]
@@ -316,7 +319,7 @@ mod tests {
         let root = Root::new("wsl");
         root.file("usr/lib/wsl/lib/libcuda.so.1.1", ELF);
         root.link("libcuda.so.1.1", "usr/lib/wsl/lib/libcuda.so.1");
-        assert_eq!(root.cuda(""), Library::Unreached(place("/usr/lib/wsl/lib/libcuda.so.1", None)));
+        assert_eq!(root.cuda(""), Library::NotSearched(place("/usr/lib/wsl/lib/libcuda.so.1", None)));
         assert_eq!(root.cuda("/usr/lib/wsl/lib"), Library::Found(place("/usr/lib/wsl/lib/libcuda.so.1", None)));
     }
 }

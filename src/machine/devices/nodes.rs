@@ -1,13 +1,13 @@
 //! Which nodes of a GPU /dev holds.
 
-use super::Opened;
-use super::path;
-use crate::sys::device::{self, Node as File};
+use super::OpenOutcome;
+use super::below_root;
+use crate::sys::device::{self, DeviceNode as File};
 use crate::sys::{Errno, io};
 
 /// What a node is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Kind {
+pub enum GpuNodeKind {
     /// /dev/nvidia0 and so on: a GPU.
     Nvidia,
     /// /dev/nvidiactl: the driver itself.
@@ -30,50 +30,48 @@ pub enum Kind {
 
 /// A node that was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Node {
-    /// Its path.
+pub struct GpuNode {
     pub path: String,
     /// What it is for.
-    pub kind: Kind,
-    /// What lies there.
+    pub kind: GpuNodeKind,
     pub file: Result<File, Errno>,
     /// What came of opening it.
-    pub opened: Opened,
+    pub open_outcome: OpenOutcome,
 }
 
-impl Kind {
+impl GpuNodeKind {
     /// Of a path below /dev, without `/dev/`; `None`: no node of a GPU.
-    pub fn of(name: &[u8]) -> Option<Self> {
+    pub fn from_name(name: &[u8]) -> Option<Self> {
         Some(match name {
-            b"nvidiactl" => Kind::NvidiaControl,
-            b"nvidia-uvm" => Kind::NvidiaMemory,
-            b"nvidia-uvm-tools" | b"nvidia-modeset" => Kind::NvidiaOther,
-            b"dxg" => Kind::Windows,
-            b"kfd" => Kind::AmdCompute,
-            b"nvmap" => Kind::Tegra,
-            _ if is_number(name.strip_prefix(b"nvidia")) => Kind::Nvidia,
-            _ if is_number(name.strip_prefix(b"dri/renderD")) => Kind::Render,
-            _ if is_word(name.strip_prefix(b"nvidia-caps/")) => Kind::NvidiaRight,
-            _ if is_word(name.strip_prefix(b"nvhost-").or(name.strip_prefix(b"nvgpu/igpu0/"))) => Kind::Tegra,
+            b"nvidiactl" => GpuNodeKind::NvidiaControl,
+            b"nvidia-uvm" => GpuNodeKind::NvidiaMemory,
+            b"nvidia-uvm-tools" | b"nvidia-modeset" => GpuNodeKind::NvidiaOther,
+            b"dxg" => GpuNodeKind::Windows,
+            b"kfd" => GpuNodeKind::AmdCompute,
+            b"nvmap" => GpuNodeKind::Tegra,
+            _ if is_number(name.strip_prefix(b"nvidia")) => GpuNodeKind::Nvidia,
+            _ if is_number(name.strip_prefix(b"dri/renderD")) => GpuNodeKind::Render,
+            _ if is_word(name.strip_prefix(b"nvidia-caps/")) => GpuNodeKind::NvidiaRight,
+            _ if is_word(name.strip_prefix(b"nvhost-").or(name.strip_prefix(b"nvgpu/igpu0/"))) => GpuNodeKind::Tegra,
             _ => return None,
         })
     }
 
     /// Whether it is to be opened for writing too: libraries only read rights.
-    pub(super) fn is_written(self) -> bool {
-        self != Kind::NvidiaRight
+    pub(super) fn needs_write(self) -> bool {
+        self != GpuNodeKind::NvidiaRight
     }
 
     /// Under which names its driver stands in /proc/devices.
     pub fn drivers(self) -> &'static [&'static str] {
         match self {
-            Kind::Nvidia | Kind::NvidiaControl => &["nvidia", "nvidia-frontend", "nvidiactl"],
-            Kind::NvidiaMemory => &["nvidia-uvm"],
-            Kind::NvidiaRight => &["nvidia-caps"],
-            Kind::Windows => &["misc"],
-            Kind::AmdCompute => &["kfd"],
-            Kind::Render => &["drm"],
-            Kind::NvidiaOther | Kind::Tegra => &[],
+            GpuNodeKind::Nvidia | GpuNodeKind::NvidiaControl => &["nvidia", "nvidia-frontend", "nvidiactl"],
+            GpuNodeKind::NvidiaMemory => &["nvidia-uvm"],
+            GpuNodeKind::NvidiaRight => &["nvidia-caps"],
+            GpuNodeKind::Windows => &["misc"],
+            GpuNodeKind::AmdCompute => &["kfd"],
+            GpuNodeKind::Render => &["drm"],
+            GpuNodeKind::NvidiaOther | GpuNodeKind::Tegra => &[],
         }
     }
 }
@@ -91,42 +89,42 @@ fn is_word(rest: Option<&[u8]>) -> bool {
 const DIRECTORIES: [(&[u8], &str); 3] = [(b"nvidia-caps", "nvidia-caps"), (b"dri", "dri"), (b"nvgpu", "nvgpu/igpu0")];
 
 /// More of them are on no machine; a GPU that is cut up has up to a hundred rights.
-const MOST: usize = 512;
+const MAX_NODES: usize = 512;
 
 /// Looks for nodes below `root` (empty: the real one), without opening them.
-pub(super) fn find(root: &str) -> Vec<Node> {
+pub(super) fn find_nodes(root: &str) -> Vec<GpuNode> {
     let mut names: Vec<String> = Vec::new();
-    let mut inside: Vec<&str> = Vec::new();
-    let _ = io::for_each_entry(&path(root, "/dev"), |name, _| {
+    let mut subdirectories: Vec<&str> = Vec::new();
+    let _ = io::for_each_entry(&below_root(root, "/dev"), |name, _| {
         if let Some((_, directory)) = DIRECTORIES.iter().find(|(entry, _)| *entry == name) {
-            inside.push(directory);
+            subdirectories.push(directory);
         } else {
-            keep(&mut names, name);
+            push_if_gpu(&mut names, name);
         }
     });
-    for directory in inside {
-        let _ = io::for_each_entry(&path(root, &format!("/dev/{directory}")), |name, _| {
-            keep(&mut names, &[directory.as_bytes(), b"/", name].concat());
+    for directory in subdirectories {
+        let _ = io::for_each_entry(&below_root(root, &format!("/dev/{directory}")), |name, _| {
+            push_if_gpu(&mut names, &[directory.as_bytes(), b"/", name].concat());
         });
     }
     // As a person counts: nvidia2 before nvidia10.
     names.sort_unstable_by(|one, other| (one.len(), one).cmp(&(other.len(), other)));
-    names.iter().filter_map(|name| Node::look(root, name)).collect()
+    names.iter().filter_map(|name| GpuNode::observe(root, name)).collect()
 }
 
-fn keep(names: &mut Vec<String>, name: &[u8]) {
+fn push_if_gpu(names: &mut Vec<String>, name: &[u8]) {
     // What has a kind is plain ASCII.
-    if names.len() < MOST && Kind::of(name).is_some() {
+    if names.len() < MAX_NODES && GpuNodeKind::from_name(name).is_some() {
         names.push(String::from_utf8_lossy(name).into_owned());
     }
 }
 
-impl Node {
-    fn look(root: &str, name: &str) -> Option<Node> {
-        let kind = Kind::of(name.as_bytes())?;
-        let path_of_it = format!("/dev/{name}");
-        let file = device::look(&path(root, &path_of_it));
-        Some(Node { path: path_of_it, kind, file, opened: Opened::NotTried(Errno(libc::ENODEV)) })
+impl GpuNode {
+    fn observe(root: &str, name: &str) -> Option<GpuNode> {
+        let kind = GpuNodeKind::from_name(name.as_bytes())?;
+        let node_path = format!("/dev/{name}");
+        let file = device::stat(&below_root(root, &node_path));
+        Some(GpuNode { path: node_path, kind, file, open_outcome: OpenOutcome::NotAttempted(Errno(libc::ENODEV)) })
     }
 }
 
@@ -137,27 +135,27 @@ mod tests {
     #[test]
     fn nodes_are_known_by_their_names() {
         for (name, kind) in [
-            ("nvidia0", Kind::Nvidia),
-            ("nvidia15", Kind::Nvidia),
-            ("nvidiactl", Kind::NvidiaControl),
-            ("nvidia-uvm", Kind::NvidiaMemory),
-            ("nvidia-uvm-tools", Kind::NvidiaOther),
-            ("nvidia-modeset", Kind::NvidiaOther),
-            ("nvidia-caps/nvidia-cap2", Kind::NvidiaRight),
-            ("dxg", Kind::Windows),
-            ("kfd", Kind::AmdCompute),
-            ("dri/renderD128", Kind::Render),
-            ("nvmap", Kind::Tegra),
-            ("nvhost-ctrl-gpu", Kind::Tegra),
-            ("nvgpu/igpu0/ctrl", Kind::Tegra),
+            ("nvidia0", GpuNodeKind::Nvidia),
+            ("nvidia15", GpuNodeKind::Nvidia),
+            ("nvidiactl", GpuNodeKind::NvidiaControl),
+            ("nvidia-uvm", GpuNodeKind::NvidiaMemory),
+            ("nvidia-uvm-tools", GpuNodeKind::NvidiaOther),
+            ("nvidia-modeset", GpuNodeKind::NvidiaOther),
+            ("nvidia-caps/nvidia-cap2", GpuNodeKind::NvidiaRight),
+            ("dxg", GpuNodeKind::Windows),
+            ("kfd", GpuNodeKind::AmdCompute),
+            ("dri/renderD128", GpuNodeKind::Render),
+            ("nvmap", GpuNodeKind::Tegra),
+            ("nvhost-ctrl-gpu", GpuNodeKind::Tegra),
+            ("nvgpu/igpu0/ctrl", GpuNodeKind::Tegra),
         ] {
-            assert_eq!(Kind::of(name.as_bytes()), Some(kind), "{name}");
+            assert_eq!(GpuNodeKind::from_name(name.as_bytes()), Some(kind), "{name}");
         }
         for name in [
             "nvidia", "nvidia1x", "nvidia-", "dri", "dri/card0", "dri/renderD", "nvidia-caps/..", "nvhost-", "nvme0",
             "nvram", "null", "nvidia0000", "nvidia-nvswitch0", "dri/renderD1/..",
         ] {
-            assert_eq!(Kind::of(name.as_bytes()), None, "{name}");
+            assert_eq!(GpuNodeKind::from_name(name.as_bytes()), None, "{name}");
         }
     }
 }

@@ -52,22 +52,22 @@ fn ipv6_has_a_table_of_its_own() {
 #[test]
 fn only_a_status_line_has_a_status() {
     for (line, code) in [("HTTP/1.0 403 Filtered\r\n", 403), ("HTTP/1.1 200\r\n", 200), ("HTTP/1.1 502 x", 502)] {
-        assert_eq!(status(line.as_bytes()), Some(code), "{line}");
+        assert_eq!(parse_status(line.as_bytes()), Some(code), "{line}");
     }
     for line in [
         "", "HTTP/1.1", "HTTP/1.1 40", "HTTP/1.1 403", "HTTP/1.1 4031 x", "HTTP/2 403 x", "SSH-2.0-x", "HTTP/1.1  403 ",
     ] {
-        assert_eq!(status(line.as_bytes()), None, "{line}");
+        assert_eq!(parse_status(line.as_bytes()), None, "{line}");
     }
-    assert_eq!((status(b"HTTP/1.1 099 x"), status(b"HTTP/1.1 +40 x")), (None, None));
+    assert_eq!((parse_status(b"HTTP/1.1 099 x"), parse_status(b"HTTP/1.1 +40 x")), (None, None));
 }
 
 /// What a server hears, and what is taken from its answer.
-fn talk(login: &str, reply: &'static [u8]) -> (String, Reached) {
+fn talk(login: &str, reply: &'static [u8]) -> (String, ProxyConnection) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let variable = format!("http_proxy=http://{login}localhost:{}\0", listener.local_addr().unwrap().port());
     let variable = std::ffi::CStr::from_bytes_with_nul(variable.as_bytes()).unwrap();
-    let proxy = Named::of(&[variable]).proxy.unwrap();
+    let proxy = ProxyVariables::from_environment(&[variable]).proxy.unwrap();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut heard = Vec::new();
@@ -79,7 +79,7 @@ fn talk(login: &str, reply: &'static [u8]) -> (String, Reached) {
         stream.write_all(reply).unwrap();
         String::from_utf8(heard).unwrap()
     });
-    let reached = reach(&proxy, true, Instant::now().after(Duration::from_secs(5)));
+    let reached = connect_to_proxy(&proxy, true, Instant::now().after(Duration::from_secs(5)));
     (server.join().unwrap(), reached)
 }
 
@@ -87,35 +87,36 @@ fn talk(login: &str, reply: &'static [u8]) -> (String, Reached) {
 fn the_proxy_is_asked_for_a_name_that_never_exists() {
     let (heard, reached) = talk("", b"HTTP/1.0 403 Filtered\r\n");
     assert_eq!(heard, "CONNECT forbidden.invalid:443 HTTP/1.1\r\nHost: forbidden.invalid:443\r\n\r\n");
-    assert_eq!(reached, Reached::Connected(Some(Answer::Status(403))));
+    assert_eq!(reached, ProxyConnection::Connected(Some(ConnectReply::Status(403))));
     let (heard, reached) = talk("u:p@", b"");
     assert!(heard.ends_with("\r\nProxy-Authorization: Basic dTpw\r\n\r\n"), "{heard}");
-    assert_eq!(reached, Reached::Connected(Some(Answer::Closed)));
-    assert_eq!(talk("", b"SSH-2.0-OpenSSH_9.2\r\n").1, Reached::Connected(Some(Answer::Garbage)));
-    assert_eq!(talk("", &[b'x'; 4096]).1, Reached::Connected(Some(Answer::Garbage)));
+    assert_eq!(reached, ProxyConnection::Connected(Some(ConnectReply::Closed)));
+    assert_eq!(talk("", b"SSH-2.0-OpenSSH_9.2\r\n").1, ProxyConnection::Connected(Some(ConnectReply::NotHttp)));
+    assert_eq!(talk("", &[b'x'; 4096]).1, ProxyConnection::Connected(Some(ConnectReply::NotHttp)));
 }
 
 #[test]
 fn an_old_kernels_answer_is_understood_by_its_pair() {
-    let unreachable = End::Failed(Errno(libc::EHOSTUNREACH));
-    let of = |ends: [End; 2]| {
-        let mut attempts = ends.map(|end| Attempt { to: NOBODY_4, end });
-        add_reasons(&mut attempts);
-        attempts[1].end
+    let unreachable = DirectOutcome::Failed(Errno(libc::EHOSTUNREACH));
+    let of = |ends: [DirectOutcome; 2]| {
+        let mut attempts = ends.map(|end| DirectAttempt { to: TEST_NET_1, outcome: end });
+        infer_left_network(&mut attempts);
+        attempts[1].outcome
     };
-    assert_eq!(of([End::Silent, unreachable]), End::Left(None));
+    assert_eq!(of([DirectOutcome::TimedOut, unreachable]), DirectOutcome::LeftNetwork(None));
     // Refused to both: somebody on the way refuses all.
     assert_eq!(of([unreachable, unreachable]), unreachable);
-    assert_eq!(of([End::Silent, End::Silent]), End::Silent);
-    let mut others = [NOBODY_4, NOBODY_6].map(|to| Attempt { to, end: unreachable });
-    others[0].end = End::Silent;
-    add_reasons(&mut others);
-    assert_eq!(others[1].end, unreachable);
+    assert_eq!(of([DirectOutcome::TimedOut, DirectOutcome::TimedOut]), DirectOutcome::TimedOut);
+    let mut others = [TEST_NET_1, DOCUMENTATION_V6].map(|to| DirectAttempt { to, outcome: unreachable });
+    others[0].outcome = DirectOutcome::TimedOut;
+    infer_left_network(&mut others);
+    assert_eq!(others[1].outcome, unreachable);
 }
 
 #[test]
 fn without_a_proxy_nothing_is_looked_at() {
     let settings = crate::settings::Settings::default();
-    let wish = Wish { settings: &settings, environment: &[c"NO_PROXY=x"], user: None, namespace: None, only: None };
-    assert_eq!(Network::look(&wish), Network::default());
+    let options =
+        ObserveOptions { settings: &settings, environment: &[c"NO_PROXY=x"], user: None, namespace: None, only: None };
+    assert_eq!(Network::observe(&options), Network::default());
 }

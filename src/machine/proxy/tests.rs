@@ -1,8 +1,8 @@
 use super::*;
 use std::ffi::CString;
 
-fn named(variables: &[&CStr]) -> Named {
-    Named::of(variables)
+fn named(variables: &[&CStr]) -> ProxyVariables {
+    ProxyVariables::from_environment(variables)
 }
 
 fn place(value: &CStr) -> Option<(String, u16)> {
@@ -33,7 +33,7 @@ fn a_url_names_host_and_port() {
     for value in wrong {
         let variable = CString::new([b"http_proxy=", value.to_bytes()].concat()).unwrap();
         let named = named(&[&variable]);
-        assert_eq!((named.proxy, named.mistakes), (None, vec![Mistake::NoUrl("http_proxy")]), "{value:?}");
+        assert_eq!((named.proxy, named.errors), (None, vec![ProxyError::NotHttpUrl("http_proxy")]), "{value:?}");
     }
 }
 
@@ -41,7 +41,7 @@ fn a_url_names_host_and_port() {
 fn a_proxy_of_another_kind_is_told_from_a_mistake() {
     for (value, scheme) in [(c"ALL_PROXY=socks5h://p:1080", "socks5h"), (c"ALL_PROXY=HTTPS://p", "https")] {
         let named = named(&[value]);
-        assert_eq!(named.mistakes, [Mistake::Scheme("ALL_PROXY", scheme)]);
+        assert_eq!(named.errors, [ProxyError::Scheme("ALL_PROXY", scheme)]);
         assert_eq!((named.proxy, named.variables), (None, vec!["ALL_PROXY"]));
     }
 }
@@ -50,7 +50,7 @@ fn a_proxy_of_another_kind_is_told_from_a_mistake() {
 fn the_one_for_https_is_checked_and_another_is_mentioned() {
     let of = |variables: &[&CStr]| {
         let named = named(variables);
-        (named.variables.first().copied(), named.proxy.map(|proxy| proxy.host), named.another, named.mistakes)
+        (named.variables.first().copied(), named.proxy.map(|proxy| proxy.host), named.conflicting, named.errors)
     };
     let both = of(&[c"http_proxy=http://a", c"HTTPS_PROXY=http://b"]);
     assert_eq!(both, (Some("HTTPS_PROXY"), Some("b".into()), Some("http_proxy"), vec![]));
@@ -65,16 +65,16 @@ fn the_one_for_https_is_checked_and_another_is_mentioned() {
 #[test]
 fn two_cases_that_contradict_each_other_are_a_mistake() {
     let one = named(&[c"HTTP_PROXY=http://a", c"http_proxy=http://b"]);
-    assert_eq!(one.mistakes, [Mistake::Cases("http_proxy", "HTTP_PROXY")]);
+    assert_eq!(one.errors, [ProxyError::CaseMismatch("http_proxy", "HTTP_PROXY")]);
     assert_eq!(one.proxy.unwrap().host, "b");
     let login = named(&[c"HTTP_PROXY=http://u:a@p", c"http_proxy=http://u:b@p"]);
-    assert_eq!(login.mistakes, [Mistake::Cases("http_proxy", "HTTP_PROXY")]);
+    assert_eq!(login.errors, [ProxyError::CaseMismatch("http_proxy", "HTTP_PROXY")]);
     let except = [c"HTTP_PROXY=http://a", c"NO_PROXY=localhost,x", c"no_proxy=x 127.0.0.1"];
-    assert_eq!(named(&except).mistakes, []);
+    assert_eq!(named(&except).errors, []);
     let except = [c"HTTP_PROXY=http://a", c"NO_PROXY=x", c"no_proxy=y"];
-    assert_eq!(named(&except).mistakes, [Mistake::Cases("no_proxy", "NO_PROXY")]);
+    assert_eq!(named(&except).errors, [ProxyError::CaseMismatch("no_proxy", "NO_PROXY")]);
     let except = [c"HTTP_PROXY=http://a", c"NO_PROXY=x, *"];
-    assert_eq!(named(&except).mistakes, [Mistake::Everything("NO_PROXY")]);
+    assert_eq!(named(&except).errors, [ProxyError::ExemptsAll("NO_PROXY")]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_login_becomes_a_header_and_is_shown_nowhere() {
     let all =
         [c"http_proxy=http://hunter:s3cret@p:1", c"HTTPS_PROXY=socks5://hunter:s3cret@p", c"ALL_PROXY=hunter:s3cret@p"];
     let named = named(&all);
-    let shown = format!("{named:?} {:?} {}", named.proxy, proxy("x", b"http://hunter:s3cret@p").unwrap());
+    let shown = format!("{named:?} {:?} {}", named.proxy, parse_proxy("x", b"http://hunter:s3cret@p").unwrap());
     let encoded = Base64::encode_string(b"hunter:s3cret");
     for secret in ["hunter", "s3cret", encoded.as_str()] {
         assert!(!shown.contains(secret), "{shown}");

@@ -2,7 +2,7 @@
 
 use super::super::behaviour::{self, Behaviour};
 use super::{Issue, Severity};
-use crate::text::Shown;
+use crate::text::Escaped;
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde_json::error::Category;
@@ -92,7 +92,7 @@ impl From<String> for OutputError {
 /// each an index and a path.
 pub(super) fn parse_output(printed: &[u8], code: u8, given: &[(usize, &[u8])]) -> Result<ParsedOutput, OutputError> {
     let answer: BanditOutput = serde_json::from_slice(printed).map_err(|error| match error.classify() {
-        Category::Data => format!("its JSON is not Bandit's format: {}", Shown(error.to_string().as_bytes())),
+        Category::Data => format!("its JSON is not Bandit's format: {}", Escaped(error.to_string().as_bytes())),
         _ => "it printed no JSON".to_owned(),
     })?;
     if (code == 1) == answer.results.is_empty() {
@@ -125,7 +125,7 @@ pub(super) fn parse_output(printed: &[u8], code: u8, given: &[(usize, &[u8])]) -
         issues.push(Issue { file, line, test_id: finding.test_id, severity: Some(severity), behaviour, detail: None });
     }
     for unread in answer.errors {
-        find_account(&mut accounts, &unread.filename)?.error = Some(Shown(unread.reason.as_bytes()).to_string());
+        find_account(&mut accounts, &unread.filename)?.error = Some(Escaped(unread.reason.as_bytes()).to_string());
     }
     for (name, metrics) in answer.metrics {
         if name != TOTALS {
@@ -160,7 +160,7 @@ fn parse_receipt_line(file: usize, written: &str) -> Option<Issue> {
     let behaviour = StrDeserializer::<serde::de::value::Error>::new(words.next()?);
     let behaviour = Some(Behaviour::deserialize(behaviour).ok()?);
     let line = words.next()?.parse().ok()?;
-    let detail = Some(Shown(words.next()?.as_bytes()).to_string());
+    let detail = Some(Escaped(words.next()?.as_bytes()).to_string());
     Some(Issue { file, line, test_id: RULES_TEST.to_owned(), severity: None, behaviour, detail })
 }
 
@@ -173,7 +173,9 @@ fn find_account<'a>(accounts: &'a mut BTreeMap<&[u8], FileAccount>, name: &str) 
     while let Some(rest) = path.strip_prefix(b"./") {
         path = rest;
     }
-    accounts.get_mut(path).ok_or_else(|| format!("it reports a file that it was not given: {}", Shown(name.as_bytes())))
+    accounts
+        .get_mut(path)
+        .ok_or_else(|| format!("it reports a file that it was not given: {}", Escaped(name.as_bytes())))
 }
 
 impl FileAccount {

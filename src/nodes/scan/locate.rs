@@ -2,10 +2,10 @@
 //! surroundings.
 
 use super::Scanner;
-use crate::machine::trust::{Trouble, Trust, follow, follow_to_closed, look_through};
+use crate::machine::trust::{Trust, TrustError, check_tree, resolve_trusted, resolve_trusted_directory};
 use crate::path::program_directories;
 use crate::sys::{Errno, fs, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 
@@ -15,22 +15,27 @@ const ISOLATION_OPTIONS: [&str; 2] = ["-I", "-B"];
 
 pub(super) fn locate(command: &[u8], trust: Trust) -> Result<Scanner, String> {
     let path = resolve_command(command)?;
-    if follow(&path, trust).is_err_and(|trouble| trouble.is_absence()) {
-        let path = Shown(&path);
+    if resolve_trusted(&path, trust).is_err_and(|trouble| trouble.is_not_found()) {
+        let path = Escaped(&path);
         return Err(format!("the scanner {path} does not exist: {INSTALL_HINT}"));
     }
     let beginning = read_magic(&path, trust)?;
-    let text =
-        |bytes: &[u8]| CString::new(bytes).map_err(|_| format!("the scanner's path has a NUL byte: {}", Shown(bytes)));
+    let text = |bytes: &[u8]| {
+        CString::new(bytes).map_err(|_| format!("the scanner's path has a NUL byte: {}", Escaped(bytes)))
+    };
     let script = text(&path)?;
     if beginning.starts_with(b"\x7fELF") {
         return Ok(Scanner { program: script.clone(), arguments: vec![script] });
     }
     let interpreter = parse_interpreter(&path, &beginning)?;
     if !read_magic(&interpreter, trust)?.starts_with(b"\x7fELF") {
-        return Err(format!("{}, the Python of the scanner {}, is not a program", Shown(&interpreter), Shown(&path)));
+        return Err(format!(
+            "{}, the Python of the scanner {}, is not a program",
+            Escaped(&interpreter),
+            Escaped(&path)
+        ));
     }
-    verify_library(&interpreter, trust).map_err(|trouble| trouble.words())?;
+    verify_library(&interpreter, trust).map_err(|trouble| trouble.description())?;
     let program = text(&interpreter)?;
     let mut arguments = vec![program.clone()];
     for option in ISOLATION_OPTIONS {
@@ -44,7 +49,7 @@ const INSTALL_HINT: &str = "install Bandit in the image, or set TAKUMI_SCAN_COMM
 
 /// The absolute path of a command.
 fn resolve_command(command: &[u8]) -> Result<Vec<u8>, String> {
-    let shown = Shown(command);
+    let shown = Escaped(command);
     if command.is_empty() || command.iter().any(|byte| byte.is_ascii_whitespace() || *byte == 0) {
         return Err(format!("TAKUMI_SCAN_COMMAND is \"{shown}\": expected one word, the scanner's name or path"));
     }
@@ -63,7 +68,7 @@ fn resolve_command(command: &[u8]) -> Result<Vec<u8>, String> {
 
 /// What an executable file begins with, once every step of the way to it was looked at.
 fn read_magic(path: &[u8], trust: Trust) -> Result<Vec<u8>, String> {
-    let file = follow(path, trust).map_err(|trouble| trouble.words())?;
+    let file = resolve_trusted(path, trust).map_err(|trouble| trouble.description())?;
     let read = || -> Result<Vec<u8>, Errno> {
         let name = CString::new(file.as_slice()).map_err(|_| Errno(libc::EINVAL))?;
         let pinned = io::open_path(&name)?;
@@ -75,7 +80,7 @@ fn read_magic(path: &[u8], trust: Trust) -> Result<Vec<u8>, String> {
         Ok(io::read_into(&name, &mut buffer)?.to_vec())
     };
     read().map_err(|errno| {
-        let path = Shown(path);
+        let path = Escaped(path);
         format!("the scanner's {path} cannot be executed and read by COMMAND's user: {errno} (chmod 0755)")
     })
 }
@@ -95,29 +100,29 @@ fn parse_interpreter(script: &[u8], beginning: &[u8]) -> Result<Vec<u8>, String>
     if is_python && interpreter.starts_with(b"/") {
         return Ok(interpreter);
     }
-    let (script, line) = (Shown(script), Shown(line));
+    let (script, line) = (Escaped(script), Escaped(line));
     Err(format!(
         "the scanner {script} is neither a program nor a Python script (it begins with \"{line}\"): {INSTALL_HINT}"
     ))
 }
 
 /// What a Python loads: its own library and, of a virtual environment, what is installed there.
-fn verify_library(interpreter: &[u8], trust: Trust) -> Result<(), Trouble> {
+fn verify_library(interpreter: &[u8], trust: Trust) -> Result<(), TrustError> {
     let above = |path: &[u8]| parent(parent(path)).to_vec();
     let mut places = vec![above(interpreter)];
-    let mut bases = vec![above(&follow(interpreter, trust)?)];
+    let mut bases = vec![above(&resolve_trusted(interpreter, trust)?)];
     // pyvenv.cfg lies beside bin or beside python (https://docs.python.org/3/library/site.html).
     let mut virtual_environment = false;
     for directory in [above(interpreter), parent(interpreter).to_vec()] {
-        follow_to_closed(&directory, trust)?;
+        resolve_trusted_directory(&directory, trust)?;
         let path = [directory.as_slice(), b"/pyvenv.cfg"].concat();
-        let file = match follow(&path, trust) {
+        let file = match resolve_trusted(&path, trust) {
             Ok(file) => file,
-            Err(trouble) if trouble.is_absence() => continue,
+            Err(trouble) if trouble.is_not_found() => continue,
             Err(trouble) => return Err(trouble),
         };
-        let name = CString::new(file).map_err(|_| Trouble::Kernel(path.clone(), Errno(libc::EINVAL)))?;
-        let content = io::read_whole(&name, 65_536).map_err(|errno| Trouble::Kernel(path, errno))?;
+        let name = CString::new(file).map_err(|_| TrustError::System(path.clone(), Errno(libc::EINVAL)))?;
+        let content = io::read_whole(&name, 65_536).map_err(|errno| TrustError::System(path, errno))?;
         for (key, value) in content.split(|&byte| byte == b'\n').filter_map(parse_cfg_line) {
             match key.to_ascii_lowercase().as_slice() {
                 b"home" => bases.push(parent(value).to_vec()),
@@ -140,13 +145,13 @@ fn verify_library(interpreter: &[u8], trust: Trust) -> Result<(), Trouble> {
 }
 
 /// Each `python3…` in a library directory: what is installed for it, or what comes with it.
-fn verify_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), Trouble> {
-    let library = match follow_to_closed(library, trust) {
+fn verify_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), TrustError> {
+    let library = match resolve_trusted_directory(library, trust) {
         Ok(library) => library,
-        Err(trouble) if trouble.is_absence() => return Ok(()),
+        Err(trouble) if trouble.is_not_found() => return Ok(()),
         Err(trouble) => return Err(trouble),
     };
-    let at = |errno| Trouble::Kernel(library.clone(), errno);
+    let at = |errno| TrustError::System(library.clone(), errno);
     let mut versions = Vec::new();
     let name = CString::new(library.as_slice()).map_err(|_| at(Errno(libc::EINVAL)))?;
     io::for_each_name(&name, |name| {
@@ -159,9 +164,9 @@ fn verify_versions(library: &[u8], packages: bool, trust: Trust) -> Result<(), T
     for version in versions {
         let wanted = PACKAGES.iter().filter(|_| packages).map(|name| [version.as_slice(), b"/", name].concat());
         for place in wanted.chain((!packages).then(|| version.clone())) {
-            match follow_to_closed(&place, trust) {
-                Ok(place) => look_through(&place, if packages { &[] } else { &PACKAGES }, trust)?,
-                Err(trouble) if trouble.is_absence() => {}
+            match resolve_trusted_directory(&place, trust) {
+                Ok(place) => check_tree(&place, if packages { &[] } else { &PACKAGES }, trust)?,
+                Err(trouble) if trouble.is_not_found() => {}
                 Err(trouble) => return Err(trouble),
             }
         }

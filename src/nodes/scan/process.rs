@@ -1,6 +1,6 @@
 //! A scanner's processes: each has limits of the kernel, a deadline and an end, and none of them holds up another.
 
-use crate::sys::limits::{self, Limits};
+use crate::sys::limits::{self, ResourceLimits};
 use crate::sys::{Errno, Signal, clock, signal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::Read;
@@ -62,7 +62,7 @@ const READ_SIZE: usize = 65_536;
 pub(super) fn spawn(
     mut command: Command,
     directory: OwnedFd,
-    limits: Limits,
+    limits: ResourceLimits,
     most: usize,
     time: Duration,
 ) -> std::io::Result<RunningProcess> {
@@ -181,7 +181,7 @@ impl Drop for RunningProcess {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
-            clock::nap(pause);
+            clock::sleep(pause);
             pause *= 2;
         }
     }

@@ -4,9 +4,9 @@ use super::bandit_output::{self, OutputError, ParsedOutput};
 use super::process::{self, FinishedProcess, ProcessEnd, RunningProcess};
 use super::{ScanJob, ScanOutcome, Scanner};
 use crate::nodes::tree::{File, FileKind};
-use crate::sys::limits::Limits;
-use crate::sys::{Errno, Signal, process::processors};
-use crate::text::Shown;
+use crate::sys::limits::ResourceLimits;
+use crate::sys::{Errno, Signal, process::processor_count};
+use crate::text::Escaped;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -69,7 +69,7 @@ pub(super) fn run_jobs(
     }
     // The largest is taken first, from the end: begun last, it would keep one core busy while the others are done.
     waiting.sort_by_key(|batch| batch.bytes);
-    let most = processors().min(MAX_PROCESSES);
+    let most = processor_count().min(MAX_PROCESSES);
     let mut running: Vec<(Batch, RunningProcess)> = Vec::new();
     loop {
         while running.len() < most
@@ -155,7 +155,8 @@ fn start_batch(scanner: &Scanner, job: &ScanJob, batch: &Batch, slowest: Duratio
     }
     command.env_clear().envs(ENVIRONMENT);
     let time = batch_timeout(batch, slowest);
-    let limits = Limits { memory: MEMORY_LIMIT, seconds: time.as_secs().saturating_add(1), files: 256 };
+    let limits =
+        ResourceLimits { memory: MEMORY_LIMIT, cpu_seconds: time.as_secs().saturating_add(1), open_files: 256 };
     let directory = job.tree.root.try_clone();
     let started = directory.and_then(|directory| process::spawn(command, directory, limits, MAX_OUTPUT, time));
     started.map_err(|error| format!("cannot start the scanner: {}", Errno::from(error)))
@@ -266,6 +267,6 @@ fn crash_reason(ended: &FinishedProcess, how: &str) -> String {
             format!("the scanner {how} (the container may be out of memory)")
         }
         ([], _) => format!("the scanner {how}"),
-        _ => format!("the scanner {how}: {}", Shown(last)),
+        _ => format!("the scanner {how}: {}", Escaped(last)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nodes::tree::{File, FileKind};
-use crate::sys::{UserId, credentials, in_child, io};
+use crate::sys::{UserId, credentials, forked_task, io};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use takumi_test::poll::eventually;
@@ -280,7 +280,7 @@ fn a_python_script_runs_apart_and_a_program_as_it_is() {
 /// What a user without power is told: `require!(root)`.
 fn failure_as_user(command: &Path) -> String {
     let command = text(command);
-    let answer = in_child::run(Duration::from_secs(60), 4096, |child| {
+    let answer = forked_task::run(Duration::from_secs(60), 4096, |child| {
         let dropped = credentials::set_groups(&[])
             .and_then(|()| credentials::set_group_ids(crate::sys::GroupId(1000)))
             .and_then(|()| credentials::set_user_ids(UserId(1000)));
@@ -289,7 +289,7 @@ fn failure_as_user(command: &Path) -> String {
             (_, Ok(_)) => "found".to_owned(),
             (_, Err(words)) => words,
         };
-        let _ = child.tell(words.as_bytes());
+        let _ = child.write_output(words.as_bytes());
     });
     String::from_utf8(answer.unwrap().bytes).unwrap()
 }

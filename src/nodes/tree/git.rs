@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn only_what_git_writes_by_itself_is_data() {
         for path in [&b".git/index"[..], b".git/objects/ab/cdef", b".git/logs/HEAD", b".git/refs/remotes/origin/main"] {
-            assert!(is_data(path), "{}", crate::text::Shown(path));
+            assert!(is_data(path), "{}", crate::text::Escaped(path));
         }
         for path in [
             &b".git/config"[..],
@@ -62,7 +62,7 @@ mod tests {
             b".gitx/index",
             b"index",
         ] {
-            assert!(!is_data(path), "{}", crate::text::Shown(path));
+            assert!(!is_data(path), "{}", crate::text::Escaped(path));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{File, FileKind, Tree};
 use crate::sys::fs::{self, Freshness, Stat};
 use crate::sys::{Errno, io};
-use crate::text::Shown;
+use crate::text::Escaped;
 use sha2::{Digest, Sha256};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -98,19 +98,19 @@ impl TreeHasher {
         else {
             return;
         };
-        self.add_fault(format!("{} is a link to {}: {wanted}", Shown(path), Shown(target)));
+        self.add_fault(format!("{} is a link to {}: {wanted}", Escaped(path), Escaped(target)));
     }
 
     /// Something that cannot be read.
     pub(in crate::nodes) fn add_unreadable(&mut self, path: &[u8], errno: Errno) {
         self.add_fault(format!(
             "cannot read {}: {errno}: make it readable for the app's user, or remove it",
-            Shown(path)
+            Escaped(path)
         ));
     }
 
     fn add_changed(&mut self, path: &[u8]) {
-        self.add_fault(format!("{} changed while it was read: stop what writes there, then scan again", Shown(path)));
+        self.add_fault(format!("{} changed while it was read: stop what writes there, then scan again", Escaped(path)));
     }
 
     fn exceed_limit(&mut self, words: String) -> LimitExceeded {
@@ -170,7 +170,7 @@ impl TreeHasher {
         levels: usize,
     ) -> Result<Option<OwnedFd>, LimitExceeded> {
         if levels > self.limits.levels {
-            return Err(self.exceed_limit(format!("{} directories deep ({})", self.limits.levels, Shown(path))));
+            return Err(self.exceed_limit(format!("{} directories deep ({})", self.limits.levels, Escaped(path))));
         }
         match fs::open_directory_at(directory, name) {
             Ok(opened) => return Ok(Some(opened)),
@@ -202,7 +202,7 @@ impl TreeHasher {
         match file {
             Ok(file) => self.hash_file(file),
             Err(ReadError::LimitExceeded) => {
-                Err(self.exceed_limit(format!("{} GiB ({})", self.limits.gibibytes, Shown(path))))
+                Err(self.exceed_limit(format!("{} GiB ({})", self.limits.gibibytes, Escaped(path))))
             }
             Err(ReadError::Changed) => {
                 self.add_changed(path);

@@ -87,7 +87,7 @@ fn a_baked_environment_that_nobody_writes_is_left_out() {
         [volume.at("deep/er"), volume.at("venv")],
         "a volume is COMMAND's, whoever owns what is in it now"
     );
-    let answer = crate::sys::in_child::run(std::time::Duration::from_secs(60), 64, |child| {
+    let answer = crate::sys::forked_task::run(std::time::Duration::from_secs(60), 64, |child| {
         use crate::sys::{GroupId, UserId, credentials};
         if credentials::set_groups(&[]).is_err()
             || credentials::set_group_ids(GroupId(65534)).is_err()
@@ -97,7 +97,7 @@ fn a_baked_environment_that_nobody_writes_is_left_out() {
         }
         let baked = find_writable(&[], Some(&volume.at("venv"))).len() as u8;
         let on_volume = find_writable(&[volume.own()], Some(&volume.at("venv"))).len() as u8;
-        child.tell(&[baked, on_volume]).unwrap();
+        child.write_output(&[baked, on_volume]).unwrap();
     });
     assert_eq!(answer.unwrap().bytes, [0, 1]);
 }

@@ -20,9 +20,9 @@ fn mounted(machine: &mut Machine, lines: &[[&str; 5]]) {
     let mut text = String::new();
     for mount in machine.mounts.as_ref().unwrap().iter() {
         let of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let options = ["ro", "nosuid", "nodev", "noexec"].into_iter().filter(|option| mount.has(option));
+        let options = ["ro", "nosuid", "nodev", "noexec"].into_iter().filter(|option| mount.has_option(option));
         let options: Vec<&str> = options.collect();
-        let size = mount.of_filesystem("size").map(|size| format!(",size={size}")).unwrap_or_default();
+        let size = mount.filesystem_option("size").map(|size| format!(",size={size}")).unwrap_or_default();
         text += &format!(
             "1 1 0:1 {} {} x,{} - {} x x{size}\n",
             of(mount.root()),
@@ -60,7 +60,7 @@ fn table_statvfs_and_writing_must_agree_on_the_root() {
                     let line =
                         table.map(|options| format!("1 1 0:1 / / {options} - overlay x rw\n")).unwrap_or_default();
                     m.mounts = Ok(Mounts::parse((line + "2 1 0:2 / /proc rw - proc x rw\n").as_bytes()));
-                    (m.places.root_is_read_only, m.places.write_to_root) = (statvfs, writing);
+                    (m.directories.root_is_read_only, m.directories.write_to_root) = (statvfs, writing);
                 };
                 let words = |answer: Option<bool>| match answer {
                     Some(true) => "read-only",
@@ -107,16 +107,18 @@ fn a_tmpfs_lacks_what_it_lacks() {
             expect(Check::Tmpfs, change, Fail, wrong, "add --tmpfs /tmp:rw,nosuid,nodev,noexec,size=256m");
         }
     }
-    expect(Check::Tmpfs, |m| m.places.tmpfs.clear(), Skipped, "TAKUMI_TMPFS is empty", "");
+    expect(Check::Tmpfs, |m| m.directories.tmpfs.clear(), Skipped, "TAKUMI_TMPFS is empty", "");
     let both = "add --tmpfs /a:rw,nosuid,nodev,noexec,size=256m --tmpfs /b:rw,nosuid,nodev,noexec,size=256m";
-    let change = |m: &mut Machine| m.places.tmpfs = places(&["/a", "/tmp", "/b"]);
+    let change = |m: &mut Machine| m.directories.tmpfs = places(&["/a", "/tmp", "/b"]);
     expect(Check::Tmpfs, change, Fail, "/a is not a tmpfs; /b is not a tmpfs", both);
     // A link is followed; a directory that is not there is looked for by its name.
     let link = |m: &mut Machine| {
-        m.places.tmpfs = vec![Place { asked: b"/var/run".to_vec(), leads_to: Some(b"/run".to_vec()) }];
+        m.directories.tmpfs =
+            vec![ConfiguredPath { configured: b"/var/run".to_vec(), resolved: Some(b"/run".to_vec()) }];
     };
     expect(Check::Tmpfs, link, Pass, "/var/run: tmpfs with a size limit, nosuid, nodev, noexec", "");
-    let gone = |m: &mut Machine| m.places.tmpfs = vec![Place { asked: b"/gone".to_vec(), leads_to: None }];
+    let gone =
+        |m: &mut Machine| m.directories.tmpfs = vec![ConfiguredPath { configured: b"/gone".to_vec(), resolved: None }];
     let fix = "add --tmpfs /gone:rw,nosuid,nodev,noexec,size=256m";
     expect(Check::Tmpfs, gone, Fail, "/gone is not a tmpfs", fix);
 }
@@ -137,21 +139,21 @@ fn nothing_lies_over_the_image_but_volumes() {
     ] {
         let change = |m: &mut Machine| {
             mounted(m, &lines);
-            m.places.volumes = places(&["/data", "/app/models"]);
+            m.directories.volumes = places(&["/data", "/app/models"]);
         };
         match wrong {
             "" => expect(Check::BakedPaths, change, Pass, "nothing is mounted over /app", ""),
             _ => expect(Check::BakedPaths, change, Fail, wrong, fix),
         }
     }
-    expect(Check::BakedPaths, |m| m.places.baked.clear(), Skipped, "TAKUMI_BAKED is empty", "");
+    expect(Check::BakedPaths, |m| m.directories.baked.clear(), Skipped, "TAKUMI_BAKED is empty", "");
     // What is mounted over a parent hides it whole.
     let parent = |m: &mut Machine| {
         mounted(m, &[ext4("/opt", "ro")]);
-        m.places.baked = places(&["/opt/comfyui", "/scripts"]);
+        m.directories.baked = places(&["/opt/comfyui", "/scripts"]);
     };
     expect(Check::BakedPaths, parent, Fail, "/opt is mounted over files of the image", fix);
-    let both = |m: &mut Machine| m.places.baked = places(&["/app", "/scripts"]);
+    let both = |m: &mut Machine| m.directories.baked = places(&["/app", "/scripts"]);
     expect(Check::BakedPaths, both, Pass, "nothing is mounted over /app, /scripts", "");
 }
 
@@ -218,12 +220,12 @@ fn what_is_the_hosts_own_is_told_from_what_is_the_users() {
     let fix = "mount only directories that the app needs, not the host's system directories";
     let system = |m: &mut Machine| {
         mounted(m, &[["/", "/x", "rw", "ext4", "rw"], ["/etc", "/y", "ro", "ext4", "rw"]]);
-        m.places.systems = vec![b"/x".to_vec()];
+        m.directories.systems = vec![b"/x".to_vec()];
     };
     expect(Check::DangerousMounts, system, Fail, "/x is a whole system; 1 more", fix);
     let run = |m: &mut Machine| {
         mounted(m, &[["/", "/x", "rw", "tmpfs", "rw"]]);
-        m.places.host_runs = vec![b"/x".to_vec()];
+        m.directories.host_runs = vec![b"/x".to_vec()];
     };
     expect(Check::DangerousMounts, run, Fail, "/x is the host's /run", fix);
 }
@@ -236,16 +238,16 @@ fn the_kernels_own_files_are_closed() {
     expect(Check::MaskedPaths, |m| mounted(m, &[line("/sys", "/proc/sys", "rw", "proc")]), Fail, proc_sys, fix);
     expect(Check::MaskedPaths, |m| mounted(m, &[line("/", "/sys", "rw", "sysfs")]), Fail, sys, fix);
     let kcore = "/proc/kcore is not hidden";
-    expect(Check::MaskedPaths, |m| m.places.kcore = true, Fail, kcore, fix);
+    expect(Check::MaskedPaths, |m| m.directories.kcore = true, Fail, kcore, fix);
     let held = "/proc/sys and /sys are read-only, the kernel's memory is hidden";
     let hidden = |m: &mut Machine| {
-        m.places.kcore = true;
+        m.directories.kcore = true;
         mounted(m, &[line("/null", "/proc/kcore", "rw", "tmpfs")]);
     };
     expect(Check::MaskedPaths, hidden, Pass, held, "");
     let bare = |m: &mut Machine| {
         let text = "1 1 0:1 / / ro - overlay x rw\n2 1 0:2 / /proc rw - proc x rw\n3 1 0:3 / /sys rw - sysfs x rw";
-        (m.mounts, m.places.kcore) = (Ok(Mounts::parse(text.as_bytes())), true);
+        (m.mounts, m.directories.kcore) = (Ok(Mounts::parse(text.as_bytes())), true);
     };
     expect(Check::MaskedPaths, bare, Fail, &format!("{proc_sys}, {sys}, {kcore}"), fix);
     // No /sys, no way in.

@@ -2,13 +2,13 @@
 
 use super::super::finding::{CheckStatus, Finding};
 use super::{GpuContext, stale_number};
-use crate::machine::devices::nodes::{Kind, Node};
-use crate::machine::devices::{Devices, Opened};
+use crate::machine::devices::nodes::{GpuNode, GpuNodeKind};
+use crate::machine::devices::{Devices, OpenOutcome};
 use crate::machine::user_namespace::UserNamespace;
 use crate::settings::checks::Check;
 use crate::sys::Errno;
-use crate::sys::device::Node as File;
-use crate::text::few;
+use crate::sys::device::DeviceNode as File;
+use crate::text::first_few;
 
 const ID: Check = Check::GpuAccess;
 
@@ -33,29 +33,30 @@ impl Diagnosis {
 
 /// Whether COMMAND's user can open what it needs. Nodes of the same diagnosis are one part of the line.
 pub fn access(devices: &Devices, context: &GpuContext) -> Finding {
-    let needed: Vec<&Node> = devices.nodes.iter().filter(|node| is_needed(node)).collect();
+    let needed: Vec<&GpuNode> = devices.nodes.iter().filter(|node| is_needed(node)).collect();
     if needed.is_empty() {
         return Finding::skipped(ID, "no GPU device node to open");
     }
-    let who = devices.user.map_or_else(|| "this user".to_string(), |user| format!("uid {user}"));
+    let who = devices.opened_as.map_or_else(|| "this user".to_string(), |user| format!("uid {user}"));
     let parts = needed.iter().filter_map(|node| {
-        let diagnosis = match node.opened {
-            Opened::Yes => return None,
-            Opened::No(errno) => diagnose_errno(errno, node, devices, context, &who),
-            Opened::NoAnswer => diagnose_timeout(),
-            Opened::NotTried(errno) => diagnose_untried(errno, &who),
+        let diagnosis = match node.open_outcome {
+            OpenOutcome::Opened => return None,
+            OpenOutcome::Failed(errno) => diagnose_errno(errno, node, devices, context, &who),
+            OpenOutcome::TimedOut => diagnose_timeout(),
+            OpenOutcome::NotAttempted(errno) => diagnose_untried(errno, &who),
         };
         Some((node.path.as_str(), diagnosis))
     });
     let names: Vec<&str> = needed.iter().map(|node| node.path.as_str()).collect();
-    merge_diagnoses(parts, || format!("{who} can open {}", few(&names)))
+    merge_diagnoses(parts, || format!("{who} can open {}", first_few(&names)))
 }
 
 /// What computing on the GPU needs. A right may be root's alone (MIG's own administration), and is read by name.
-fn is_needed(node: &Node) -> bool {
+fn is_needed(node: &GpuNode) -> bool {
     let is_device = node.file.is_ok_and(|file| file.is_character());
-    let is_closed_right = node.kind == Kind::NvidiaRight && node.opened == Opened::No(Errno(libc::EACCES));
-    is_device && node.kind != Kind::NvidiaOther && !is_closed_right
+    let is_closed_right =
+        node.kind == GpuNodeKind::NvidiaRight && node.open_outcome == OpenOutcome::Failed(Errno(libc::EACCES));
+    is_device && node.kind != GpuNodeKind::NvidiaOther && !is_closed_right
 }
 
 fn merge_diagnoses<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: impl FnOnce() -> String) -> Finding {
@@ -70,7 +71,7 @@ fn merge_diagnoses<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: 
         return Finding::pass(ID, held());
     }
     let details: Vec<String> =
-        groups.iter().map(|(diagnosis, paths)| format!("{}: {}", few(paths), diagnosis.why)).collect();
+        groups.iter().map(|(diagnosis, paths)| format!("{}: {}", first_few(paths), diagnosis.why)).collect();
     let mut fixes: Vec<&str> = Vec::new();
     for (diagnosis, _) in &groups {
         if !fixes.contains(&diagnosis.fix.as_str()) {
@@ -84,13 +85,13 @@ fn merge_diagnoses<'a>(parts: impl Iterator<Item = (&'a str, Diagnosis)>, held: 
 
 const RECREATE: &str = "then recreate the container";
 
-fn diagnose_errno(errno: Errno, node: &Node, devices: &Devices, context: &GpuContext, who: &str) -> Diagnosis {
+fn diagnose_errno(errno: Errno, node: &GpuNode, devices: &Devices, context: &GpuContext, who: &str) -> Diagnosis {
     match (errno.0, node.file) {
         (libc::EPERM, _) if context.is_rootless() => Diagnosis::failed(
             "denied from outside this container: a rootless engine has no device cgroup",
             "allow the device where the engine itself runs (LXC, DeviceAllow= of its service); with userns-remap: --gpus all",
         ),
-        (libc::EPERM, _) if node.kind == Kind::Windows => Diagnosis::failed(
+        (libc::EPERM, _) if node.kind == GpuNodeKind::Windows => Diagnosis::failed(
             "the device cgroup denies it",
             "start with --gpus all or --device /dev/dxg, not with -v; no-cgroups = false in the NVIDIA runtime's config.toml",
         ),
@@ -105,13 +106,13 @@ fn diagnose_errno(errno: Errno, node: &Node, devices: &Devices, context: &GpuCon
 }
 
 /// EACCES: the mode denies it, or the mount, or a security module.
-fn diagnose_mode(node: &Node, file: File, devices: &Devices, context: &GpuContext, who: &str) -> Diagnosis {
+fn diagnose_mode(node: &GpuNode, file: File, devices: &Devices, context: &GpuContext, who: &str) -> Diagnosis {
     let mode = file.mode & 0o777;
-    let writing = if node.kind == Kind::NvidiaRight { 0o4 } else { 0o6 };
+    let writing = if node.kind == GpuNodeKind::NvidiaRight { 0o4 } else { 0o6 };
     let (by_group, by_others) = (mode >> 3 & writing == writing, mode & writing == writing);
     if by_others {
-        let mount = context.mounts.and_then(|mounts| mounts.of(node.path.as_bytes()));
-        return if mount.is_some_and(|mount| mount.has("nodev")) {
+        let mount = context.mounts.and_then(|mounts| mounts.containing(node.path.as_bytes()));
+        return if mount.is_some_and(|mount| mount.has_option("nodev")) {
             Diagnosis::failed("it is on a nodev mount", "use --device instead of this mount, which is nodev")
         } else {
             Diagnosis::failed(
@@ -120,7 +121,10 @@ fn diagnose_mode(node: &Node, file: File, devices: &Devices, context: &GpuContex
             )
         };
     }
-    let is_nvidia = matches!(node.kind, Kind::Nvidia | Kind::NvidiaControl | Kind::NvidiaMemory | Kind::NvidiaRight);
+    let is_nvidia = matches!(
+        node.kind,
+        GpuNodeKind::Nvidia | GpuNodeKind::NvidiaControl | GpuNodeKind::NvidiaMemory | GpuNodeKind::NvidiaRight
+    );
     let on_the_host = match devices.driver.mode {
         _ if !is_nvidia => format!("on the host: add a udev rule that gives it MODE=\"0666\"; {RECREATE}"),
         Some(0o666) => format!("on the host: sudo chmod 666 {}; {RECREATE}", node.path),
@@ -133,7 +137,7 @@ fn diagnose_mode(node: &Node, file: File, devices: &Devices, context: &GpuContex
         return Diagnosis::failed(format!("mode {mode:04o}, only for uid {}", file.user), on_the_host);
     }
     let unmapped = |namespace: &UserNamespace| {
-        !namespace.groups.is_whole()
+        !namespace.groups.is_identity()
             && (file.group == namespace.overflow_group || namespace.groups.outside(group).is_none())
     };
     match group {
@@ -150,10 +154,10 @@ fn diagnose_mode(node: &Node, file: File, devices: &Devices, context: &GpuContex
 }
 
 /// ENXIO: nobody serves that number.
-fn diagnose_enxio(node: &Node, devices: &Devices) -> Diagnosis {
+fn diagnose_enxio(node: &GpuNode, devices: &Devices) -> Diagnosis {
     let modprobe = match node.kind {
-        Kind::NvidiaMemory => "sudo nvidia-modprobe -u -c=0",
-        Kind::AmdCompute | Kind::Render => "load its driver (amdgpu)",
+        GpuNodeKind::NvidiaMemory => "sudo nvidia-modprobe -u -c=0",
+        GpuNodeKind::AmdCompute | GpuNodeKind::Render => "load its driver (amdgpu)",
         _ => "sudo modprobe nvidia, and check that nvidia-smi works there",
     };
     if let Some((is, now)) = stale_number(node, devices) {
@@ -163,7 +167,7 @@ fn diagnose_enxio(node: &Node, devices: &Devices) -> Diagnosis {
         );
     }
     match &devices.driver.majors {
-        Ok(majors) if majors.of(node.kind.drivers()).next().is_some() => Diagnosis::failed(
+        Ok(majors) if majors.majors_of(node.kind.drivers()).next().is_some() => Diagnosis::failed(
             "the driver no longer knows this GPU",
             "on the host: nvidia-smi, and sudo dmesg | grep -i xid (79: it fell off the bus); then reboot",
         ),
@@ -171,9 +175,9 @@ fn diagnose_enxio(node: &Node, devices: &Devices) -> Diagnosis {
     }
 }
 
-fn diagnose_driver(errno: Errno, node: &Node) -> Diagnosis {
+fn diagnose_driver(errno: Errno, node: &GpuNode) -> Diagnosis {
     match errno.0 {
-        libc::ENODEV if node.kind == Kind::Windows => {
+        libc::ENODEV if node.kind == GpuNodeKind::Windows => {
             Diagnosis::failed("WSL provides no GPU", "in Windows: update NVIDIA's driver, wsl --update, wsl --shutdown")
         }
         libc::ENODEV => Diagnosis::failed(
@@ -224,34 +228,34 @@ fn diagnose_untried(errno: Errno, who: &str) -> Diagnosis {
 }
 
 /// For the probe: nodes that could be opened at the start, and what opening them says now.
-pub fn verify_still_open(now: &[(String, Opened)], namespace: Option<&UserNamespace>) -> Finding {
+pub fn verify_still_open(now: &[(String, OpenOutcome)], namespace: Option<&UserNamespace>) -> Finding {
     let context = GpuContext { namespace, mounts: None };
-    let diagnose = |opened: &Opened| match *opened {
-        Opened::Yes => None,
-        Opened::No(Errno(libc::EPERM)) if !context.is_rootless() => Some(Diagnosis::failed(
+    let diagnose = |opened: &OpenOutcome| match *opened {
+        OpenOutcome::Opened => None,
+        OpenOutcome::Failed(Errno(libc::EPERM)) if !context.is_rootless() => Some(Diagnosis::failed(
             "opened at the start, denied now: a systemd daemon-reload revoked it (\"Failed to initialize NVML: Unknown Error\")",
             "recreate the container; for good, on the host: sudo nvidia-ctk system create-dev-char-symlinks --create-all, or use CDI",
         )),
-        Opened::No(Errno(libc::EPERM | libc::EACCES)) => Some(Diagnosis::failed(
+        OpenOutcome::Failed(Errno(libc::EPERM | libc::EACCES)) => Some(Diagnosis::failed(
             "opened at the start, denied now",
             "recreate the container; on the host: find out what changed its mode or the device rules",
         )),
-        Opened::No(Errno(libc::ENOENT)) => {
+        OpenOutcome::Failed(Errno(libc::ENOENT)) => {
             Some(Diagnosis::failed("opened at the start, gone now", "recreate the container, with --gpus all"))
         }
-        Opened::No(Errno(libc::ENXIO | libc::ENODEV)) => Some(Diagnosis::failed(
+        OpenOutcome::Failed(Errno(libc::ENXIO | libc::ENODEV)) => Some(Diagnosis::failed(
             "opened at the start, no driver handles it now",
             format!("on the host: sudo dmesg | grep -i xid, and check that nvidia-smi works; {RECREATE}"),
         )),
-        Opened::No(errno) => Some(Diagnosis::failed(
+        OpenOutcome::Failed(errno) => Some(Diagnosis::failed(
             format!("opened at the start, now: {errno}"),
             format!("on the host: sudo dmesg | grep -i xid; sudo nvidia-smi --gpu-reset, or reboot; {RECREATE}"),
         )),
-        Opened::NoAnswer => Some(Diagnosis::unknown(
+        OpenOutcome::TimedOut => Some(Diagnosis::unknown(
             "opened at the start, no answer in time now",
             "on the host: check that nvidia-smi answers, and sudo dmesg | grep -i xid",
         )),
-        Opened::NotTried(errno) => Some(diagnose_untried(errno, "COMMAND's user")),
+        OpenOutcome::NotAttempted(errno) => Some(diagnose_untried(errno, "COMMAND's user")),
     };
     let parts = now.iter().filter_map(|(path, opened)| Some((path.as_str(), diagnose(opened)?)));
     merge_diagnoses(parts, || format!("{} device node(s) can still be opened", now.len()))

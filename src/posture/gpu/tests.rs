@@ -2,40 +2,40 @@
 //! one.
 
 use super::*;
-use crate::machine::devices::Opened;
+use crate::machine::devices::OpenOutcome;
 use crate::machine::devices::driver::{Driver, Majors};
-use crate::machine::devices::libraries::Place;
+use crate::machine::devices::libraries::LibraryFile;
 use crate::posture::engines::hardened;
 use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::checks::Shield;
-use crate::sys::device::Node as File;
+use crate::sys::device::DeviceNode as File;
 use crate::sys::{Errno, GroupId, UserId};
 
 const REGISTERED: &[u8] =
     b"Character devices:\n 10 misc\n195 nvidia\n195 nvidiactl\n226 drm\n235 nvidia-caps\n511 nvidia-uvm\n";
 
-fn node(name: &str) -> Node {
-    let kind = Kind::of(name.as_bytes()).unwrap();
+fn node(name: &str) -> GpuNode {
+    let kind = GpuNodeKind::from_name(name.as_bytes()).unwrap();
     let major = match kind {
-        Kind::NvidiaMemory => 511,
-        Kind::NvidiaRight => 235,
-        Kind::Windows => 10,
-        Kind::Render => 226,
+        GpuNodeKind::NvidiaMemory => 511,
+        GpuNodeKind::NvidiaRight => 235,
+        GpuNodeKind::Windows => 10,
+        GpuNodeKind::Render => 226,
         _ => 195,
     };
     let file = File { mode: libc::S_IFCHR | 0o666, major, minor: 0, user: UserId(0), group: GroupId(0) };
-    Node { path: format!("/dev/{name}"), kind, file: Ok(file), opened: Opened::Yes }
+    GpuNode { path: format!("/dev/{name}"), kind, file: Ok(file), open_outcome: OpenOutcome::Opened }
 }
 
 fn library(path: &str, version: &str) -> Library {
-    Library::Found(Place { path: path.to_string(), version: Version::parse(version) })
+    Library::Found(LibraryFile { path: path.to_string(), version: Version::parse(version) })
 }
 
 /// A container as `--gpus all` makes it, with these nodes.
 fn devices(names: &[&str]) -> Devices {
     Devices {
         nodes: names.iter().map(|name| node(name)).collect(),
-        user: Some(1000),
+        opened_as: Some(1000),
         driver: Driver {
             majors: Ok(Majors::parse(REGISTERED)),
             version: Version::parse("550.54.14"),
@@ -47,8 +47,8 @@ fn devices(names: &[&str]) -> Devices {
         ],
         visible: None,
         capabilities: None,
-        is_windows: false,
-        makers: vec![],
+        is_wsl: false,
+        pci_vendors: vec![],
     }
 }
 
@@ -98,11 +98,11 @@ fn a_gpu_that_was_asked_for_and_is_not_there_is_missing() {
     expect(&evaluate(Check::GpuAccess, &none), Skipped, "no GPU device node", "");
     let required = evaluate_devices(Check::GpuNodes, CheckMode::Require, Some(&devices(&[])), &ROOTFUL);
     expect(&required, Fail, "no GPU in /dev", "--gpus all");
-    let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
+    let namespace = UserNamespace::from_map(b"0 1500 1\n1 100000 65536");
     let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
     let required = evaluate_devices(Check::GpuNodes, CheckMode::Require, Some(&devices(&[])), &rootless);
     expect(&required, Fail, "no GPU in /dev", "no-cgroups");
-    let windows = Devices { is_windows: true, ..none };
+    let windows = Devices { is_wsl: true, ..none };
     expect(&evaluate(Check::GpuNodes, &windows), Fail, "no GPU in /dev", "wsl --update");
 }
 
@@ -126,7 +126,9 @@ fn each_node_that_cuda_needs_is_named_where_it_is_missing() {
 
 #[test]
 fn gpus_of_other_makers_have_other_nodes() {
-    let nodes = |names: &[&str], makers: Vec<u32>| evaluate(Check::GpuNodes, &Devices { makers, ..devices(names) });
+    let nodes = |names: &[&str], makers: Vec<u32>| {
+        evaluate(Check::GpuNodes, &Devices { pci_vendors: makers, ..devices(names) })
+    };
     expect(&nodes(&["dxg"], vec![]), Pass, "/dev/dxg", "");
     expect(&nodes(&["kfd", "dri/renderD128"], vec![AMD_VENDOR_ID]), Pass, "/dev/kfd", "");
     expect(&nodes(&["kfd"], vec![]), Fail, "/dev/dri/renderD", "--device /dev/dri");
@@ -160,7 +162,7 @@ fn what_only_has_the_name_or_another_boots_number_is_no_node() {
 
 fn refused(names: &[&str], errno: i32) -> Devices {
     let mut seen = devices(names);
-    seen.nodes.iter_mut().for_each(|node| node.opened = Opened::No(Errno(errno)));
+    seen.nodes.iter_mut().for_each(|node| node.open_outcome = OpenOutcome::Failed(Errno(errno)));
     seen
 }
 
@@ -191,24 +193,24 @@ fn every_errno_has_its_own_diagnosis_and_several_nodes_are_one_line() {
 #[test]
 fn different_refusals_stand_side_by_side_and_hide_nothing() {
     let mut seen = devices(&WHOLE);
-    seen.nodes[0].opened = Opened::No(Errno(libc::EIO));
-    seen.nodes[2].opened = Opened::No(Errno(libc::EPERM));
+    seen.nodes[0].open_outcome = OpenOutcome::Failed(Errno(libc::EIO));
+    seen.nodes[2].open_outcome = OpenOutcome::Failed(Errno(libc::EPERM));
     let finding = evaluate(Check::GpuAccess, &seen);
     expect(&finding, Fail, "/dev/nvidia0: the GPU reports an error; /dev/nvidia-uvm: the device cgroup", "xid");
-    seen.nodes[0].opened = Opened::NoAnswer;
+    seen.nodes[0].open_outcome = OpenOutcome::TimedOut;
     expect(&evaluate(Check::GpuAccess, &seen), Fail, "no answer within 10 s; ", "persistenced");
 }
 
 #[test]
 fn who_did_not_answer_or_was_not_asked_is_unknown() {
     let mut seen = devices(&WHOLE);
-    seen.nodes[1].opened = Opened::NoAnswer;
-    seen.nodes[2].opened = Opened::NotTried(Errno(libc::ETIMEDOUT));
+    seen.nodes[1].open_outcome = OpenOutcome::TimedOut;
+    seen.nodes[2].open_outcome = OpenOutcome::NotAttempted(Errno(libc::ETIMEDOUT));
     expect(&evaluate(Check::GpuAccess, &seen), Unknown, "/dev/nvidiactl: no answer within 10 s; ", "persistenced");
     for (errno, fix) in
         [(libc::EPERM, "--cap-add SETUID"), (libc::EAGAIN, "--pids-limit"), (libc::EIO, "report this bug in init")]
     {
-        seen.nodes.iter_mut().for_each(|node| node.opened = Opened::NotTried(Errno(errno)));
+        seen.nodes.iter_mut().for_each(|node| node.open_outcome = OpenOutcome::NotAttempted(Errno(errno)));
         expect(&evaluate(Check::GpuAccess, &seen), Unknown, "", fix);
     }
 }
@@ -216,10 +218,10 @@ fn who_did_not_answer_or_was_not_asked_is_unknown() {
 #[test]
 fn nodes_that_no_computing_needs_may_be_closed() {
     let mut seen = devices(&["nvidia0", "nvidiactl", "nvidia-uvm", "nvidia-modeset", "nvidia-caps/nvidia-cap1"]);
-    seen.nodes[3].opened = Opened::No(Errno(libc::EPERM));
-    seen.nodes[4].opened = Opened::No(Errno(libc::EACCES));
+    seen.nodes[3].open_outcome = OpenOutcome::Failed(Errno(libc::EPERM));
+    seen.nodes[4].open_outcome = OpenOutcome::Failed(Errno(libc::EACCES));
     expect(&evaluate(Check::GpuAccess, &seen), Pass, "can open", "");
-    seen.nodes[4].opened = Opened::No(Errno(libc::EPERM));
+    seen.nodes[4].open_outcome = OpenOutcome::Failed(Errno(libc::EPERM));
     expect(&evaluate(Check::GpuAccess, &seen), Fail, "/dev/nvidia-caps/nvidia-cap1: the device cgroup", "--gpus all");
 }
 
@@ -244,7 +246,7 @@ fn a_closed_mode_says_whose_it_is_and_who_can_be_let_in() {
     expect(&access(&group, &ROOTFUL), Fail, "for group 44, but uid 1000 is not in it", "--group-add 44");
     let root = with_mode(0o660, 0);
     expect(&access(&root, &ROOTFUL), Fail, "group 0, which COMMAND never gets", "chmod 666");
-    let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
+    let namespace = UserNamespace::from_map(b"0 1500 1\n1 100000 65536");
     let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
     expect(&access(&with_mode(0o660, 65_534), &rootless), Fail, "does not map", "chmod 666");
     let nodev = Mounts::parse(
@@ -271,7 +273,7 @@ fn no_driver_behind_a_number_is_told_from_another_number_and_from_a_lost_gpu() {
 
 #[test]
 fn rootless_and_windows_have_their_own_fixes() {
-    let namespace = UserNamespace::of_map(b"0 1500 1\n1 100000 65536");
+    let namespace = UserNamespace::from_map(b"0 1500 1\n1 100000 65536");
     let rootless = GpuContext { namespace: Some(&namespace), mounts: None };
     let denied = evaluate_devices(Check::GpuAccess, CheckMode::Auto, Some(&refused(&WHOLE, libc::EPERM)), &rootless);
     expect(&denied, Fail, "a rootless engine has no device cgroup", "DeviceAllow");
@@ -299,7 +301,7 @@ fn driver_and_libraries_must_be_of_one_version() {
     let mut management = devices(&WHOLE);
     management.libraries[1] = library("/usr/lib/libnvidia-ml.so.1", "555.42.06");
     expect(&evaluate(Check::GpuDriver, &management), Fail, "libnvidia-ml.so.1 is 555.42.06", "reboot");
-    let none = Devices { libraries: [Library::Nowhere, Library::Nowhere], ..devices(&WHOLE) };
+    let none = Devices { libraries: [Library::Missing, Library::Missing], ..devices(&WHOLE) };
     expect(&evaluate(Check::GpuDriver, &none), Skipped, "nothing to compare", "");
 }
 
@@ -326,19 +328,19 @@ fn each_way_to_lack_a_library_has_its_fix() {
         evaluate(Check::GpuLibraries, &Devices { libraries: [cuda, management], capabilities, ..devices(&WHOLE) })
     };
     let found = || library("/usr/lib/libnvidia-ml.so.1", "550.54.14");
-    expect(&with(Library::Nowhere, found(), None), Fail, "no libcuda.so.1", "--gpus all");
+    expect(&with(Library::Missing, found(), None), Fail, "no libcuda.so.1", "--gpus all");
     for utility in ["utility", "graphics, video"] {
-        let finding = with(Library::Nowhere, found(), Some(utility));
+        let finding = with(Library::Missing, found(), Some(utility));
         expect(&finding, Fail, "no libcuda.so.1", &format!("compute,utility (it is \"{utility}\")"));
     }
     for whole in ["all", "compute,utility", "utility, compute", ""] {
-        expect(&with(Library::Nowhere, found(), Some(whole)), Fail, "no libcuda.so.1", "--gpus all");
+        expect(&with(Library::Missing, found(), Some(whole)), Fail, "no libcuda.so.1", "--gpus all");
     }
-    expect(&with(found(), Library::Nowhere, Some("compute")), Fail, "no libnvidia-ml.so.1", "compute,utility");
-    let unreached = Library::Unreached(Place { path: "/usr/lib/wsl/lib/libcuda.so.1".into(), version: None });
+    expect(&with(found(), Library::Missing, Some("compute")), Fail, "no libnvidia-ml.so.1", "compute,utility");
+    let unreached = Library::NotSearched(LibraryFile { path: "/usr/lib/wsl/lib/libcuda.so.1".into(), version: None });
     let unreached = with(unreached, found(), None);
     expect(&unreached, Fail, "does not search that directory", "LD_LIBRARY_PATH=/usr/lib/wsl/lib");
-    let nameless = Library::Nameless("/usr/lib64/libcuda.so.550.54.14".into());
+    let nameless = Library::MissingSoname("/usr/lib64/libcuda.so.550.54.14".into());
     expect(&with(nameless, found(), None), Fail, "no libcuda.so.1 points to it", "nvidia-container-toolkit");
     let broken = Library::Broken("/usr/lib64/libcuda.so.1".into());
     expect(&with(broken, found(), None), Fail, "/usr/lib64/libcuda.so.1 is not a library", "image");
@@ -348,21 +350,21 @@ fn each_way_to_lack_a_library_has_its_fix() {
 fn the_probe_knows_a_daemon_reload() {
     let now = |opened| [("/dev/nvidia0".to_string(), opened), ("/dev/nvidiactl".to_string(), opened)];
     let judged = |opened| verify_still_open(&now(opened), None);
-    let no = |errno| Opened::No(Errno(errno));
-    expect(&judged(Opened::Yes), Pass, "2 device node(s) can still be opened", "");
+    let no = |errno| OpenOutcome::Failed(Errno(errno));
+    expect(&judged(OpenOutcome::Opened), Pass, "2 device node(s) can still be opened", "");
     let finding = judged(no(libc::EPERM));
     expect(&finding, Fail, "daemon-reload", "create-dev-char-symlinks");
     assert!(
         finding.detail.starts_with("/dev/nvidia0, /dev/nvidiactl: ") && finding.id == Check::GpuAccess,
         "{finding:?}"
     );
-    let namespace = UserNamespace::of_map(b"0 1500 1");
+    let namespace = UserNamespace::from_map(b"0 1500 1");
     let denied = verify_still_open(&now(no(libc::EPERM)), Some(&namespace));
     expect(&denied, Fail, "denied now", "mode or the device rules");
     expect(&judged(no(libc::EACCES)), Fail, "denied now", "mode or the device rules");
     expect(&judged(no(libc::ENOENT)), Fail, "gone now", "--gpus all");
     expect(&judged(no(libc::ENXIO)), Fail, "no driver handles it now", "xid");
     expect(&judged(no(libc::EIO)), Fail, "Input/output error", "--gpu-reset");
-    expect(&judged(Opened::NoAnswer), Unknown, "no answer in time", "nvidia-smi");
-    expect(&judged(Opened::NotTried(Errno(libc::EAGAIN))), Unknown, "cannot fork", "--pids-limit");
+    expect(&judged(OpenOutcome::TimedOut), Unknown, "no answer in time", "nvidia-smi");
+    expect(&judged(OpenOutcome::NotAttempted(Errno(libc::EAGAIN))), Unknown, "cannot fork", "--pids-limit");
 }

@@ -2,7 +2,7 @@ use super::super::{engines::hardened, evaluate_check};
 use super::*;
 use crate::machine::namespaces::Namespaces;
 use crate::machine::sockets::Sockets;
-use crate::machine::status::Status;
+use crate::machine::status::ProcStatus;
 use crate::machine::user_namespace::UserNamespace;
 use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::Settings;
@@ -54,7 +54,7 @@ fn root_is_who_the_map_says() {
         ("0 100000 65536", Pass, "container root is uid 100000 outside"),
         ("1000 1000 1", Pass, "this user namespace has no root"),
     ] {
-        let change = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::of_map(map.as_bytes()));
+        let change = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::from_map(map.as_bytes()));
         expect(Check::UserNamespace, change, status, detail, if status == Fail { fix } else { "" });
     }
 }
@@ -72,7 +72,7 @@ fn a_filter_is_seen_by_its_mode() {
         (Some(7), None, Unknown, "unknown seccomp mode 7", "update init"),
         (None, None, Unknown, "/proc/self/status has no Seccomp line", kernel),
     ] {
-        let status_of = |s: &Status| Status { seccomp: mode, seccomp_filters: filters, ..s.clone() };
+        let status_of = |s: &ProcStatus| ProcStatus { seccomp: mode, seccomp_filters: filters, ..s.clone() };
         expect(Check::Seccomp, |m| m.status = m.status.as_ref().map(status_of).map_err(|e| *e), status, detail, fix);
     }
 }
@@ -109,7 +109,7 @@ fn a_label_is_of_apparmor_or_of_selinux() {
         let change = |m: &mut Machine| {
             m.label = Ok(label.as_bytes().to_vec());
             let map: &[u8] = if rootless { b"0 1500 1\n1 100000 65536" } else { b"0 0 4294967295" };
-            m.user_namespace = Ok(UserNamespace::of_map(map));
+            m.user_namespace = Ok(UserNamespace::from_map(map));
         };
         expect(Check::Apparmor, change, status, detail, fix);
     }
@@ -140,7 +140,7 @@ fn each_capability_and_device_of_a_host_counts() {
     let docker = |m: &mut Machine| m.status.as_mut().unwrap().capabilities = [Some(0xa804_25fb | 1 << 2); 5];
     expect(Check::PrivilegedContainer, docker, Pass, "no capability or device that controls the host", "");
     let devices = |names: &'static [&'static str]| {
-        move |m: &mut Machine| m.places.host_devices = Ok(names.iter().map(ToString::to_string).collect())
+        move |m: &mut Machine| m.directories.host_devices = Ok(names.iter().map(ToString::to_string).collect())
     };
     for (names, shown) in [
         (&["kmsg"][..], "kmsg"),
@@ -150,7 +150,7 @@ fn each_capability_and_device_of_a_host_counts() {
         let detail = format!("host devices in /dev: {shown}");
         expect(Check::PrivilegedContainer, devices(names), Fail, &detail, fix);
     }
-    let unseen = |m: &mut Machine| m.places.host_devices = Err(Errno(libc::ENOENT));
+    let unseen = |m: &mut Machine| m.directories.host_devices = Err(Errno(libc::ENOENT));
     expect(Check::PrivilegedContainer, unseen, Pass, "no capability or device that controls the host", "");
 }
 
@@ -187,7 +187,7 @@ fn each_namespace_of_the_host_is_told() {
 fn a_socket_is_told_and_so_is_what_was_not_searched() {
     let seen = |found: &[&str], not_all: &[&str]| {
         let bytes = |paths: &[&str]| paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-        Some(Sockets { found: bytes(found), not_all: bytes(not_all) })
+        Some(Sockets { found: bytes(found), incomplete: bytes(not_all) })
     };
     let one = seen(&["/run/docker.sock"], &["/data"]);
     let two = seen(&["/a/docker.sock", "/b/docker.sock"], &[]);
@@ -207,26 +207,26 @@ fn each_limit_counts() {
     let missing = |change: &dyn Fn(&mut Machine), what: &str, flags: &[&str]| {
         expect(id, change, Fail, &format!("no limit on {what}"), &format!("add {}", flags.join(" ")));
     };
-    missing(&|m| m.limits.memory = Limit::Without, "memory", &[memory]);
-    missing(&|m| m.limits.processes = Limit::Without, "processes", &[processes]);
-    for unlimited in [Limit::Without, Limit::Of(1), Limit::Unseen] {
+    missing(&|m| m.limits.memory = Limit::Unlimited, "memory", &[memory]);
+    missing(&|m| m.limits.processes = Limit::Unlimited, "processes", &[processes]);
+    for unlimited in [Limit::Unlimited, Limit::Limited(1), Limit::Unknown] {
         missing(&|m| m.limits.core = unlimited, "core files", &[core]);
     }
     let none = |m: &mut Machine| {
-        (m.limits.memory, m.limits.processes, m.limits.core) = (Limit::Without, Limit::Without, Limit::Without);
+        (m.limits.memory, m.limits.processes, m.limits.core) = (Limit::Unlimited, Limit::Unlimited, Limit::Unlimited);
     };
     missing(&none, "memory, processes, core files", &[memory, processes, core]);
-    let rootless = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::of_map(b"0 1500 1\n1 100000 65536"));
+    let rootless = |m: &mut Machine| m.user_namespace = Ok(UserNamespace::from_map(b"0 1500 1\n1 100000 65536"));
     let version_2 = "(rootless engines need cgroup v2 for this)";
-    let both = |m: &mut Machine| (rootless(m), m.limits.memory = Limit::Without).1;
+    let both = |m: &mut Machine| (rootless(m), m.limits.memory = Limit::Unlimited).1;
     missing(&both, "memory", &[memory, version_2]);
-    let core_alone = |m: &mut Machine| (rootless(m), m.limits.core = Limit::Without).1;
+    let core_alone = |m: &mut Machine| (rootless(m), m.limits.core = Limit::Unlimited).1;
     missing(&core_alone, "core files", &[core]);
     // What is missing is told before what cannot be seen.
-    missing(&|m| (m.limits.memory, m.limits.processes) = (Limit::Unseen, Limit::Without), "processes", &[processes]);
+    missing(&|m| (m.limits.memory, m.limits.processes) = (Limit::Unknown, Limit::Unlimited), "processes", &[processes]);
     let fix = "mount /sys/fs/cgroup in the container, as engines do";
-    let unseen = |m: &mut Machine| m.limits.memory = Limit::Unseen;
+    let unseen = |m: &mut Machine| m.limits.memory = Limit::Unknown;
     expect(id, unseen, Unknown, "no cgroup shows a limit on memory", fix);
-    let unseen = |m: &mut Machine| (m.limits.memory, m.limits.processes) = (Limit::Unseen, Limit::Unseen);
+    let unseen = |m: &mut Machine| (m.limits.memory, m.limits.processes) = (Limit::Unknown, Limit::Unknown);
     expect(id, unseen, Unknown, "no cgroup shows a limit on memory, processes", fix);
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::machine::network::Route;
-use crate::machine::proxy::Named;
+use crate::machine::proxy::ProxyVariables;
 use crate::posture::engines::hardened;
 use crate::posture::finding::CheckStatus::{self, Fail, Pass, Skipped, Unknown};
 use crate::settings::checks::Shield;
@@ -19,11 +19,11 @@ fn status_and_detail(check: Check, network: &Network) -> (CheckStatus, String) {
 }
 
 fn network(environment: &[&CStr]) -> Network {
-    Network { named: Named::of(environment), ..Network::default() }
+    Network { proxy_variables: ProxyVariables::from_environment(environment), ..Network::default() }
 }
 
-fn attempts(ends: &[End]) -> Vec<Attempt> {
-    ends.iter().map(|&end| Attempt { to: [192, 0, 2, 1].into(), end }).collect()
+fn attempts(ends: &[DirectOutcome]) -> Vec<DirectAttempt> {
+    ends.iter().map(|&end| DirectAttempt { to: [192, 0, 2, 1].into(), outcome: end }).collect()
 }
 
 #[test]
@@ -45,14 +45,19 @@ fn without_a_proxy_nothing_applies_unless_it_is_required() {
 fn a_default_route_is_no_harm_where_nothing_gets_out() {
     let gateway = Some([10, 0, 0, 1].into());
     let route = Route { ipv6: false, interface: "eth0".into(), gateway };
-    let of = |routes, ends: &[End]| {
+    let of = |routes, ends: &[DirectOutcome]| {
         let network = Network { routes: Some(routes), direct: attempts(ends), ..Network::default() };
         status_and_detail(Check::DefaultRoute, &network)
     };
     assert_eq!(of(Ok(vec![]), &[]).0, Pass);
-    assert_eq!(of(Ok(vec![route.clone()]), &[End::Silent, End::Silent]).0, Pass);
-    assert_eq!(of(Ok(vec![route.clone()]), &[End::Stopped(Errno(libc::EHOSTUNREACH))]).0, Pass);
-    for ends in [&[][..], &[End::Silent, End::Left(None)], &[End::Connected], &[End::Unsent(Errno(libc::EMFILE))]] {
+    assert_eq!(of(Ok(vec![route.clone()]), &[DirectOutcome::TimedOut, DirectOutcome::TimedOut]).0, Pass);
+    assert_eq!(of(Ok(vec![route.clone()]), &[DirectOutcome::Blocked(Errno(libc::EHOSTUNREACH))]).0, Pass);
+    for ends in [
+        &[][..],
+        &[DirectOutcome::TimedOut, DirectOutcome::LeftNetwork(None)],
+        &[DirectOutcome::Connected],
+        &[DirectOutcome::NotSent(Errno(libc::EMFILE))],
+    ] {
         let (status, detail) = of(Ok(vec![route.clone()]), ends);
         assert_eq!(status, Fail, "{ends:?}");
         assert!(detail.contains("eth0"), "{detail}");
@@ -62,29 +67,32 @@ fn a_default_route_is_no_harm_where_nothing_gets_out() {
 
 #[test]
 fn one_open_way_is_enough() {
-    let of = |ends: &[End]| {
+    let of = |ends: &[DirectOutcome]| {
         status_and_detail(Check::DirectEgress, &Network { direct: attempts(ends), ..Network::default() })
     };
     for errno in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EPERM] {
-        let (status, detail) = of(&[End::Unsent(Errno(errno))]);
+        let (status, detail) = of(&[DirectOutcome::NotSent(Errno(errno))]);
         assert_eq!((status, detail.contains("filtered")), (Pass, false), "{errno}");
     }
-    for ends in [&[End::Silent, End::Silent][..], &[End::Stopped(Errno(libc::ECONNREFUSED)), End::Silent]] {
+    for ends in [
+        &[DirectOutcome::TimedOut, DirectOutcome::TimedOut][..],
+        &[DirectOutcome::Blocked(Errno(libc::ECONNREFUSED)), DirectOutcome::TimedOut],
+    ] {
         let (status, detail) = of(ends);
         assert_eq!((status, detail.contains("filtered")), (Pass, true), "{detail}");
     }
     let by = Some([198, 51, 100, 7].into());
     let open = [
-        (End::Connected, "was reached"),
-        (End::Failed(Errno(libc::ECONNREFUSED)), "refused the connection"),
-        (End::Left(by), "198.51.100.7"),
-        (End::Left(None), "a router"),
+        (DirectOutcome::Connected, "was reached"),
+        (DirectOutcome::Failed(Errno(libc::ECONNREFUSED)), "refused the connection"),
+        (DirectOutcome::LeftNetwork(by), "198.51.100.7"),
+        (DirectOutcome::LeftNetwork(None), "a router"),
     ];
     for (end, word) in open {
-        let (status, detail) = of(&[End::Silent, End::Unsent(Errno(libc::ENETUNREACH)), end]);
+        let (status, detail) = of(&[DirectOutcome::TimedOut, DirectOutcome::NotSent(Errno(libc::ENETUNREACH)), end]);
         assert_eq!((status, detail.contains(word)), (Fail, true), "{detail}");
     }
-    let (status, detail) = of(&[End::Unsent(Errno(libc::EMFILE))]);
+    let (status, detail) = of(&[DirectOutcome::NotSent(Errno(libc::EMFILE))]);
     assert_eq!((status, detail.contains("Too many open files")), (Unknown, true), "{detail}");
 }
 
@@ -95,31 +103,33 @@ fn the_proxys_answer_decides() {
         (status_and_detail(Check::ProxyReachable, &network), status_and_detail(Check::ProxyDenies, &network))
     };
     let answers = [
-        (Answer::Status(403), Pass),
-        (Answer::Status(200), Fail),
-        (Answer::Status(204), Fail),
-        (Answer::Status(500), Fail),
-        (Answer::Status(502), Fail),
-        (Answer::Status(503), Fail),
-        (Answer::Status(504), Fail),
-        (Answer::Status(501), Unknown),
-        (Answer::Status(407), Unknown),
-        (Answer::Status(302), Unknown),
-        (Answer::Status(404), Unknown),
-        (Answer::Status(100), Unknown),
-        (Answer::Closed, Unknown),
-        (Answer::Garbage, Unknown),
-        (Answer::Late, Unknown),
+        (ConnectReply::Status(403), Pass),
+        (ConnectReply::Status(200), Fail),
+        (ConnectReply::Status(204), Fail),
+        (ConnectReply::Status(500), Fail),
+        (ConnectReply::Status(502), Fail),
+        (ConnectReply::Status(503), Fail),
+        (ConnectReply::Status(504), Fail),
+        (ConnectReply::Status(501), Unknown),
+        (ConnectReply::Status(407), Unknown),
+        (ConnectReply::Status(302), Unknown),
+        (ConnectReply::Status(404), Unknown),
+        (ConnectReply::Status(100), Unknown),
+        (ConnectReply::Closed, Unknown),
+        (ConnectReply::NotHttp, Unknown),
+        (ConnectReply::TimedOut, Unknown),
     ];
     for (answer, expected) in answers {
-        let (reachable, denies) = of(Reached::Connected(Some(answer)));
+        let (reachable, denies) = of(ProxyConnection::Connected(Some(answer)));
         assert_eq!((reachable.0, denies.0), (Pass, expected), "{answer:?}");
     }
-    for reached in [Reached::NoAddress, Reached::Silent, Reached::Failed(Errno(libc::ECONNREFUSED))] {
+    for reached in
+        [ProxyConnection::Unresolved, ProxyConnection::TimedOut, ProxyConnection::Failed(Errno(libc::ECONNREFUSED))]
+    {
         let (reachable, denies) = of(reached);
         assert_eq!((reachable.0, denies), (Fail, (Unknown, "the proxy was not reached".to_string())));
     }
-    let (reachable, denies) = of(Reached::Connected(None));
+    let (reachable, denies) = of(ProxyConnection::Connected(None));
     assert_eq!((reachable.0, denies.0), (Pass, Skipped));
 }
 

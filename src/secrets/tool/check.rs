@@ -7,7 +7,7 @@ use crate::secrets::cipher::{PREFIX, PrivateKey};
 use crate::secrets::dotenv::{self, Assignment};
 use crate::secrets::env_file::{is_denied, is_public_key};
 use crate::secrets::keys;
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::path::Path;
 
 /// Parts of names whose values are mostly secret.
@@ -32,7 +32,7 @@ pub fn check(path: &Path) -> Result<(), Message> {
     }
     for found in assignments.iter().filter(|found| !is_public_key(found)) {
         let (state, problems) = classify(found, &private);
-        println!("{}: {state}", Shown(found.name));
+        println!("{}: {state}", Escaped(found.name));
         wrong.extend(problems.iter().map(|problem| file.error_at(found, problem)));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }

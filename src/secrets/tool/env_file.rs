@@ -2,7 +2,7 @@
 
 use super::Message;
 use crate::secrets::dotenv::{self, Assignment};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write as _};
@@ -64,7 +64,7 @@ impl EnvFile {
                 Ok(found) if names.insert(found.name) => assignments.push(found),
                 Ok(found) => wrong.push(self.error_at(&found, "is set twice")),
                 Err(fault) => {
-                    let name = Shown(fault.name.unwrap_or_default());
+                    let name = Escaped(fault.name.unwrap_or_default());
                     wrong.push(format!(
                         "{}:{}: {name} is neither NAME=value nor a comment",
                         self.path.display(),
@@ -78,7 +78,7 @@ impl EnvFile {
 
     /// `FILE:LINE: NAME and what is wrong with it`.
     pub fn error_at(&self, found: &Assignment, what: &str) -> Message {
-        format!("{}:{}: {} {what}", self.path.display(), found.line, Shown(found.name))
+        format!("{}:{}: {} {what}", self.path.display(), found.line, Escaped(found.name))
     }
 
     /// Where a part of the text lies in it.

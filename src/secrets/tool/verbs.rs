@@ -8,7 +8,7 @@ use crate::secrets::cipher::{self, PREFIX, PrivateKey, PublicKey};
 use crate::secrets::env_file::{is_denied, is_public_key};
 use crate::secrets::{dotenv, keys};
 use crate::sys::random;
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -63,11 +63,11 @@ pub fn encrypt(path: &Path, names: &[&str]) -> Result<(), Message> {
                 file.error_at(found, "is written with a colon, which dotenvx does not encrypt (write NAME=value)")
             );
         }
-        println!("{}: encrypted", Shown(found.name));
+        println!("{}: encrypted", Escaped(found.name));
         changes.push((file.range_of(found.raw), encrypt_value(&public, &found.value())?));
     }
     if let Some(name) = missing.first() {
-        return Err(format!("{} has no {}", path.display(), Shown(name)));
+        return Err(format!("{} has no {}", path.display(), Escaped(name)));
     }
     file.replace(changes);
     file.write()
@@ -77,7 +77,7 @@ pub fn set(path: &Path, name: &str) -> Result<(), Message> {
     let line = format!("{name}=");
     let is_name = matches!(dotenv::parse(line.as_bytes()).next(), Some(Ok(found)) if found.name == name.as_bytes());
     if !is_name || is_denied(name.as_bytes()) {
-        return Err(format!("{} is not a name that a file may set", Shown(name.as_bytes())));
+        return Err(format!("{} is not a name that a file may set", Escaped(name.as_bytes())));
     }
     // What is wrong with the file is said before somebody types; what stands in it afterwards is what is changed.
     open(path)?;

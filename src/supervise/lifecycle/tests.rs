@@ -58,7 +58,7 @@ fn a_ladder_climbs_at_its_deadlines_and_ends_in_sigkill() {
     story.signal(Signal::TERM, Action::Send(Signal::INT));
     story.at_deadline(200, Action::Send(Signal::TERM)).at_deadline(300, Action::Send(Signal::KILL));
     assert_eq!(story.life.deadline(), None, "SIGKILL is the last rung");
-    assert!(story.life.ladder_killed());
+    assert!(story.life.is_escalated());
 }
 
 #[test]
@@ -101,22 +101,24 @@ fn the_code_is_commands_own_unless_it_is_said_to_be_fine() {
         (WaitStatus::Exited(0), vec![5], 0),
     ] {
         let mut story = Story::of(Rules { exit_ok: ok, ..Rules::default() });
-        story.then(Event::Ended(status), Action::SweepTerm).then(Event::NobodyLeft, Action::Exit(code));
+        story.then(Event::Ended(status), Action::TerminateLeftovers).then(Event::NoLeftovers, Action::Exit(code));
     }
 }
 
 #[test]
 fn leftovers_have_their_grace_and_then_none() {
     let mut story = Story::of(ladder(&[]));
-    story.then(Event::Ended(WaitStatus::Exited(7)), Action::SweepTerm).signal(Signal::new(10).unwrap(), Action::None);
-    story.at_deadline(2000, Action::SweepKill).at_deadline(500, Action::Exit(7));
+    story
+        .then(Event::Ended(WaitStatus::Exited(7)), Action::TerminateLeftovers)
+        .signal(Signal::new(10).unwrap(), Action::None);
+    story.at_deadline(2000, Action::KillLeftovers).at_deadline(500, Action::Exit(7));
 }
 
 #[test]
 fn who_asks_again_does_not_wait_for_leftovers() {
     let mut story = Story::of(ladder(&[]));
-    story.then(Event::Ended(TERMINATED), Action::SweepTerm).signal(Signal::TERM, Action::SweepKill);
-    story.signal(Signal::TERM, Action::None).then(Event::NobodyLeft, Action::Exit(143));
+    story.then(Event::Ended(TERMINATED), Action::TerminateLeftovers).signal(Signal::TERM, Action::KillLeftovers);
+    story.signal(Signal::TERM, Action::None).then(Event::NoLeftovers, Action::Exit(143));
 }
 
 #[test]
@@ -141,9 +143,9 @@ fn init_stops_with_its_command_only_under_job_control() {
 fn a_stop_that_was_asked_for_is_remembered() {
     let mut story = Story::of(Rules::default());
     story.signal(Signal::new(10).unwrap(), Action::Send(Signal::new(10).unwrap()));
-    assert!(!story.life.stop_was_asked());
+    assert!(!story.life.is_stop_requested());
     story.signal(Signal::INT, Action::Send(Signal::INT));
-    assert!(story.life.stop_was_asked());
+    assert!(story.life.is_stop_requested());
 }
 
 fn draining(rungs: &[(Option<Signal>, u64)]) -> Rules {
@@ -157,7 +159,7 @@ const LADDER: [(Option<Signal>, u64); 2] = [(None, 8000), (Some(Signal::TERM), 1
 fn a_drain_ends_when_it_is_done_or_its_time_is_over() {
     let mut story = Story::of(draining(&LADDER));
     story.then(Event::Drained, Action::None).signal(Signal::TERM, Action::Drain);
-    assert!(story.life.is_draining() && story.life.command_runs() && !story.life.ladder_killed());
+    assert!(story.life.is_draining() && story.life.is_command_running() && !story.life.is_escalated());
     story.then(Event::Drained, Action::Send(Signal::TERM));
     assert!(!story.life.is_draining());
     // The end of a drain that was given up is no rung's.
@@ -178,25 +180,25 @@ fn a_drain_may_stand_anywhere_in_the_ladder() {
     story.signal(Signal::TERM, Action::Send(Signal::INT)).then(Event::Drained, Action::None);
     story.at_deadline(100, Action::Drain).then(Event::Drained, Action::Drain);
     story.at_deadline(300, Action::Send(Signal::KILL));
-    assert!(story.life.ladder_killed() && !story.life.is_draining());
+    assert!(story.life.is_escalated() && !story.life.is_draining());
 }
 
 #[test]
 fn command_that_ends_while_it_drains_has_its_own_code() {
     let mut story = Story::of(draining(&LADDER));
-    story.signal(Signal::TERM, Action::Drain).then(Event::Ended(WaitStatus::Exited(9)), Action::SweepTerm);
+    story.signal(Signal::TERM, Action::Drain).then(Event::Ended(WaitStatus::Exited(9)), Action::TerminateLeftovers);
     assert!(!story.life.is_draining());
-    story.then(Event::Drained, Action::None).then(Event::NobodyLeft, Action::Exit(9));
+    story.then(Event::Drained, Action::None).then(Event::NoLeftovers, Action::Exit(9));
 }
 
 #[test]
 fn a_wish_starts_command_again_when_nobody_is_left() {
     let mut story = Story::of(draining(&LADDER));
-    story.then(Event::AskedForReboot, Action::SweepTerm);
-    assert!(story.life.starts_again() && !story.life.command_runs());
-    story.at_deadline(2000, Action::SweepKill).then(Event::NobodyLeft, Action::StartAgain);
-    story.life.begins_again(false);
-    assert!(story.life.command_runs() && story.life.deadline().is_none() && !story.life.starts_again());
+    story.then(Event::RestartRequested, Action::TerminateLeftovers);
+    assert!(story.life.is_restarting() && !story.life.is_command_running());
+    story.at_deadline(2000, Action::KillLeftovers).then(Event::NoLeftovers, Action::Restart);
+    story.life.restart(false);
+    assert!(story.life.is_command_running() && story.life.deadline().is_none() && !story.life.is_restarting());
     story.signal(Signal::TERM, Action::Drain);
 }
 
@@ -204,18 +206,18 @@ fn a_wish_starts_command_again_when_nobody_is_left() {
 fn who_asks_for_an_end_gets_no_new_start() {
     // Before it, with a ladder and without.
     let mut story = Story::of(draining(&LADDER));
-    story.signal(Signal::TERM, Action::Drain).then(Event::AskedForReboot, Action::SweepTerm);
-    story.then(Event::NobodyLeft, Action::Exit(0));
+    story.signal(Signal::TERM, Action::Drain).then(Event::RestartRequested, Action::TerminateLeftovers);
+    story.then(Event::NoLeftovers, Action::Exit(0));
     let mut story = Story::of(Rules::default());
-    story.signal(Signal::TERM, Action::Send(Signal::TERM)).then(Event::AskedForReboot, Action::SweepTerm);
-    assert!(!story.life.starts_again());
-    story.then(Event::NobodyLeft, Action::Exit(0));
+    story.signal(Signal::TERM, Action::Send(Signal::TERM)).then(Event::RestartRequested, Action::TerminateLeftovers);
+    assert!(!story.life.is_restarting());
+    story.then(Event::NoLeftovers, Action::Exit(0));
     // While leftovers have their grace, and after they were killed.
     let mut story = Story::of(draining(&LADDER));
-    story.then(Event::AskedForReboot, Action::SweepTerm).signal(Signal::TERM, Action::SweepKill);
-    story.then(Event::NobodyLeft, Action::Exit(0));
+    story.then(Event::RestartRequested, Action::TerminateLeftovers).signal(Signal::TERM, Action::KillLeftovers);
+    story.then(Event::NoLeftovers, Action::Exit(0));
     let mut story = Story::of(draining(&LADDER));
-    story.then(Event::AskedForReboot, Action::SweepTerm).at_deadline(2000, Action::SweepKill);
+    story.then(Event::RestartRequested, Action::TerminateLeftovers).at_deadline(2000, Action::KillLeftovers);
     story.signal(Signal::INT, Action::None).at_deadline(500, Action::Exit(0));
 }
 
@@ -224,14 +226,14 @@ fn a_loop_of_reboots_ends() {
     let mut story = Story::of(Rules::default());
     let mut again = |after: u64, expected: Action| {
         story.now = story.now.after(ms(after));
-        story.then(Event::AskedForReboot, Action::SweepTerm).then(Event::NobodyLeft, expected);
-        story.life.begins_again(false);
+        story.then(Event::RestartRequested, Action::TerminateLeftovers).then(Event::NoLeftovers, expected);
+        story.life.restart(false);
     };
     for _ in 0..5 {
-        again(1000, Action::StartAgain);
+        again(1000, Action::Restart);
     }
     again(1000, Action::Exit(0));
     // The first of the five was 5 s ago: 56 s later it no longer counts.
-    again(55_000, Action::StartAgain);
+    again(55_000, Action::Restart);
     again(0, Action::Exit(0));
 }

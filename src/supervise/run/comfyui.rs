@@ -1,25 +1,26 @@
-//! What is done for ComfyUI alone: its queue is drained before a stop, and its Manager gets the new start that it asks for.
+//! What is done for ComfyUI alone: its queue is drained before a stop, and its Manager gets the new start that it asks
+//! for.
 
-use super::{START, Supervisor};
+use super::{STARTUP_GRACE, Supervisor};
 use crate::supervise::lifecycle::Event;
 use crate::supervise::{child, drain, last_resort};
 use crate::sys::clock::Instant;
-use crate::sys::signal::{self, Taken};
+use crate::sys::signal::{self, ReceivedSignal};
 use crate::sys::wait::WaitStatus;
 use crate::sys::{Signal, SignalSet};
 use log::{info, warn};
 use std::time::Duration;
 
 impl Supervisor<'_> {
-    pub(super) fn begin_to_drain(&mut self, taken: Option<Taken>) -> Option<u8> {
+    pub(super) fn start_drain(&mut self, taken: Option<ReceivedSignal>) -> Option<u8> {
         // Another drain may have been the rung before.
-        self.give_up_draining(Event::Deadline);
+        self.abort_drain(Event::Deadline);
         // COMMAND gets no signal yet: this one it never dies of.
-        self.remember(Signal::CHLD, taken);
-        let end = self.life.deadline().unwrap_or(Instant::now());
-        match self.health_url.as_ref().map(|url| drain::begin(url, end)) {
+        self.record_sender(Signal::CHLD, taken);
+        let end = self.lifecycle.deadline().unwrap_or(Instant::now());
+        match self.health_url.as_ref().map(|url| drain::spawn(url, end)) {
             Some(Ok(id)) => {
-                self.drain = Some(id);
+                self.drain_pid = Some(id);
                 return None;
             }
             Some(Err(errno)) => {
@@ -28,12 +29,12 @@ impl Supervisor<'_> {
             // `settings` takes no drain without a URL.
             None => {}
         }
-        self.happens(Event::Drained, None)
+        self.dispatch(Event::Drained, None)
     }
 
-    /// What it does from now on is nobody's wish. It is reaped as any orphan.
-    pub(super) fn give_up_draining(&mut self, event: Event) {
-        if let Some(drain) = self.drain.take() {
+    /// It is reaped as any orphan.
+    pub(super) fn abort_drain(&mut self, event: Event) {
+        if let Some(drain) = self.drain_pid.take() {
             let _ = signal::kill(drain.0, Signal::KILL);
             if event == Event::Deadline {
                 warn!("drain timed out; running jobs are lost (give drain more time in TAKUMI_STOP)");
@@ -41,42 +42,42 @@ impl Supervisor<'_> {
         }
     }
 
-    /// What COMMAND's end is to the [`Lifecycle`]. The wish is looked for, and removed, only where it can count.
-    pub(super) fn event_of_end(&self, status: WaitStatus) -> Event {
-        match self.reboot {
-            Some(reboot) if status == WaitStatus::Exited(0) && reboot.marker.take() => {
+    /// What COMMAND's end is to the [`Lifecycle`]. A request to restart is looked for, and removed, only where it can count.
+    pub(super) fn exit_event(&self, status: WaitStatus) -> Event {
+        match self.restart_hook {
+            Some(reboot) if status == WaitStatus::Exited(0) && reboot.marker.consume() => {
                 // Until it begins again there is none, for the probe and for a defect of ours.
-                child::tell_probe(None);
-                last_resort::serves_nobody();
-                Event::AskedForReboot
+                child::publish_pid(None);
+                last_resort::disarm();
+                Event::RestartRequested
             }
             _ => Event::Ended(status),
         }
     }
 
-    pub(super) fn tell_of_reboot(&self) {
-        if self.life.starts_again() {
+    pub(super) fn log_restart(&self) {
+        if self.lifecycle.is_restarting() {
             info!("COMMAND requested a restart");
-        } else if self.life.stop_was_asked() {
+        } else if self.lifecycle.is_stop_requested() {
             info!("restart request ignored: already stopping");
         } else {
             warn!("too many restarts (6 in 60 s): not restarting (its messages above say why)");
         }
     }
 
-    pub(super) fn start_again(&mut self) -> Option<u8> {
+    pub(super) fn restart_command(&mut self) -> Option<u8> {
         // Whoever has asked for an end meanwhile.
         let stops = SignalSet::of(&[Signal::TERM, Signal::INT, Signal::QUIT]);
-        if let Ok(Some(taken)) = signal::take(stops, Some(Duration::ZERO)) {
+        if let Ok(Some(taken)) = signal::receive(stops, Some(Duration::ZERO)) {
             return self.on_signal(taken);
         }
-        let started = (self.reboot?.start)();
+        let started = (self.restart_hook?.start)();
         match started {
             Ok(child) => {
                 self.child = child;
-                self.life.begins_again(self.child.terminal.is_some());
-                self.settles = Some(Instant::now().after(START));
-                self.memory = None;
+                self.lifecycle.restart(self.child.terminal.is_some());
+                self.startup_grace_until = Some(Instant::now().after(STARTUP_GRACE));
+                self.oom_baseline = None;
                 self.sender = None;
                 None
             }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nodes::tree::hasher::{self, ReadError};
-use crate::sys::{GroupId, UserId, credentials, in_child};
+use crate::sys::{GroupId, UserId, credentials, forked_task};
 use std::io::Seek as _;
 use std::time::Duration;
 
@@ -142,7 +142,7 @@ fn what_cannot_be_read_is_a_fault_with_its_name() {
     for name in ["n/b\n.py", "n/d", "m"] {
         std_fs::set_permissions(nodes.at(name), PermissionsExt::from_mode(0o000)).unwrap();
     }
-    let answer = in_child::run(Duration::from_secs(60), 4096, |child| {
+    let answer = forked_task::run(Duration::from_secs(60), 4096, |child| {
         let nobody = 65534;
         if credentials::user_ids().is_ok_and(|ids| ids.effective == UserId(0))
             && (credentials::set_groups(&[]).is_err()
@@ -154,7 +154,7 @@ fn what_cannot_be_read_is_a_fault_with_its_name() {
         for name in [c"n", c"m"] {
             let tree = nodes.read(name);
             let words = format!("{:?} {:?} {}\n", paths(&tree), tree.digest, tree.faults.join("; "));
-            child.tell(words.as_bytes()).unwrap();
+            child.write_output(words.as_bytes()).unwrap();
         }
     });
     let answer = String::from_utf8(answer.unwrap().bytes).unwrap();

@@ -1,13 +1,13 @@
 //! What COMMAND is started with: once, and with TAKUMI_REBOOT again.
 
-use super::environment::Environment;
+use super::environment::CommandEnvironment;
 use super::node_scan::{NodeScan, Purpose};
 use super::refusal::Refusal;
 use crate::privilege::Dropped;
 use crate::settings::Settings;
 use crate::supervise::child::{self, Child, Command};
 use crate::supervise::last_resort;
-use crate::supervise::reboot::Marker;
+use crate::supervise::restart_marker::Marker;
 use crate::sys::SignalSet;
 use crate::{confine, logging};
 use log::{debug, warn};
@@ -17,22 +17,23 @@ use std::ffi::CStr;
 /// What COMMAND is started with.
 pub(super) struct Prepared {
     pub(super) dropped: Dropped,
-    pub(super) environment: Environment,
+    pub(super) environment: CommandEnvironment,
     pub(super) mask: SignalSet,
     pub(super) sigchld_ignored: bool,
     pub(super) umask: Option<u32>,
     pub(super) listen_pid: bool,
-    pub(super) lock: Option<confine::Lock>,
+    pub(super) sandbox: Option<confine::Sandbox>,
 }
 
-pub(super) struct Again {
+pub(super) struct Restart {
     pub(super) prepared: Prepared,
     pub(super) marker: Marker,
     pub(super) nodes: RefCell<Option<NodeScan>>,
 }
 
-impl Again {
-    /// Starts COMMAND once more; its nodes are looked at first, as at the first start. The error is the exit code: why was said.
+impl Restart {
+    /// Starts COMMAND once more; its nodes are looked at first, as at the first start. The error is the exit code: why
+    /// was said.
     pub(super) fn start(&self, command: &[&CStr]) -> Result<Child, u8> {
         if let Ok(mut nodes) = self.nodes.try_borrow_mut()
             && let Some(nodes) = nodes.as_mut()
@@ -40,14 +41,14 @@ impl Again {
             let finding = match nodes.scan(None, Purpose::Start) {
                 Ok(finding) => finding,
                 // As a stop that comes while COMMAND's leftovers are swept.
-                Err(Refusal::ToldToStop) => return Err(0),
-                Err(refusal) => return Err(refusal.tell()),
+                Err(Refusal::StopRequested) => return Err(0),
+                Err(refusal) => return Err(refusal.log()),
             };
             if finding.refuses_start() {
-                return Err(Refusal::Weak(vec![finding]).tell());
+                return Err(Refusal::RequiredChecksFailed(vec![finding]).log());
             }
         }
-        self.prepared.start(command).map_err(|error| Refusal::Child(error).tell())
+        self.prepared.start(command).map_err(|error| Refusal::Child(error).log())
     }
 }
 
@@ -62,24 +63,24 @@ impl Prepared {
                 sigchld_ignored: self.sigchld_ignored,
                 umask: self.umask,
                 listen_pid: self.listen_pid,
-                lock: self.lock.as_ref(),
+                sandbox: self.sandbox.as_ref(),
             },
         )?;
         // COMMAND runs. From here on nothing ends this process but its end.
-        last_resort::command_runs(child.id);
-        child::tell_probe(Some(child.id));
+        last_resort::set_command(child.id);
+        child::publish_pid(Some(child.id));
         logging::never_wait();
         debug!("COMMAND is process {}", child.id);
         Ok(child)
     }
 }
 
-/// Where ComfyUI-Manager leaves its wish for a new start.
-pub(super) fn reboot_marker(settings: &Settings) -> Option<Marker> {
+/// Where ComfyUI-Manager asks for a restart.
+pub(super) fn create_marker(settings: &Settings) -> Option<Marker> {
     if !settings.reboot {
         return None;
     }
-    Marker::make(settings)
+    Marker::create(settings)
         .inspect_err(|errno| {
             warn!("TAKUMI_REBOOT has no effect: cannot create its marker: {errno} (add --tmpfs /tmp)");
         })

@@ -8,17 +8,15 @@ use std::os::fd::AsFd;
 
 /// What is seen of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Places {
+pub struct Directories {
     /// Whether statvfs calls the root's mount read-only.
     pub root_is_read_only: Result<bool, Errno>,
     /// What came of making a file without a name in `/`; `Ok` is bad news.
     pub write_to_root: Result<(), Errno>,
     /// TAKUMI_TMPFS: as it was given, and where that leads when links are followed.
-    pub tmpfs: Vec<Place>,
-    /// TAKUMI_BAKED.
-    pub baked: Vec<Place>,
-    /// TAKUMI_VOLUMES.
-    pub volumes: Vec<Place>,
+    pub tmpfs: Vec<ConfiguredPath>,
+    pub baked: Vec<ConfiguredPath>,
+    pub volumes: Vec<ConfiguredPath>,
     /// /proc/kcore, the kernel's memory, is there.
     pub kcore: bool,
     /// Names in /dev that only a host has: block devices, and the kernel's memory and log.
@@ -31,17 +29,17 @@ pub struct Places {
 
 /// A directory that a setting names.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct ConfiguredPath {
     /// As it was given.
-    pub asked: Vec<u8>,
+    pub configured: Vec<u8>,
     /// Where that leads; `None` where nothing is there.
-    pub leads_to: Option<Vec<u8>>,
+    pub resolved: Option<Vec<u8>>,
 }
 
-impl Places {
+impl Directories {
     /// Nothing is known of them.
-    pub fn unseen(why: Errno) -> Self {
-        Places {
+    pub fn unknown(why: Errno) -> Self {
+        Directories {
             root_is_read_only: Err(why),
             write_to_root: Err(why),
             tmpfs: Vec::new(),
@@ -54,10 +52,9 @@ impl Places {
         }
     }
 
-    /// Looks at them.
-    pub fn look(settings: &Settings, mounts: Option<&Mounts>) -> Self {
-        let each = |paths: &[CString]| paths.iter().map(|path| Place::of(path)).collect();
-        Places {
+    pub fn observe(settings: &Settings, mounts: Option<&Mounts>) -> Self {
+        let each = |paths: &[CString]| paths.iter().map(|path| ConfiguredPath::resolve(path)).collect();
+        Directories {
             root_is_read_only: filesystem::is_read_only(c"/"),
             write_to_root: write_to_root(),
             tmpfs: each(&settings.tmpfs),
@@ -71,18 +68,18 @@ impl Places {
     }
 }
 
-impl Place {
-    fn of(path: &CStr) -> Self {
+impl ConfiguredPath {
+    fn resolve(path: &CStr) -> Self {
         let mut buffer = [0; 4096];
         let leads_to = io::open_path(path)
             .ok()
             .and_then(|file| fs::DescriptorPath::of(file.as_fd()).target(&mut buffer).ok().map(<[u8]>::to_vec));
-        Place { asked: path.to_bytes().to_vec(), leads_to }
+        ConfiguredPath { configured: path.to_bytes().to_vec(), resolved: leads_to }
     }
 
     /// Where it is, as far as that is known.
     pub fn path(&self) -> &[u8] {
-        self.leads_to.as_deref().unwrap_or(&self.asked)
+        self.resolved.as_deref().unwrap_or(&self.configured)
     }
 }
 
@@ -92,12 +89,12 @@ fn write_to_root() -> Result<(), Errno> {
 }
 
 /// The kernel's memory, ports and log; and what `mount` would take.
-const OF_A_HOST: [&[u8]; 4] = [b"mem", b"port", b"kmsg", b"kcore"];
+const HOST_DEVICES: [&[u8]; 4] = [b"mem", b"port", b"kmsg", b"kcore"];
 
 fn host_devices() -> Result<Vec<String>, Errno> {
     let mut found = Vec::new();
     io::for_each_entry(c"/dev", |name, kind| {
-        if kind == libc::DT_BLK || OF_A_HOST.contains(&name) && kind == libc::DT_CHR {
+        if kind == libc::DT_BLK || HOST_DEVICES.contains(&name) && kind == libc::DT_CHR {
             found.push(String::from_utf8_lossy(name).into_owned());
         }
     })?;
@@ -110,35 +107,36 @@ fn systems(mounts: &Mounts) -> Vec<Vec<u8>> {
     // Subvolumes of btrfs have a name where other filesystems have `/`.
     let is_subvolume = |mount: &Mount| {
         mount.filesystem() == "btrfs"
-            && mount.of_filesystem("subvol").is_some_and(|name| name.as_bytes() == mount.root())
+            && mount.filesystem_option("subvol").is_some_and(|name| name.as_bytes() == mount.root())
     };
     let whole = mounts.iter().filter(|mount| mount.root() == b"/" || is_subvolume(mount));
-    let foreign = whole.filter(|mount| mount.point() != b"/" && holds_files(mount));
-    let found = foreign.filter(|mount| holds(mount, "/etc/passwd") && holds(mount, "/usr"));
+    let foreign = whole.filter(|mount| mount.point() != b"/" && may_hold_files(mount));
+    let found = foreign.filter(|mount| contains_path(mount, "/etc/passwd") && contains_path(mount, "/usr"));
     found.map(|mount| mount.point().to_vec()).collect()
 }
 
 fn host_runs(mounts: &Mounts) -> Vec<Vec<u8>> {
     let memory = mounts.iter().filter(|mount| mount.filesystem() == "tmpfs" && mount.root() == b"/");
     // systemd's own socket: no other program makes it.
-    memory.filter(|mount| holds(mount, "/systemd/private")).map(|mount| mount.point().to_vec()).collect()
+    memory.filter(|mount| contains_path(mount, "/systemd/private")).map(|mount| mount.point().to_vec()).collect()
 }
 
-fn holds(mount: &Mount, name: &str) -> bool {
+fn contains_path(mount: &Mount, name: &str) -> bool {
     let point = mount.point().strip_suffix(b"/").unwrap_or(mount.point());
     CString::new([point, name.as_bytes()].concat()).is_ok_and(|path| io::exists(&path))
 }
 
-/// Whether it is looked into: not where there are no files of anybody, and not where a server's answer may take for ever.
-pub fn holds_files(mount: &Mount) -> bool {
+/// Whether it is looked into: not where there are no files of anybody, and not where a server's answer may take for
+/// ever.
+pub fn may_hold_files(mount: &Mount) -> bool {
     let filesystem = mount.filesystem();
     let remote = matches!(filesystem, "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "ceph" | "afs")
         || filesystem.starts_with("fuse.") && filesystem != "fuse.fuse-overlayfs";
-    !remote && !is_of_the_kernel(filesystem)
+    !remote && !is_kernel_filesystem(filesystem)
 }
 
 /// Filesystems that hold no files of anybody.
-fn is_of_the_kernel(filesystem: &str) -> bool {
+fn is_kernel_filesystem(filesystem: &str) -> bool {
     matches!(
         filesystem,
         "proc"

@@ -1,8 +1,8 @@
 //! Why COMMAND died of a signal, in one line, as far as it can be known, and what to change.
 
-use crate::machine::limits::OutOfMemory;
+use crate::machine::limits::OomCounters;
 use crate::sys::{ProcessId, Signal, UserId};
-use crate::text::Shown;
+use crate::text::Escaped;
 use std::fmt;
 
 /// Who is behind the last signal that `init` handed to COMMAND.
@@ -24,40 +24,40 @@ pub struct Sender {
 
 /// What is known of a death.
 #[derive(Clone, Copy, Debug)]
-pub struct Death {
+pub struct ExitReason {
     /// What COMMAND died of.
     pub signal: Signal,
     /// Whether a core was dumped.
-    pub core: bool,
+    pub is_core_dumped: bool,
     /// Who had `init` send its last signal, if anybody did.
     pub sender: Option<Sender>,
     /// Whether TAKUMI_STOP's ladder came to SIGKILL.
-    pub ladder_killed: bool,
+    pub is_escalated: bool,
     /// Out-of-memory counters when COMMAND had begun and now, where both are known.
-    pub memory: Option<(OutOfMemory, OutOfMemory)>,
+    pub memory: Option<(OomCounters, OomCounters)>,
     /// /dev/shm: blocks in use and in all.
     pub shared_memory: Option<(u64, u64)>,
 }
 
-impl fmt::Display for Death {
+impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "COMMAND died of {} ({}): ", self.signal, self.signal.number())?;
-        self.cause(f)?;
-        if self.core { f.write_str("; a core was dumped") } else { Ok(()) }
+        self.write_cause(f)?;
+        if self.is_core_dumped { f.write_str("; a core was dumped") } else { Ok(()) }
     }
 }
 
-impl Death {
-    fn cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.signal == Signal::KILL && self.ladder_killed {
+impl ExitReason {
+    fn write_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.signal == Signal::KILL && self.is_escalated {
             return f.write_str(
                 "it had not stopped when TAKUMI_STOP's last step ended (give the steps more time, or find out what it waits for)",
             );
         }
         if let (Signal::KILL, Some((before, now))) = (self.signal, self.memory)
-            && now.kills > before.kills
+            && now.oom_kills > before.oom_kills
         {
-            return out_of_memory(f, before, now);
+            return write_out_of_memory(f, before, now);
         }
         if let Some(sender) = self.sender.filter(|sender| sender.signal == self.signal) {
             return write!(f, "sent through init by {sender}");
@@ -85,13 +85,13 @@ impl Death {
     }
 }
 
-fn out_of_memory(f: &mut fmt::Formatter<'_>, before: OutOfMemory, now: OutOfMemory) -> fmt::Result {
-    let met_its_limit = match (before.at_limit, now.at_limit) {
+fn write_out_of_memory(f: &mut fmt::Formatter<'_>, before: OomCounters, now: OomCounters) -> fmt::Result {
+    let reached_limit = match (before.limit_hits, now.limit_hits) {
         (Some(before), Some(now)) => now > before,
         // v1 does not count that: a limit that is set is the likely one.
         _ => now.limit.is_some(),
     };
-    match (met_its_limit, now.limit) {
+    match (reached_limit, now.limit) {
         (true, Some(limit)) => write!(
             f,
             "out of memory: the container's limit of {} MiB was reached (raise --memory, or use less)",
@@ -116,7 +116,7 @@ impl fmt::Display for Sender {
         }
         write!(f, "process {}", self.id)?;
         if self.name_length > 0 {
-            write!(f, " ({})", Shown(&self.name[..self.name_length.min(16)]))?;
+            write!(f, " ({})", Escaped(&self.name[..self.name_length.min(16)]))?;
         }
         write!(f, " of uid {}", self.user)
     }
@@ -126,8 +126,15 @@ impl fmt::Display for Sender {
 mod tests {
     use super::*;
 
-    fn death(signal: Signal) -> Death {
-        Death { signal, core: false, sender: None, ladder_killed: false, memory: None, shared_memory: None }
+    fn death(signal: Signal) -> ExitReason {
+        ExitReason {
+            signal,
+            is_core_dumped: false,
+            sender: None,
+            is_escalated: false,
+            memory: None,
+            shared_memory: None,
+        }
     }
 
     fn sender(signal: Signal, id: i32) -> Sender {
@@ -136,8 +143,8 @@ mod tests {
         Sender { signal, id: ProcessId(id), user: UserId(5), is_kernel: false, name, name_length: 4 }
     }
 
-    fn memory(kills: u64, at_limit: Option<u64>, limit: Option<u64>) -> OutOfMemory {
-        OutOfMemory { kills, at_limit, limit }
+    fn memory(kills: u64, at_limit: Option<u64>, limit: Option<u64>) -> OomCounters {
+        OomCounters { oom_kills: kills, limit_hits: at_limit, limit }
     }
 
     #[test]
@@ -149,14 +156,14 @@ mod tests {
             (memory(0, Some(0), None), memory(1, Some(1), None), "above the container's was reached"),
             (memory(4, Some(0), None), memory(4, Some(9), Some(1 << 20)), "so it was sent from elsewhere"),
         ] {
-            let line = Death { memory: Some((before, now)), ..death(Signal::KILL) }.to_string();
+            let line = ExitReason { memory: Some((before, now)), ..death(Signal::KILL) }.to_string();
             assert!(line.starts_with("COMMAND died of SIGKILL (9): ") && line.contains(said), "{line}");
         }
     }
 
     #[test]
     fn the_sender_is_told_where_it_is_known() {
-        let by = |sender| Death { sender: Some(sender), ..death(Signal::TERM) }.to_string();
+        let by = |sender| ExitReason { sender: Some(sender), ..death(Signal::TERM) }.to_string();
         assert!(by(sender(Signal::TERM, 7)).contains("process 7 (kill) of uid 5"));
         assert!(by(sender(Signal::TERM, 0)).contains("outside the container"));
         assert!(by(Sender { is_kernel: true, ..sender(Signal::TERM, 0) }).contains("the terminal"));
@@ -165,14 +172,14 @@ mod tests {
 
     #[test]
     fn a_full_dev_shm_is_told_from_other_bus_errors() {
-        let with = |used, all| Death { shared_memory: Some((used, all)), ..death(Signal::BUS) }.to_string();
+        let with = |used, all| ExitReason { shared_memory: Some((used, all)), ..death(Signal::BUS) }.to_string();
         assert!(with(16_000, 16_384).contains("--shm-size"));
         assert!(!with(100, 16_384).contains("--shm-size") && !with(0, 0).contains("--shm-size"));
     }
 
     #[test]
     fn the_ladders_own_kill_is_owned_up_to() {
-        let line = Death { ladder_killed: true, core: true, ..death(Signal::KILL) }.to_string();
+        let line = ExitReason { is_escalated: true, is_core_dumped: true, ..death(Signal::KILL) }.to_string();
         assert!(line.contains("TAKUMI_STOP") && line.ends_with("a core was dumped"));
     }
 }
