@@ -1,4 +1,4 @@
-//! The second lock: how much of it the kernel gives, and what it leaves open.
+//! The sandbox: how much of it the kernel gives, and what it leaves open.
 
 use super::finding::Finding;
 use super::ports;

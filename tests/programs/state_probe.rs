@@ -221,7 +221,7 @@ fn settings() -> String {
     join(&names.filter(|name| ours(name)).collect::<Vec<_>>())
 }
 
-/// What the second lock takes from every program: a device that anybody may write, a signal to `init`, a call that does nothing.
+/// What the sandbox takes from every program: a device that anybody may write, a signal to `init`, a call that does nothing.
 fn unlocked() -> String {
     let mut free = Vec::new();
     if fs::OpenOptions::new().write(true).open("/dev/urandom").is_ok() {

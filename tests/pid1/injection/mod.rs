@@ -137,7 +137,7 @@ fn profiles() -> Vec<Profile> {
         named("a .env file", vec![("PUID", "1000"), ("TAKUMI_ENV_FILE", "{volume}/.env"), ("TAKUMI_LOG", "warn")]),
         // All of it or no start. A rule that was only said to be made closes a place and opens none, so no lie of that call is here.
         named(
-            "second lock",
+            "sandbox",
             vec![
                 ("PUID", "1000"),
                 ("TAKUMI_CONFINE", "strict"),
@@ -176,7 +176,7 @@ fn case(worker: &mut Worker, profile: Profile, selection: Selection) -> Case {
 /// What the other starts try in every way already, and what only looks: one error and the lie, at any level but the full one.
 fn is_brief(profile: &Profile, point: &Point) -> bool {
     let of_the_lock = point.call.starts_with("landlock") || point.call == "seccomp";
-    ["all checks", "second lock"].contains(&profile.name) && !of_the_lock && !full()
+    ["all checks", "sandbox"].contains(&profile.name) && !of_the_lock && !full()
 }
 
 fn every_fault(profile: &Profile, point: &Point) -> Vec<Fault> {

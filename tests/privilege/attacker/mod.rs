@@ -1,5 +1,5 @@
 //! The attacker: a program that tries what a malicious node would, as COMMAND of the stack that this project replaces, of `init`, and of
-//! `init` with its second lock. docs/threat-model.md has the table; `PRINT_TABLE=1` prints it anew.
+//! `init` with its sandbox. docs/threat-model.md has the table; `PRINT_TABLE=1` prints it anew.
 
 mod operator;
 mod rows;
@@ -45,7 +45,7 @@ fn kernel() -> (u32, u32) {
 #[test]
 #[cfg_attr(
     not(target_arch = "x86_64"),
-    ignore = "the attacker knows the numbers of x86-64 alone, and so does the second lock"
+    ignore = "the attacker knows the numbers of x86-64 alone, and so does the sandbox"
 )]
 fn every_attack_on_the_classic_stack_ends_as_the_threat_model_says() {
     ends_as_the_threat_model_says(Stack::Classic);
@@ -54,7 +54,7 @@ fn every_attack_on_the_classic_stack_ends_as_the_threat_model_says() {
 #[test]
 #[cfg_attr(
     not(target_arch = "x86_64"),
-    ignore = "the attacker knows the numbers of x86-64 alone, and so does the second lock"
+    ignore = "the attacker knows the numbers of x86-64 alone, and so does the sandbox"
 )]
 fn every_attack_on_init_ends_as_the_threat_model_says() {
     ends_as_the_threat_model_says(Stack::Init);
@@ -63,7 +63,7 @@ fn every_attack_on_init_ends_as_the_threat_model_says() {
 #[test]
 #[cfg_attr(
     not(target_arch = "x86_64"),
-    ignore = "the attacker knows the numbers of x86-64 alone, and so does the second lock"
+    ignore = "the attacker knows the numbers of x86-64 alone, and so does the sandbox"
 )]
 fn every_attack_on_init_with_the_second_lock_ends_as_the_threat_model_says() {
     ends_as_the_threat_model_says(Stack::Locked);
@@ -72,7 +72,7 @@ fn every_attack_on_init_with_the_second_lock_ends_as_the_threat_model_says() {
 #[test]
 #[cfg_attr(
     not(target_arch = "x86_64"),
-    ignore = "the attacker knows the numbers of x86-64 alone, and so does the second lock"
+    ignore = "the attacker knows the numbers of x86-64 alone, and so does the sandbox"
 )]
 fn every_attack_on_init_with_forgotten_flags_ends_as_the_threat_model_says() {
     ends_as_the_threat_model_says(Stack::ForgottenInit);
@@ -81,7 +81,7 @@ fn every_attack_on_init_with_forgotten_flags_ends_as_the_threat_model_says() {
 #[test]
 #[cfg_attr(
     not(target_arch = "x86_64"),
-    ignore = "the attacker knows the numbers of x86-64 alone, and so does the second lock"
+    ignore = "the attacker knows the numbers of x86-64 alone, and so does the sandbox"
 )]
 fn every_attack_on_the_second_lock_with_forgotten_flags_ends_as_the_threat_model_says() {
     ends_as_the_threat_model_says(Stack::ForgottenLocked);
@@ -91,7 +91,7 @@ fn every_attack_on_the_second_lock_with_forgotten_flags_ends_as_the_threat_model
 #[test]
 #[cfg_attr(
     not(target_arch = "x86_64"),
-    ignore = "the attacker knows the numbers of x86-64 alone, and so does the second lock"
+    ignore = "the attacker knows the numbers of x86-64 alone, and so does the sandbox"
 )]
 fn every_attack_can_succeed_somewhere() {
     attack(Stack::Control, |answers| ROWS.iter().filter_map(|row| row.unproven_objection(answers)).collect());
@@ -108,7 +108,7 @@ fn the_threat_model_shows_this_table() {
     assert_eq!(shown.trim(), page.trim(), "docs/threat-model.md: PRINT_TABLE=1 prints it anew");
 }
 
-/// A success under the second lock has a reason and somebody who must stop it; nothing else has; and no column of the lock is vague.
+/// A success under the sandbox has a reason and somebody who must stop it; nothing else has; and no column of the lock is vague.
 #[test]
 fn what_the_second_lock_lets_through_is_owned_up_to() {
     for row in ROWS {

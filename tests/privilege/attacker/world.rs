@@ -50,11 +50,11 @@ pub enum Stack {
     Classic,
     /// `init`; hardened flags.
     Init,
-    /// `init` with the second lock; hardened flags.
+    /// `init` with the sandbox; hardened flags.
     Locked,
     /// `init`; nothing but what the engine does by itself, less its seccomp filter.
     ForgottenInit,
-    /// The same with the second lock.
+    /// The same with the sandbox.
     ForgottenLocked,
 }
 

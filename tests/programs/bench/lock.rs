@@ -1,4 +1,4 @@
-//! What the second lock costs those inside: Landlock is asked at every open, the filter at every call. Three COMMANDs live at the same time,
+//! What the sandbox costs those inside: Landlock is asked at every open, the filter at every call. Three COMMANDs live at the same time,
 //! one without the lock, one under each of its settings, and work in turn.
 
 use std::fs::{self, File};

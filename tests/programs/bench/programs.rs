@@ -8,7 +8,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// `init` as it would be if it looked at nothing but itself.
 pub const WITHOUT_CHECKS: &str = "init, no checks";
-/// `init` as it is, with the second lock.
+/// `init` as it is, with the sandbox.
 pub const CONFINED: &str = "init, confined";
 /// Whatever TAKUMI_SKIP takes.
 const EVERY_CHECK: &str = "user-namespace,seccomp,apparmor,privileged-container,host-namespaces,runtime-socket,limits,\

@@ -21,7 +21,7 @@ pub fn start(place: &BenchFolder, runs: usize) -> Vec<Goal> {
         measured.goal(WITHOUT_CHECKS, "tini+gosu", 0.50),
         measured.goal(WITHOUT_CHECKS, "direct", 2.6),
         // Of a whole start, as everybody has it: the mounts are read once for both.
-        measured.added("the second lock", (CONFINED, "init"), "tini+gosu", 0.10),
+        measured.added("the sandbox", (CONFINED, "init"), "tini+gosu", 0.10),
     ];
     measured.print(&format!("start: PROGRAM /bin/true as root, spawn to end, {runs} interleaved runs, us"), &goals);
     goals
@@ -117,7 +117,7 @@ impl Measured {
         goal.compared_with("CPU", ratio(&cpu(one), &cpu(other), 0.5))
     }
 
-    /// What a part (the checks with their report and the state file, the second lock) adds to a start, round by round.
+    /// What a part (the checks with their report and the state file, the sandbox) adds to a start, round by round.
     fn added(&self, what: &str, (with, without): (&str, &str), other: &str, limit: f64) -> Goal {
         let wall = |name| self.column(name, |s| s.wall);
         let added: Vec<f64> = wall(with).iter().zip(wall(without)).map(|(whole, without)| whole - without).collect();

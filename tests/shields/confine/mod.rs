@@ -1,4 +1,4 @@
-//! The second lock in real containers: every right and every call in both directions. What is refused under it is tried with
+//! The sandbox in real containers: every right and every call in both directions. What is refused under it is tried with
 //! TAKUMI_CONFINE=off too, and must end otherwise there; what COMMAND needs must go on under it.
 
 mod calls;

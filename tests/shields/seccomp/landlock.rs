@@ -1,4 +1,4 @@
-//! The second lock's calls answer behind the profile.
+//! The sandbox's calls answer behind the profile.
 
 use super::{Changed, PROFILE, behind};
 use takumi_test::container::Start;

@@ -43,7 +43,7 @@ fn aiohttp_s_default_session_takes_the_proxy() {
     let start = || -> Start<'_> {
         // As in image/compose.yaml, so that a name that nobody has is no long wait.
         let network = ["--network", &inside.name, "--dns", "127.0.0.1", "--dns-opt", "timeout:1"];
-        // The second lock would keep it from a loopback port that is no server of its own.
+        // The sandbox would keep it from a loopback port that is no server of its own.
         world.start().options(&network).env("TAKUMI_EGRESS", "off").env("TAKUMI_CONFINE", "off")
     };
     let both = "several http://api/ https://api/";
