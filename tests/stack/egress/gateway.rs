@@ -239,8 +239,8 @@ fn the_app_cannot_use_it_as_a_way_out() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains("I am one"), "{request}: {said}");
     }
-    assert!(!connects(&app, &target, 443), "an address beyond the gateway");
-    assert!(!connects(&app, &outer, 8188), "the gateway's other side");
+    assert!(!connects(&app, &target, 443), "an address beyond the gateway: {target}");
+    assert!(!connects(&app, &outer, 8188), "the gateway's other side: {outer}");
     for port in [22, 53, 80, 443, 8888, 1936] {
         assert!(!connects(&app, &inner, port), "port {port} of the gateway");
     }

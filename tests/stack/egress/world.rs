@@ -38,7 +38,9 @@ pub fn peers_mount() -> String {
 
 /// The address of a container in one of its networks.
 pub fn address_in(container: &Container, network: &str) -> String {
-    container.inspect(&format!("(index .NetworkSettings.Networks \"{network}\").IPAddress"))
+    let field = format!("(index .NetworkSettings.Networks \"{network}\").IPAddress");
+    // An empty one would be taken for this machine.
+    eventually("an address", || Some(container.inspect(&field)).filter(|address| !address.is_empty()))
 }
 
 /// Starts one of the Python programs and waits until it says that it is ready.
